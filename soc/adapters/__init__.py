@@ -1,0 +1,1 @@
+"""One module or folder per outside world: Kafka, Elasticsearch, SQLite, files, sockets."""

@@ -1,0 +1,225 @@
+"""Settings: what the operator may choose, from one TOML file and `SOC_*` variables.
+
+The models here say what there is; `soc.config_files` finds and reads the files and tells where each value came from.
+Secrets exist only as `<name>_file` or `<name>_command`, never as a value. Every field has a sane default: `soc run`
+works without any file.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from soc.errors import ConfigError
+
+DEFAULT_TIMEZONE = "Asia/Ho_Chi_Minh"
+
+
+class Section(BaseModel):
+    """A table of the configuration file; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class StoreSettings(Section):
+    """Where events, alerts and dead letters are kept."""
+
+    kind: Literal["embedded", "elasticsearch", "memory"] = "embedded"
+    """`embedded` needs no server; `memory` forgets everything at the end (tests, trials)."""
+    path: Path | None = None
+    """Folder of the embedded store; default `<data_dir>/store`."""
+    hosts: list[str] = ["http://127.0.0.1:9200"]
+    """Elasticsearch nodes."""
+    prefix: str = Field(default="soc", pattern=r"^[a-z][a-z0-9_]*$")
+    """Index names begin with it and a hyphen."""
+    username: str = ""
+    password_file: Path | None = None
+    password_command: str = ""
+    ca_file: Path | None = None
+    """Certificate authority of the Elasticsearch nodes (PEM); default: the system's."""
+    request_timeout_s: float = Field(default=30.0, gt=0)
+    stall_budget_s: float = Field(default=120.0, gt=0)
+    """How long one batch is tried before the pipeline says that the store is unavailable; a frozen node costs 33 s."""
+    shards: int = Field(default=1, ge=1, le=64)
+    replicas: int = Field(default=0, ge=0, le=4)
+    events_per_file: int = Field(default=2_000_000, ge=1_000)
+    """Embedded: an event file is cut at this size, so that the rate does not fall."""
+
+
+class KafkaSettings(Section):
+    """The Kafka cluster that sources of type `kafka` and `--to-kafka` use."""
+
+    bootstrap_servers: list[str] = ["127.0.0.1:9092"]
+    group: str = "soc-ingest"
+    instance_id: str = ""
+    """Static membership (KIP-345): a worker that restarts within the session keeps its partitions."""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    username: str = ""
+    password_file: Path | None = None
+    password_command: str = ""
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    topic_prefix: str = "soc.raw."
+    """Collectors write to `<topic_prefix><kind>`."""
+    session_timeout_s: float = Field(default=45.0, ge=6)
+    bootstrap_timeout_s: float = Field(default=10.0, gt=0)
+    silent_after_s: float = Field(default=30.0, gt=0)
+    """A consumer without assignment, or with lag but no records, for so long is closed and made anew (cluster notes C1)."""
+    compression: Literal["none", "gzip", "lz4", "zstd"] = "lz4"
+
+
+class SourceBase(Section):
+    """What every source has."""
+
+    scope: str = Field(default="real", pattern=r"^(real|exercise:[A-Za-z0-9_.-]+)$")
+    product: str = ""
+    """Parser to try first (folder name, as `fortinet_fortigate`); "" = recognise."""
+    kind: Literal["firewall", "mail", "endpoint", "web", "dns", "auth", "other", ""] = ""
+    """Kind of lines that no parser recognises; also the topic that collected lines go to."""
+    timezone: str = DEFAULT_TIMEZONE
+    """Completes times without a zone."""
+    rhythm_s: float = Field(default=0.0, ge=0)
+    """Longest silence to be expected; 0 = learned by hour of the week."""
+    clock_offset_s: float = 0.0
+    """Added to device times (a device left on UTC that should write local time without zone: 25200)."""
+    agency: str = ""
+    """Agency id that the source belongs to."""
+    network_point: str = ""
+    """Network point (private addresses mean nothing without it)."""
+
+
+class SyslogSource(SourceBase):
+    """A syslog receiver: RFC 3164/5424 lines by UDP, TCP (both RFC 6587 framings) and TLS."""
+
+    type: Literal["syslog"]
+    udp: str = ""
+    """`host:port` to receive on; "" = off."""
+    tcp: str = ""
+    tls: str = ""
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    client_ca_file: Path | None = None
+    """With it, TLS senders must show a certificate of this authority."""
+    max_record_bytes: int = Field(default=65_536, ge=480)
+    max_connections: int = Field(default=512, ge=1)
+
+
+class FileSource(SourceBase):
+    """Lines of files: once, or followed through rotation; `.gz` files are read once."""
+
+    type: Literal["file"]
+    paths: list[str]
+    """Files or glob patterns."""
+    follow: bool = True
+    max_record_bytes: int = Field(default=1_048_576, ge=480)
+
+
+class KafkaSource(SourceBase):
+    """Records of Kafka topics."""
+
+    type: Literal["kafka"]
+    topics: list[str]
+    trust_positions: bool = False
+    """Believe the `soc-pos` header: only for topics that nobody but our collectors can write to."""
+
+
+class HttpSource(SourceBase):
+    """NDJSON or plain lines by HTTP POST (`[web]` extra)."""
+
+    type: Literal["http"]
+    listen: str = "127.0.0.1:5580"
+    token_file: Path | None = None
+    """Bearer token that senders must show; needed for any address but loopback."""
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    max_body_bytes: int = Field(default=16_777_216, ge=1024)
+    max_record_bytes: int = Field(default=1_048_576, ge=480)
+
+
+SourceSettings = Annotated[SyslogSource | FileSource | KafkaSource | HttpSource, Field(discriminator="type")]
+
+
+class RulesSettings(Section):
+    """Which rules are used."""
+
+    directories: list[Path] = []
+    """Folders of own rules, beside the shipped ones."""
+    shipped: bool = True
+    disabled: list[str] = []
+    """Ids or file names of rules that are not used."""
+
+
+class PipelineSettings(Section):
+    """How the pipeline works."""
+
+    batch_size: int = Field(default=2_000, ge=1, le=50_000)
+    batch_wait_s: float = Field(default=1.0, ge=0.01)
+    """A batch that is not full is processed after this time."""
+    lateness_s: float = Field(default=60.0, ge=0)
+    heartbeat_s: float = Field(default=30.0, gt=0)
+    max_record_bytes: int = Field(default=1_048_576, ge=480)
+    """Longer records end as dead letters."""
+    spool_max_bytes: int = Field(default=2_147_483_648, ge=1_048_576)
+    """When the spool of received lines is this large, TCP senders are made to wait and UDP lines are dropped and counted."""
+
+
+class MetricsSettings(Section):
+    """Prometheus metrics over HTTP."""
+
+    listen: str = ""
+    """`host:port`; "" = off."""
+
+
+class LogSettings(Section):
+    """Our own log, on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "text"] = "auto"
+    """`auto`: text on a terminal, JSON otherwise."""
+
+
+class Settings(Section):
+    """Everything the operator may choose."""
+
+    data_dir: Path | None = None
+    """Default: `$XDG_DATA_HOME/soc`, or `~/.local/share/soc`."""
+    language: Literal["", "vi", "en"] = ""
+    """"" = from the environment (`SOC_LANG`, `LC_ALL`, `LC_MESSAGES`, `LANG`)."""
+    timezone: str = DEFAULT_TIMEZONE
+    """Times are shown in it, with the zone."""
+    read_only: bool = False
+    roles: list[Literal["collect", "ingest"]] = ["collect", "ingest"]
+    store: StoreSettings = StoreSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    sources: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")], SourceSettings] = {}
+    rules: RulesSettings = RulesSettings()
+    pipeline: PipelineSettings = PipelineSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    log: LogSettings = LogSettings()
+
+
+def secret(name: str, file: Path | None, command: str) -> str:
+    """The secret `name` from its file or command ("" when neither is set), without the line end.
+
+    Raises: ConfigError when the file cannot be read, others may read it, or the command fails.
+    """
+    if file is not None:
+        try:
+            mode = file.stat().st_mode
+            text = file.read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"the file of {name} cannot be read: {error.strerror}", file=str(file), key=f"{name}_file") from error
+        if mode & 0o077:
+            raise ConfigError(f"others may read the file of {name}", file=str(file), key=f"{name}_file", hint=f"chmod 600 {file}")
+        return text.rstrip("\r\n")
+    if command:
+        done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=30, check=False)  # noqa: S602 - the operator's own command from a file that only they may write
+        if done.returncode:
+            raise ConfigError(f"the command of {name} failed with {done.returncode}: {done.stderr.strip()[:200]}", key=f"{name}_command")
+        return done.stdout.rstrip("\r\n")
+    return ""

@@ -1,0 +1,1 @@
+"""Incidents, notices and their record (to come; nothing of the event pipeline depends on it)."""

@@ -1,0 +1,1 @@
+"""From raw records to classified events: recognise, parse, normalise, classify, store."""

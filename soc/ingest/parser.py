@@ -1,0 +1,109 @@
+"""What a parser is, and what it gets and gives.
+
+A parser is a folder `soc/ingest/parsers/<vendor>_<product>/` whose `parser.py` has a module-level `PARSER`; the
+registry finds it, nothing else has to change. It is a pure function: no clock, no network, no state.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from soc.model.event import Doc
+
+
+class Line(msgspec.Struct, gc=False):
+    """A decoded record after framing.
+
+    `text` is the whole record, `message` what follows the syslog header (all of it where there is none). Header parts
+    are "" / -1 where absent. `header_time` is as written.
+    """
+
+    text: str
+    message: str
+    priority: int = -1
+    header_time: str = ""
+    host: str = ""
+    app: str = ""
+    pid: str = ""
+    message_id: str = ""
+    structured_data: str = ""
+
+
+class Context(msgspec.Struct, gc=False):
+    """What the collector and the configuration know of a record.
+
+    Units: `received_us` microseconds since 1970; `offset_us` is added to device times.
+    """
+
+    received_us: int
+    timezone: str = "Asia/Ho_Chi_Minh"
+    offset_us: int = 0
+    host: str = ""
+    """Address that the record was received from."""
+
+
+class Parsed(msgspec.Struct, gc=False):
+    """One parsed line.
+
+    `doc`: flat ECS, with `@timestamp` (RFC 3339 UTC), `event.kind|category|type|action|outcome` where known,
+    `event.module` and `event.dataset`; no `soc.*`, no `event.original` (the pipeline adds them). `ts_us`: `@timestamp` in
+    microseconds (0 = the line has no time). `natural_key`: identifies the occurrence at the device so that a resent
+    line has the same ("" = none). `error`: why the line is only partly read ("" = whole).
+    """
+
+    doc: Doc
+    ts_us: int
+    natural_key: str = ""
+    error: str = ""
+
+
+class Parser(Protocol):
+    """The lines of one product."""
+
+    name: str
+    """Folder name: `<vendor>_<product>`."""
+    version: int
+    """Grows with every change of what comes out; `soc.parser` is `name@version`."""
+    kind: str
+    """One of `soc.model.level.KINDS`."""
+
+    def claims(self, line: Line) -> bool:
+        """Whether the line is of this product. Cheap: runs for every line of an unknown source; never raises."""
+
+    def parse(self, line: Line, context: Context) -> Parsed:
+        """The line as ECS.
+
+        Raises: UnknownFormat when the line is not of this product after all; MalformedRecord (with `fields`) when it
+        is broken. Nothing else, whatever the bytes.
+        """
+
+
+class Assembled(msgspec.Struct, gc=False):
+    """What an assembler makes of one more line: the new state (None = nothing is open any more), and the finished events."""
+
+    state: bytes | None
+    finished: list[Parsed]
+
+
+class Assembler(Protocol):
+    """Joins the lines of one occurrence (a mail passing a gateway) into one event.
+
+    A pure fold: the same lines in the same order give the same states and events; a line that was folded already
+    (same event id, or same bytes resent) changes nothing.
+    """
+
+    name: str
+    version: int
+    timeout_s: float
+    """An occurrence whose last line is older than this (by received time) is finished as it stands."""
+
+    def key(self, doc: Doc) -> str:
+        """What the line belongs to (host and queue id), "" = nothing to assemble."""
+
+    def fold(self, state: bytes | None, event_id: str, ts_us: int, doc: Doc) -> Assembled:
+        """Take in one line."""
+
+    def expire(self, state: bytes) -> Assembled:
+        """Finish what is open (timeout); the state left behind may remember that it is done, so that stragglers open nothing."""

@@ -1,0 +1,359 @@
+"""What the inside needs of the outside world: the protocols that adapters implement.
+
+One contract suite per port (`tests/contracts/`) runs on every adapter: memory, embedded SQLite, Elasticsearch for
+`Store`; files, spool, Kafka for `RecordSource`. Errors: only those of `soc.errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from soc.model.alert import Alert, AlertGroup
+from soc.model.deadletter import DeadLetter
+from soc.model.event import Doc, Event
+from soc.model.query import Node
+from soc.model.record import RawRecord
+
+# --- sources -----------------------------------------------------------------------------------------------------
+
+
+class RecordSource(Protocol):
+    """An ordered, re-readable supply of raw records, in one or more partitions.
+
+    Delivery: at least once. After `open` (or a restart) reading begins at the positions that the store holds, for
+    partitions that it knows, and at the configured start for others. `poll` never skips and never reorders within a
+    partition. A record that cannot be handed over whole comes with `fault` or `truncated_bytes` set, never as an error.
+    """
+
+    name: str
+
+    def open(self, positions: Mapping[str, int]) -> None:
+        """Begin; `positions` maps partition to the next position to read.
+
+        Raises: SourceUnavailable, AccessDenied, ConfigError (a missing topic or file, named).
+        """
+
+    def poll(self, most: int, timeout_s: float) -> list[RawRecord]:
+        """Up to `most` records, waiting up to `timeout_s` for the first; [] when there are none yet.
+
+        Raises: SourceUnavailable, AccessDenied.
+        """
+
+    def commit(self, positions: Mapping[str, int]) -> None:
+        """Tell the outside that everything before these positions is durable (consumer group, spool clean-up).
+
+        Raises: SourceUnavailable; a partition that was lost meanwhile is left out silently (it is read again elsewhere).
+        """
+
+    def lost(self) -> set[str]:
+        """Partitions taken away since the last call: state about them must be forgotten."""
+
+    def lag(self) -> dict[str, int]:
+        """Records (bytes for files) not yet handed over, per partition, as far as known without blocking."""
+
+    def exhausted(self) -> bool:
+        """True when nothing more will ever come (a file read once, at its end)."""
+
+    def close(self) -> None:
+        """Give everything back; idempotent."""
+
+
+class RecordSink(Protocol):
+    """Where collectors put records so that they can be read again: the embedded spool, or a Kafka topic."""
+
+    def append(self, stream: str, records: Sequence[tuple[bytes, int, str, int]]) -> None:
+        """Append `(raw, received_us, host, truncated_bytes)` to `stream`; durable (synced, acknowledged) on return.
+
+        Raises: StoreFull, Unreachable. After an error nothing of the call may be taken as written, or as lost.
+        """
+
+    def close(self) -> None:
+        """Flush and give everything back."""
+
+
+# --- the store: writing --------------------------------------------------------------------------------------------
+
+
+class Progress(msgspec.Struct):
+    """What one batch took from one partition: `received` records at positions [first, last], `next` to go on at."""
+
+    source: str
+    partition: str
+    first: int
+    last: int
+    next: int
+    received: int
+    dropped: dict[str, int] = {}
+    """Records that end neither as event nor as dead letter, by reason."""
+    knowledge: Literal["proved", "counted", "unknowable"] = "counted"
+    lost: int = 0
+    """Records known to be lost before us (socket drop counters, gaps in device sequence numbers)."""
+
+
+class Gap(msgspec.Struct):
+    """A stretch of time in which a source said nothing although it should have (contract 8).
+
+    Units: microseconds since 1970; `until_us` 0 = still silent.
+    """
+
+    source: str
+    scope: str
+    from_us: int
+    until_us: int
+    cause: str
+    expected_s: float
+    """The longest silence that was to be expected."""
+
+
+class Effects(msgspec.Struct):
+    """All that one batch does. Committed as one: events first, then alerts, dead letters and state, progress last."""
+
+    progress: list[Progress]
+    events: list[Event] = []
+    alerts: list[Alert] = []
+    dead_letters: list[DeadLetter] = []
+    claims: dict[str, str] = {}
+    """Natural key → id of the event that owns it (see `Store.owners`)."""
+    state: dict[str, bytes | None] = {}
+    """Pipeline state to keep (None = forget): key = `<partition>\\x1f<what>`. Read back by `Store.state`."""
+    gaps: list[Gap] = []
+    rules_hash: str = ""
+
+
+class Committed(msgspec.Struct):
+    """What became of a batch."""
+
+    stored: int
+    """Events written now, or by an earlier attempt at this very batch."""
+    replayed: int
+    """Records whose event stood already in the store from *another* position with the same bytes: dropped, counted."""
+    faults: list[str]
+    """Ids that came again with other bytes: stored under a second id, a ledger fault."""
+    new_alerts: list[Alert]
+    """Those that were not known before."""
+
+
+class LedgerItem(msgspec.Struct):
+    """One row of the ledger: per source partition, what came in and where it is now, recounted from the store.
+
+    difference = received − stored − dead_lettered − sum(dropped) − in_flight; anything but 0 is a fault.
+    """
+
+    source: str
+    partition: str
+    first: int
+    last: int
+    received: int
+    stored: int
+    dead_lettered: int
+    dropped: dict[str, int]
+    in_flight: int
+    difference: int
+    knowledge: Literal["proved", "counted", "unknowable"]
+    lost: int = 0
+    faults: int = 0
+
+
+# --- the store: reading --------------------------------------------------------------------------------------------
+
+
+class EventQuery(msgspec.Struct):
+    """Which events, in which order. Times: microseconds since 1970, since inclusive, until exclusive, None = open.
+
+    Order: by usable event time in milliseconds, then id, both descending (or both ascending); the same on every store.
+    """
+
+    where: Node
+    scope: str | None = "real"
+    """None = all scopes."""
+    since_us: int | None = None
+    until_us: int | None = None
+    descending: bool = True
+    limit: int = 100
+    after: str = ""
+    """Cursor: `next` of the page before ("" = from the start)."""
+
+
+class EventPage(msgspec.Struct):
+    """A page of flat documents; `next` is the cursor of the page after it ("" = that was the last)."""
+
+    docs: list[Doc]
+    next: str
+
+
+class Bucket(msgspec.Struct):
+    """One bar of a histogram: the time it begins (RFC 3339 UTC), the value of the `by` field ("" = none), the count."""
+
+    at: str
+    by: str
+    count: int
+
+
+class AlertQuery(msgspec.Struct):
+    """Which alerts or groups; newest first."""
+
+    scope: str | None = "real"
+    levels: tuple[str, ...] = ()
+    rule: str = ""
+    group: str = ""
+    source: str = ""
+    since_us: int | None = None
+    until_us: int | None = None
+    limit: int = 100
+    offset: int = 0
+
+
+class Store(Protocol):
+    """Events, alerts, dead letters, positions and ledger: everything that the pipeline writes and commands read."""
+
+    # writing (one pipeline)
+    def positions(self) -> dict[str, int]:
+        """The next position of every partition ever committed."""
+
+    def owners(self, claims: Mapping[str, str]) -> dict[str, str]:
+        """For each natural key the id of the event that owns it: the first that ever claimed it, else the one given.
+
+        Durable no later than the commit of the batch; safe against other workers.
+        """
+
+    def commit(self, effects: Effects) -> Committed:
+        """Make a batch durable, exactly once whatever was killed when; the same effects may come again.
+
+        Raises: StoreUnavailable (nothing is lost: give the same effects again), StoreFull, StoreRefused, AccessDenied.
+        """
+
+    def state(self, partition: str) -> dict[str, bytes]:
+        """The pipeline state kept for a partition."""
+
+    # events
+    def get_events(self, ids: Sequence[str]) -> list[Doc]:
+        """The events of these ids or unique id prefixes (unknown ones are left out), in the order asked.
+
+        Raises: Conflict when a prefix fits several.
+        """
+
+    def search(self, query: EventQuery) -> EventPage:
+        """One page of events."""
+
+    def stream(self, query: EventQuery) -> Iterator[Doc]:
+        """All events of a query (limit and after are ignored), in order, in constant memory."""
+
+    def count(self, query: EventQuery) -> int:
+        """How many events fit, all of them."""
+
+    def histogram(self, query: EventQuery, interval: Literal["hour", "day", "month"], by: str = "", tz: str = "UTC") -> list[Bucket]:
+        """Counts per interval of the zone `tz`, and per value of the field `by`; empty intervals are left out."""
+
+    def facets(self, query: EventQuery, field: str, most: int = 10) -> list[tuple[str, int]]:
+        """The commonest values of a field and their counts; equal counts by value."""
+
+    def threats(self, query: EventQuery) -> dict[tuple[str, str], int]:
+        """Counted events by (threat level, category): each occurrence once (natural keys)."""
+
+    # alerts
+    def alert_groups(self, query: AlertQuery) -> tuple[int, list[AlertGroup]]:
+        """Total and one page of groups, newest last_at first."""
+
+    def alerts(self, query: AlertQuery) -> tuple[int, list[Alert]]:
+        """Total and one page of alerts, newest first."""
+
+    def get_alert(self, prefix: str) -> Alert | AlertGroup | None:
+        """The alert (`a-…`) or group (`g-…`) of an id or unique prefix.
+
+        Raises: Conflict when it fits several.
+        """
+
+    # dead letters
+    def dead_letters(self, *, state: str = "open", source: str = "", limit: int = 100, offset: int = 0) -> tuple[int, list[DeadLetter]]:
+        """Total and one page, oldest first."""
+
+    def get_dead_letter(self, prefix: str) -> DeadLetter | None:
+        """The dead letter of an id or unique prefix."""
+
+    def settle_dead_letter(self, letter_id: str, state: Literal["redriven", "discarded"], note: str, event: Event | None, alerts: Sequence[Alert] = ()) -> None:
+        """Close a dead letter; a redriven one becomes `event` in the same step (stored + 1, dead_lettered − 1)."""
+
+    # ledger, silence
+    def ledger(self) -> list[LedgerItem]:
+        """All rows by (source, partition); stored and dead_lettered are counted anew from the stored documents."""
+
+    def gaps(self, *, source: str = "", since_us: int | None = None) -> list[Gap]:
+        """Gap facts, oldest first."""
+
+    def facts(self, kind: str) -> list[dict[str, Any]]:
+        """Recorded facts of a kind (`clock-offset`, `retention`, `reclassification`, `migration`, `rules`), oldest first."""
+
+    def record_fact(self, kind: str, fact: Mapping[str, Any]) -> None:
+        """Append a fact; facts are never rewritten."""
+
+    # keeping house
+    def status(self) -> dict[str, Any]:
+        """What `soc store status` shows: kind, place, schema, partitions (name, events, bytes, from, until), free space."""
+
+    def backup(self, target: Path, progress: Callable[[str, int, int], None] | None = None) -> dict[str, Any]:
+        """A consistent copy at `target` while the pipeline goes on; the manifest (files, hashes, counts) is returned."""
+
+    def drop_partitions(self, *, kind: str, before_us: int, dry_run: bool) -> list[dict[str, Any]]:
+        """Whole partitions of `kind` that end before the time; removed unless `dry_run`. A fact records it."""
+
+    def reclassify(self, query: EventQuery, change: Callable[[Doc], tuple[str, str] | None], *, fact: Mapping[str, Any], dry_run: bool) -> dict[str, int]:
+        """Give events another threat level and category; both figures stay readable (`soc.threat.previous`).
+
+        `change` returns (level, category) or None to leave an event. Returns counts `seen`, `changed`, and per `old→new`.
+        """
+
+    def migrate(self, reparse: Callable[[Doc], Doc] | None, *, dry_run: bool, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+        """Bring the store to this version's schema; with `reparse` a new generation of every partition is written beside the old and swapped."""
+
+    def close(self) -> None:
+        """Give everything back; idempotent."""
+
+
+# --- rules ----------------------------------------------------------------------------------------------------------
+
+
+class Verdict(msgspec.Struct, gc=False):
+    """What the rules say of one event: its class, and the alerts' rules that matched (as indices of `Classifier.rules`)."""
+
+    level: str
+    category: str
+    classified_by: str
+    matches: tuple[int, ...]
+
+
+class Classifier(Protocol):
+    """A compiled rule set: classification and detection."""
+
+    hash: str
+    """Over all rules' sources; recorded with each batch."""
+
+    def classify(self, doc: Doc) -> Verdict:
+        """Class and matches of one event. Cost: the hot path's second largest; see soc/rules/compile.py."""
+
+    def alert(self, index: int, event: Event, detected_at: str) -> Alert:
+        """The alert of rule `index` for an event that it matched, with its explanation."""
+
+
+# --- small things ----------------------------------------------------------------------------------------------------
+
+
+class Metrics(Protocol):
+    """Counters and gauges, named `soc_<noun>_<verb>_<unit>[_total]`."""
+
+    def count(self, name: str, amount: float = 1, **labels: str) -> None:
+        """Add to a counter."""
+
+    def gauge(self, name: str, value: float, **labels: str) -> None:
+        """Set a gauge."""
+
+
+CrashPoint = Callable[[str], None]
+"""Called with the name of each step whose border a crash test may kill at; does nothing in real life."""
+
+
+def no_crash(_name: str) -> None:
+    """The crash point of real life."""

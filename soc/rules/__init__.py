@@ -1,0 +1,1 @@
+"""Sigma rules: load, match, explain, test."""
