@@ -6,6 +6,7 @@ registry finds it, nothing else has to change. It is a pure function: no clock, 
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from typing import Protocol
 
 import msgspec
@@ -81,29 +82,48 @@ class Parser(Protocol):
 
 
 class Assembled(msgspec.Struct, gc=False):
-    """What an assembler makes of one more line: the new state (None = nothing is open any more), and the finished events."""
+    """One finished occurrence: the event made of it, and the events it was made of.
 
-    state: bytes | None
-    finished: list[Parsed]
+    `base_event_id` is the id of the first line; the pipeline names the event `derived_event_id(base_event_id, assembler.name)`.
+    `event_ids`: the ids of its lines, oldest first, the first `MOST_EVENT_IDS` of them.
+    """
+
+    parsed: Parsed
+    base_event_id: str
+    event_ids: list[str]
+
+
+MOST_EVENT_IDS = 40
+"""How many contributing event ids an assembled event names; beyond them lines still count."""
 
 
 class Assembler(Protocol):
     """Joins the lines of one occurrence (a mail passing a gateway) into one event.
 
-    A pure fold: the same lines in the same order give the same states and events; a line that was folded already
-    (same event id, or same bytes resent) changes nothing.
+    A pure fold over a keyed state: the same lines in the same order give the same states and events, wherever batches
+    are cut; a line that was folded already (same event id, or same bytes resent) changes nothing.
+
+    `states` is a view on all states of one source partition (key → bytes). The pipeline hands in a mapping that
+    remembers what was written or deleted (`Effects.state`), notes for every *written* key the received time of the line
+    that wrote it, and after each batch calls `expire` for each key whose note is older than `rest_s(states[key])` (the
+    time goes on with records' received time, heartbeats included; order: oldest note first, then key). A key that
+    `expire` leaves in place, changed or not, rests once more. Beyond `most_states` keys the oldest are expired early.
+    An assembler reads and writes few keys a line, never iterates, and stores no key of another partition.
     """
 
     name: str
     version: int
-    timeout_s: float
-    """An occurrence whose last line is older than this (by received time) is finished as it stands."""
+    most_states: int
+    """More keys than this in one partition are not kept: the oldest are expired early, and deleted if they stay."""
 
-    def key(self, doc: Doc) -> str:
-        """What the line belongs to (host and queue id), "" = nothing to assemble."""
+    def wants(self, doc: Doc) -> bool:
+        """Whether the line has anything to assemble. Cheap: runs for every line of the parsers beside the assembler."""
 
-    def fold(self, state: bytes | None, event_id: str, ts_us: int, doc: Doc) -> Assembled:
-        """Take in one line."""
+    def fold(self, states: MutableMapping[str, bytes], event_id: str, ts_us: int, doc: Doc) -> list[Assembled]:
+        """Take in one line; what it finishes. `ts_us`: usable event time of the line. Never raises."""
 
-    def expire(self, state: bytes) -> Assembled:
-        """Finish what is open (timeout); the state left behind may remember that it is done, so that stragglers open nothing."""
+    def expire(self, states: MutableMapping[str, bytes], key: str) -> list[Assembled]:
+        """Give up waiting for `key`: finish it as it stands, or forget it. Never raises."""
+
+    def rest_s(self, state: bytes) -> float:
+        """Seconds (by received time) that a state may rest unwritten before `expire`. Cheap."""
