@@ -81,49 +81,30 @@ class Parser(Protocol):
         """
 
 
-class Assembled(msgspec.Struct, gc=False):
-    """One finished occurrence: the event made of it, and the events it was made of.
-
-    `base_event_id` is the id of the first line; the pipeline names the event `derived_event_id(base_event_id, assembler.name)`.
-    `event_ids`: the ids of its lines, oldest first, the first `MOST_EVENT_IDS` of them.
-    """
-
-    parsed: Parsed
-    base_event_id: str
-    event_ids: list[str]
-
-
-MOST_EVENT_IDS = 40
-"""How many contributing event ids an assembled event names; beyond them lines still count."""
-
-
 class Assembler(Protocol):
     """Joins the lines of one occurrence (a mail passing a gateway) into one event.
 
-    A pure fold over a keyed state: the same lines in the same order give the same states and events, wherever batches
-    are cut; a line that was folded already (same event id, or same bytes resent) changes nothing.
+    A module-level `ASSEMBLER` in the `parser.py` of the parser whose lines it joins. A pure fold over a keyed state: the
+    same lines in the same order give the same states and events, wherever batches are cut; a line that was folded
+    already (same event id, or same bytes resent) changes nothing.
 
-    `states` is a view on all states of one source partition (key → bytes). The pipeline hands in a mapping that
-    remembers what was written or deleted (`Effects.state`), notes for every *written* key the received time of the line
-    that wrote it, and after each batch calls `expire` for each key whose note is older than `rest_s(states[key])` (the
-    time goes on with records' received time, heartbeats included; order: oldest note first, then key). A key that
-    `expire` leaves in place, changed or not, rests once more. Beyond `most_states` keys the oldest are expired early.
-    An assembler reads and writes few keys a line, never iterates, and stores no key of another partition.
+    `states` is a view on all states of one source partition (key → bytes), which the pipeline keeps with the positions.
+    Every write notes the received time of the line at hand (`__setitem__` with the same bytes too: that is a touch). A key
+    unwritten for `timeout_s` is handed to `expire`, oldest note first; so is the oldest when there are too many. A key that
+    `expire` wrote rests once more, a key that it left untouched is forgotten. An assembler reads and writes few keys a
+    line and never iterates.
     """
 
     name: str
     version: int
-    most_states: int
-    """More keys than this in one partition are not kept: the oldest are expired early, and deleted if they stay."""
+    timeout_s: float
+    """A state that was not written for so long (by received time) is expired."""
 
-    def wants(self, doc: Doc) -> bool:
-        """Whether the line has anything to assemble. Cheap: runs for every line of the parsers beside the assembler."""
+    def fold(self, states: MutableMapping[str, bytes], event_id: str, ts_us: int, doc: Doc) -> list[Parsed]:
+        """Take in one line of the parser; the occurrences that it finished. `ts_us`: usable event time of the line. Never raises.
 
-    def fold(self, states: MutableMapping[str, bytes], event_id: str, ts_us: int, doc: Doc) -> list[Assembled]:
-        """Take in one line; what it finishes. `ts_us`: usable event time of the line. Never raises."""
+        Each `Parsed` has a `natural_key` that names the occurrence: the event's id is made of it.
+        """
 
-    def expire(self, states: MutableMapping[str, bytes], key: str) -> list[Assembled]:
-        """Give up waiting for `key`: finish it as it stands, or forget it. Never raises."""
-
-    def rest_s(self, state: bytes) -> float:
-        """Seconds (by received time) that a state may rest unwritten before `expire`. Cheap."""
+    def expire(self, states: MutableMapping[str, bytes], key: str) -> list[Parsed]:
+        """Give up waiting for `key`: finish it as it stands, or let it go. Never raises."""
