@@ -1,0 +1,82 @@
+"""The open occurrences of one source partition: what assemblers have begun and not finished.
+
+Kept beside the positions (`Effects.state`), so that a restart goes on where the log stands. Time is the received time
+of the partition's records: an occurrence untouched for the assembler's `timeout_s` is expired by the next record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, MutableMapping
+
+from soc.ingest.parser import Assembler, Parsed
+
+MOST_OPEN = 200_000
+"""Open occurrences per partition; beyond it the oldest is finished early (bounded memory whatever a sender writes)."""
+_TIME = 8
+
+
+class Assembly(MutableMapping[str, bytes]):
+    """The states of one assembler in one partition, oldest touched first.
+
+    Behaves as a mapping from key to state for the assembler; notes what changed for the next commit.
+    """
+
+    def __init__(self, assembler: Assembler, kept: Mapping[str, bytes] = {}) -> None:  # noqa: B006 - read only
+        self.assembler = assembler
+        self._timeout_us = round(assembler.timeout_s * 1e6)
+        self._states: dict[str, tuple[int, bytes]] = dict(
+            sorted(((key, (int.from_bytes(value[:_TIME], "big"), value[_TIME:])) for key, value in kept.items()), key=lambda item: (item[1][0], item[0]))
+        )
+        self._changed: dict[str, None] = {}
+        self._now_us = 0
+
+    def fold(self, event_id: str, ts_us: int, received_us: int, doc: dict[str, object]) -> list[Parsed]:
+        """Take in one line; the occurrences that it finished, after those that had expired before it."""
+        finished = self.expire(received_us)
+        finished += self.assembler.fold(self, event_id, ts_us, doc)
+        while len(self._states) > MOST_OPEN:
+            finished += self._expire_oldest()
+        return finished
+
+    def expire(self, received_us: int) -> list[Parsed]:
+        """Let time go on to `received_us`; the occurrences that ran out."""
+        self._now_us = max(self._now_us, received_us)
+        finished: list[Parsed] = []
+        while self._states:
+            touched, _ = next(iter(self._states.values()))
+            if touched + self._timeout_us > self._now_us:
+                break
+            finished += self._expire_oldest()
+        return finished
+
+    def _expire_oldest(self) -> list[Parsed]:
+        key = next(iter(self._states))
+        before = self._states[key]
+        finished = self.assembler.expire(self, key)
+        if self._states.get(key) == before:  # an assembler that left it untouched is done with it
+            del self[key]
+        return finished
+
+    def take_changes(self) -> dict[str, bytes | None]:
+        """What changed since the last call, as kept bytes (None = gone)."""
+        changes = {key: (state[0].to_bytes(_TIME, "big") + state[1]) if (state := self._states.get(key)) else None for key in self._changed}
+        self._changed.clear()
+        return changes
+
+    def __getitem__(self, key: str) -> bytes:
+        return self._states[key][1]
+
+    def __setitem__(self, key: str, state: bytes) -> None:
+        self._states.pop(key, None)  # to the end: the most recently touched
+        self._states[key] = (self._now_us, state)
+        self._changed[key] = None
+
+    def __delitem__(self, key: str) -> None:
+        del self._states[key]
+        self._changed[key] = None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._states)
+
+    def __len__(self) -> int:
+        return len(self._states)

@@ -1,0 +1,220 @@
+"""The loop that moves offsets: read, process, make durable, then tell the source. The only place that decides them.
+
+Two batches are under way at a time: while one is being committed (a thread that mostly waits for the disk or the
+network), the next is parsed. Effects are committed in the order of the log; when a commit fails for a passing reason
+the same effects are given again; when another worker has taken the partition over, everything in hand is dropped and
+read again from the store's positions. kill -9 anywhere loses and doubles nothing: see `Store.commit`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import Empty, Queue
+
+import msgspec
+
+from soc.clock import Clock
+from soc.errors import Conflict, StoreUnavailable
+from soc.ingest.pipeline import Pipeline
+from soc.ingest.reader import Batch, Reader, drain
+from soc.model.alert import Alert
+from soc.ports import Committed, CrashPoint, Effects, Metrics, RecordSource, Store, no_crash
+from soc.telemetry import get_logger
+
+log = get_logger(__name__)
+
+_STORE_RETRY_S = (0.2, 0.5, 1, 2, 5, 10, 30)
+
+
+class Totals(msgspec.Struct):
+    """What a run has done so far."""
+
+    received: int = 0
+    stored: int = 0
+    dead_lettered: int = 0
+    dropped: int = 0
+    replayed: int = 0
+    alerts: int = 0
+    derived: int = 0
+    faults: int = 0
+
+
+class Worker:
+    """Runs the pipeline over some sources until stopped, or until all of them are exhausted."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        pipeline: Pipeline,
+        sources: Sequence[RecordSource],
+        clock: Clock,
+        metrics: Metrics,
+        batch_size: int,
+        batch_wait_s: float,
+        on_alerts: Callable[[Sequence[Alert]], None] = lambda _alerts: None,
+        on_batch: Callable[[Totals], None] = lambda _totals: None,
+        on_tick: Callable[[], Sequence[Effects]] = lambda: (),
+        tick_s: float = 5.0,
+        crash: CrashPoint = no_crash,
+    ) -> None:
+        self.totals = Totals()
+        self._store = store
+        self._pipeline = pipeline
+        self._sources = sources
+        self._clock = clock
+        self._metrics = metrics
+        self._batch_size = batch_size
+        self._batch_wait_s = batch_wait_s
+        self._on_alerts = on_alerts
+        self._on_batch = on_batch
+        self._on_tick = on_tick
+        self._tick_s = tick_s
+        self._crash = crash
+        self._queue: Queue[Batch] = Queue(maxsize=max(2, len(sources)))
+        self._stopping = threading.Event()
+        self._stop = self._stopping
+        self._epoch = 0
+        self._ended: set[Reader] = set()
+        self._under_way: Future[None] | None = None
+        self.readers: list[Reader] = []
+
+    def run(self, stop: threading.Event | None = None) -> Totals:
+        """Work until `stop` is set or every source is exhausted; what was begun is finished.
+
+        Raises: what a source or the store cannot get over (AccessDenied, StoreFull, StoreRefused, ConfigError).
+        """
+        self._stop = stop or self._stopping
+        positions = self._store.positions()
+        self.readers = [
+            Reader(source, self._queue, most=self._batch_size, wait_s=self._batch_wait_s, clock=self._clock, positions=positions) for source in self._sources
+        ]
+        for reader in self.readers:
+            reader.start()
+        try:
+            with ThreadPoolExecutor(1, thread_name_prefix="commit") as committer:
+                self._loop(committer)
+        finally:
+            for reader in self.readers:
+                reader.halt()
+            drain(self._queue)
+            for reader in self.readers:
+                reader.join(timeout=30)
+        return self.totals
+
+    def _loop(self, committer: ThreadPoolExecutor) -> None:
+        next_tick = self._clock.monotonic() + self._tick_s
+        while not self._stop.is_set():
+            if len(self._ended) == len(self.readers):
+                self._await()  # a conflict in the last commit makes the readers begin again
+                if len(self._ended) == len(self.readers):
+                    return
+            epoch = self._epoch
+            for reader, effects in self._next(next_tick):
+                self._await()
+                self._under_way = committer.submit(self._commit, reader, effects, epoch)
+            if self._clock.monotonic() >= next_tick:
+                next_tick = self._clock.monotonic() + self._tick_s
+        self._await()
+
+    def _next(self, tick_at: float) -> list[tuple[Reader | None, Effects]]:
+        """The next work: the effects of one batch, if any came, and of a tick, if it is time."""
+        work: list[tuple[Reader | None, Effects]] = []
+        try:
+            batch = self._queue.get(timeout=0.2)
+        except Empty:
+            pass
+        else:
+            if batch.error is not None:
+                raise batch.error
+            if batch.epoch == self._epoch:
+                work += self._process(batch)
+        if self._clock.monotonic() >= tick_at:
+            work += [(None, effects) for effects in self._on_tick()]
+        return work
+
+    def _process(self, batch: Batch) -> list[tuple[Reader | None, Effects]]:
+        if batch.end:
+            self._ended.add(batch.reader)
+        self._pipeline.forget(batch.lost)
+        if not batch.records:
+            return []
+        self._crash("worker.polled")
+        effects = self._pipeline.process(batch.records)
+        self._crash("worker.processed")
+        return [(batch.reader, effects)]
+
+    def _await(self) -> None:
+        """Wait for the commit under way."""
+        under_way, self._under_way = self._under_way, None
+        if under_way is None:
+            return
+        try:
+            under_way.result()
+        except Conflict as error:
+            log.warning("partition was taken over by another worker; reading again", error=error.message)
+            self._start_again()
+
+    def _start_again(self) -> None:
+        self._epoch += 1
+        self._ended.clear()
+        self._pipeline.forget_all()
+        positions = self._store.positions()
+        for reader in self.readers:
+            reader.reopen(self._epoch, positions)
+
+    def _commit(self, reader: Reader | None, effects: Effects, epoch: int) -> None:
+        if epoch != self._epoch:
+            return
+        committed = self._durably(effects)
+        self._crash("worker.committed")
+        if reader is not None:
+            reader.commit({progress.partition: progress.next for progress in effects.progress})
+        self._crash("worker.told")
+        self._account(effects, committed)
+        if committed.new_alerts:
+            self._on_alerts(committed.new_alerts)
+        self._on_batch(self.totals)
+
+    def _durably(self, effects: Effects) -> Committed:
+        attempt = 0
+        while True:
+            try:
+                return self._store.commit(effects)
+            except StoreUnavailable as error:
+                log.warning("store unavailable, trying again", error=error.message, hint=error.hint, attempt=attempt + 1)
+                self._metrics.count("soc_store_retries_total")
+                if self._stop.is_set():
+                    raise
+                self._stop.wait(error.retry_after_s or _STORE_RETRY_S[min(attempt, len(_STORE_RETRY_S) - 1)])
+                attempt += 1
+
+    def _account(self, effects: Effects, committed: Committed) -> None:
+        totals = self.totals
+        received = sum(progress.received for progress in effects.progress)
+        dropped = sum(sum(progress.dropped.values()) for progress in effects.progress)
+        derived = sum(1 for event in effects.events if "soc.derived" in event.doc)
+        totals.received += received
+        totals.stored += committed.stored
+        totals.dead_lettered += len(effects.dead_letters)
+        totals.dropped += dropped
+        totals.replayed += committed.replayed
+        totals.alerts += len(committed.new_alerts)
+        totals.derived += derived
+        totals.faults += len(committed.faults)
+        for progress in effects.progress:
+            self._metrics.count("soc_records_received_total", progress.received, source=progress.source)
+        self._metrics.count("soc_events_stored_total", committed.stored)
+        self._metrics.count("soc_records_dead_lettered_total", len(effects.dead_letters))
+        self._metrics.count("soc_records_dropped_total", dropped)
+        self._metrics.count("soc_events_replayed_total", committed.replayed)
+        self._metrics.count("soc_alerts_raised_total", len(committed.new_alerts))
+
+
+def lag(readers: Sequence[Reader]) -> Mapping[str, int]:
+    """Records not yet read, per partition, over all sources."""
+    return {partition: behind for reader in readers for partition, behind in reader.source.lag().items()}
+
+
