@@ -1,0 +1,117 @@
+"""Finds the parsers and tells which one a line belongs to.
+
+A parser is a folder below `soc/ingest/parsers/` whose `parser.py` has `PARSER` (and perhaps `ASSEMBLER`), or an entry
+point of the group `soc.parsers` that names such a module; nothing else has to be touched to add one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib.metadata import entry_points
+from types import ModuleType
+
+import soc.ingest.parsers
+from soc.errors import ConfigError, UsageError
+from soc.ingest.parser import Assembler, Line, Parser
+
+ENTRY_POINTS = "soc.parsers"
+
+
+class Registry:
+    """The parsers of this installation, in the fixed order in which they are asked: specific ones first, `*_generic` last."""
+
+    def __init__(self, parsers: Iterable[Parser], assemblers: Iterable[Assembler] = ()) -> None:
+        self._parsers = {parser.name: parser for parser in sorted(parsers, key=lambda parser: (parser.name.endswith("_generic"), parser.name))}
+        self._assemblers = {assembler.name: assembler for assembler in assemblers}
+
+    def names(self) -> list[str]:
+        """The parsers' names, in the order in which they are asked."""
+        return list(self._parsers)
+
+    def parsers(self) -> Sequence[Parser]:
+        """The parsers, in the order in which they are asked."""
+        return list(self._parsers.values())
+
+    def get(self, name: str) -> Parser:
+        """The parser of a name.
+
+        Raises: UsageError with the nearest names.
+        """
+        parser = self._parsers.get(name)
+        if parser is None:
+            near = difflib.get_close_matches(name.lower(), self._parsers, n=3, cutoff=0.4)
+            raise UsageError(f"no parser is named {name!r}", hint=f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(self._parsers)}")
+        return parser
+
+    def assembler(self, name: str) -> Assembler | None:
+        """The assembler that belongs to the parser of this name, None where its lines stand alone."""
+        return self._assemblers.get(name)
+
+    def recognise(self, line: Line, preferred: str = "") -> Parser | None:
+        """The parser that claims the line: the preferred one if it does, else the first of all; None when none does."""
+        first = self._parsers.get(preferred)
+        if first is not None and first.claims(line):
+            return first
+        for parser in self._parsers.values():
+            if parser.claims(line):
+                return parser
+        return None
+
+
+class Recogniser:
+    """Recognition for one sender: the parser that claimed its last line is asked first.
+
+    Cost: one `claims` per line while the sender stays with one product. The answer depends on the line and the
+    sender's earlier lines only where two parsers claim the same line.
+    """
+
+    __slots__ = ("_last", "_registry", "preferred")
+
+    def __init__(self, registry: Registry, preferred: str = "") -> None:
+        self._registry = registry
+        self._last: Parser | None = None
+        self.preferred = preferred
+
+    def recognise(self, line: Line) -> Parser | None:
+        """The parser that claims the line; None when none does."""
+        last = self._last
+        if last is not None and last.claims(line):
+            return last
+        found = self._registry.recognise(line, self.preferred)
+        if found is not None:
+            self._last = found
+        return found
+
+
+@cache
+def installed() -> Registry:
+    """The registry of everything installed: the shipped folders and the entry points.
+
+    Raises: ConfigError when one of them cannot be used.
+    """
+    modules = [*_shipped(), *_plugged()]
+    return Registry((module.PARSER for module in modules), (module.ASSEMBLER for module in modules if getattr(module, "ASSEMBLER", None) is not None))
+
+
+def _shipped() -> list[ModuleType]:
+    package = soc.ingest.parsers
+    return [importlib.import_module(f"{package.__name__}.{found.name}.parser") for found in pkgutil.iter_modules(package.__path__) if found.ispkg]
+
+
+def _plugged() -> list[ModuleType]:
+    modules = []
+    for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
+        try:
+            module = point.load()
+        except ImportError as error:
+            raise ConfigError(
+                f"the parser {point.name!r} ({point.value}) cannot be loaded: {error}", hint="mend or uninstall the package that brings it"
+            ) from error
+        if not hasattr(module, "PARSER"):
+            raise ConfigError(f"the parser {point.name!r} ({point.value}) has no PARSER", hint="the entry point must name a module with a PARSER")
+        modules.append(module)
+    return modules
