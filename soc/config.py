@@ -194,6 +194,9 @@ class Settings(Section):
     """Times are shown in it, with the zone."""
     read_only: bool = False
     roles: list[Literal["collect", "ingest"]] = ["collect", "ingest"]
+    """What this process does: `collect` receives lines, `ingest` makes events and alerts of them."""
+    transport: Literal["spool", "kafka"] = "spool"
+    """Where collected lines go: `spool` = ingested by this process; `kafka` = on to `<kafka.topic_prefix><kind>` (spooled until the brokers have them)."""
     store: StoreSettings = StoreSettings()
     kafka: KafkaSettings = KafkaSettings()
     sources: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")], SourceSettings] = {}

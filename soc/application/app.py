@@ -5,13 +5,17 @@ Parts are made when first asked for, so that `soc alerts list` loads no rules an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
 
 from soc.clock import Clock
-from soc.config import Settings
-from soc.ports import Classifier, Metrics, RecordSource, Store
+from soc.config import RulesSettings, Settings, SourceBase
+from soc.errors import RuleError
+from soc.ports import Classifier, CrashPoint, Metrics, RecordSink, RecordSource, Store, no_crash
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,66 @@ class Actor:
     """Who asks: a name for the record; roles come with the incident part."""
 
     name: str
+
+
+class Collector(Protocol):
+    """Receives lines from outside and appends them to a sink, in threads of its own."""
+
+    def start(self) -> None:
+        """Begin to listen.
+
+        Raises: ConfigError, NotAllowed (the port is taken or privileged), naming address and source.
+        """
+
+    def addresses(self) -> list[str]:
+        """What it listens to, as `udp 127.0.0.1:5514`."""
+
+    def lost(self) -> int:
+        """Records known to be lost since the start (socket drop counters)."""
+
+    def stop(self) -> None:
+        """Stop receiving; what was received is flushed first."""
+
+
+class Forwarder(Protocol):
+    """Carries what was spooled on to Kafka."""
+
+    def step(self, timeout_s: float) -> int:
+        """Forward what is there; how many records. Waits up to `timeout_s` for the first."""
+
+    def close(self) -> None:
+        """Give everything back."""
+
+
+class Wiring(Protocol):
+    """Makes the parts out of the settings: `soc.bootstrap` implements it, nothing else knows adapters."""
+
+    def store(self, *, pipeline: bool, crash: CrashPoint = no_crash) -> Store:
+        """Open the store of the settings; for the pipeline it is locked."""
+
+    def memory_store(self) -> Store:
+        """A store that forgets everything."""
+
+    def restore(self, source: Path, progress: Callable[[str, int, int], None] | None) -> dict[str, Any]:
+        """Put a backup into the (empty) store of the settings."""
+
+    def classifier(self, rules: RulesSettings) -> tuple[Classifier, list[RuleError]]:
+        """The compiled rules, and the rules that could not be used."""
+
+    def spool(self) -> AbstractContextManager[tuple[RecordSink, Sequence[RecordSource]]]:
+        """The spool of received lines: its sink, and a source per receiving source of the settings."""
+
+    def sources(self) -> list[RecordSource]:
+        """Sources that are read (files, Kafka), by the settings."""
+
+    def file_source(self, name: str, paths: Sequence[Path], settings: SourceBase | None) -> RecordSource:
+        """Files read once."""
+
+    def collectors(self, sink: RecordSink) -> list[Collector]:
+        """The receivers of the settings (syslog, HTTP)."""
+
+    def kafka_forward(self, source: RecordSource, topic: str) -> Forwarder:
+        """Carries the records of `source` to a topic under their own positions."""
 
 
 @dataclass
@@ -29,26 +93,32 @@ class App:
     actor: Actor
     clock: Clock
     metrics: Metrics
-    make_store: Callable[[bool], Store]
-    """Opens the store; True = for the pipeline (takes the lock), False = for reading and people's commands."""
-    make_classifier: Callable[[], Classifier]
-    make_sources: Callable[[], list[RecordSource]]
+    wiring: Wiring
     pipeline: bool = False
+    crash: CrashPoint = no_crash
+    rule_errors: list[RuleError] = field(default_factory=list)
     _opened: list[Store] = field(default_factory=list)
 
     @cached_property
     def store(self) -> Store:
         """The store of the settings."""
-        store = self.make_store(self.pipeline)
+        store = self.wiring.store(pipeline=self.pipeline, crash=self.crash)
         self._opened.append(store)
         return store
 
     @cached_property
     def classifier(self) -> Classifier:
-        """The compiled rule set of the settings."""
-        return self.make_classifier()
+        """The compiled rule set of the settings; unusable rules stand in `rule_errors`."""
+        classifier, self.rule_errors = self.wiring.classifier(self.settings.rules)
+        return classifier
 
     def close(self) -> None:
         """Close what was opened; idempotent."""
         while self._opened:
             self._opened.pop().close()
+
+    def __enter__(self) -> App:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

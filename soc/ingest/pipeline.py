@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
-from soc.clock import iso
+from soc.clock import from_iso, iso
 from soc.errors import ParseError
 from soc.ingest.assembly import Assembly
 from soc.ingest.framing import decode, frame
+from soc.ingest.offsets import OffsetMeter
 from soc.ingest.parser import Assembler, Context, Line, Parsed, Parser
+from soc.ingest.registry import Recogniser, Registry
 from soc.model.alert import Alert
 from soc.model.deadletter import DeadLetter
 from soc.model.event import SCHEMA, Doc, Event
@@ -49,13 +51,12 @@ class SourceInfo(NamedTuple):
     agency: str = ""
     network_point: str = ""
     max_record_bytes: int = 1_048_576
+    knowledge: Literal["proved", "counted", "unknowable"] = "proved"
+    """What the ledger can know of what was sent: `proved` where it can be read again, `unknowable` for bare UDP."""
 
 
-class Recogniser(Protocol):
-    """Finds the parser of a line; remembers what a sender last sent."""
-
-    def recognise(self, line: Line, *, sender: str, preferred: str) -> Parser | None:
-        """The parser that claims the line, None when none does."""
+MOST_SENDERS = 10_000
+"""Senders whose parser is remembered; a flood of forged addresses only makes recognition start over."""
 
 
 class Pipeline:
@@ -68,21 +69,22 @@ class Pipeline:
     def __init__(
         self,
         *,
-        recogniser: Recogniser,
-        assemblers: Mapping[str, Assembler],
+        registry: Registry,
         classifier: Classifier,
         sources: Mapping[str, SourceInfo],
         kept_state: Callable[[str], Mapping[str, bytes]],
         owners: Callable[[Mapping[str, str]], Mapping[str, str]],
         offset_us: Callable[[str, int], int] = lambda _source, _received: 0,
+        meter: OffsetMeter | None = None,
     ) -> None:
         self.classifier = classifier
-        self._recognise = recogniser.recognise
-        self._assemblers = assemblers
+        self._registry = registry
+        self._recognisers: dict[tuple[str, str], Recogniser] = {}
         self._sources = sources
         self._kept_state = kept_state
         self._owners = owners
         self._offset_us = offset_us
+        self._meter = meter
         self._assemblies: dict[str, dict[str, Assembly]] = {}
 
     def forget(self, partitions: Sequence[str] | set[str]) -> None:
@@ -115,6 +117,10 @@ class Pipeline:
                 except Exception as error:  # noqa: BLE001 - a fault of ours in one line must not stop the stream; the record is kept whole
                     log.error("record could not be processed", source=record.source, partition=record.partition, seq=record.seq, error=repr(error))
                     batch.dead_letter(record, "parser-fault", repr(error))
+        if self._meter is not None and batch.effects.events:
+            event = batch.effects.events[-1]  # one a batch is enough to measure a clock, and costs nothing
+            if event.doc.get("soc.time_fault") not in {"missing", "past"} and "soc.derived" not in event.doc:
+                self._meter.sample(event.source, from_iso(event.doc["@timestamp"]), records[-1].received_us)
         self._settle(batch)
         return batch.effects
 
@@ -124,7 +130,7 @@ class Pipeline:
         source = batch.source
         text, broken = decode(record.raw)
         line = frame(text)
-        parser = self._recognise(line, sender=source.name + "|" + (record.host or line.host), preferred=source.product)
+        parser = self._recogniser(source, record.host or line.host).recognise(line)
         parsed = read_line(parser, line, Context(record.received_us, source.timezone, 0, record.host))
         event = self._complete(batch, record, parser, parsed)
         event.doc["event.original"] = text
@@ -133,8 +139,8 @@ class Pipeline:
         if record.truncated_bytes:
             event.doc["soc.truncated_bytes"] = record.truncated_bytes
         batch.add(event, self.classifier, record)
-        if parser is not None and (assembler := self._assemblers.get(parser.name)) is not None:
-            assembly = self._assembly(record.partition, parser.name, assembler)
+        if parser is not None and (assembler := self._registry.assembler(parser.name)) is not None:
+            assembly = self._assembly(record.partition, assembler)
             for finished in assembly.fold(event.id, event.ts_us, record.received_us, event.doc):
                 batch.add(self._derive(batch, record, assembler, finished), self.classifier, record)
 
@@ -190,22 +196,30 @@ class Pipeline:
 
     # occurrences of several lines ------------------------------------------------------------------------------
 
-    def _assembly(self, partition: str, name: str, assembler: Assembler) -> Assembly:
+    def _recogniser(self, source: SourceInfo, host: str) -> Recogniser:
+        sender = (source.name, host)
+        recogniser = self._recognisers.get(sender)
+        if recogniser is None:
+            if len(self._recognisers) >= MOST_SENDERS:
+                self._recognisers.clear()
+            recogniser = self._recognisers[sender] = Recogniser(self._registry, source.product)
+        return recogniser
+
+    def _assembly(self, partition: str, assembler: Assembler) -> Assembly:
         known = self._assemblies.get(partition)
         if known is None:
             known = self._assemblies[partition] = self._restore(partition)
-        assembly = known.get(name)
+        assembly = known.get(assembler.name)
         if assembly is None:
-            assembly = known[name] = Assembly(assembler)
+            assembly = known[assembler.name] = Assembly(assembler)
         return assembly
 
     def _restore(self, partition: str) -> dict[str, Assembly]:
         kept: dict[str, dict[str, bytes]] = {}
         for key, value in self._kept_state(partition).items():
             name, _, rest = key.partition("\x1f")
-            if name in self._assemblers:
-                kept.setdefault(name, {})[rest] = value
-        return {name: Assembly(self._assemblers[name], states) for name, states in kept.items()}
+            kept.setdefault(name, {})[rest] = value
+        return {name: Assembly(assembler, states) for name, states in kept.items() if (assembler := self._registry.assembler(name)) is not None}
 
     def _expire(self, batch: _Batch, record: RawRecord) -> None:
         if record.partition not in self._assemblies:
@@ -284,7 +298,9 @@ class _Batch:
     def count(self, record: RawRecord) -> None:
         progress = self.progress.get(record.partition)
         if progress is None:
-            progress = self.progress[record.partition] = Progress(record.source, record.partition, record.seq, record.seq, record.next, 0, {})
+            progress = self.progress[record.partition] = Progress(
+                record.source, record.partition, record.seq, record.seq, record.next, 0, {}, self.source.knowledge
+            )
             self.effects.progress.append(progress)
         progress.last = record.seq
         progress.next = record.next
@@ -297,7 +313,20 @@ class _Batch:
     def dead_letter(self, record: RawRecord, reason: str, error: str) -> None:
         identity = event_id(record.origin, record.origin_seq, record.sub)
         self.effects.dead_letters.append(
-            DeadLetter(identity, record.source, record.partition, record.seq, record.origin, record.origin_seq, record.sub, reason, error, record.raw, record.received_us, scope=self.source.scope)
+            DeadLetter(
+                identity,
+                record.source,
+                record.partition,
+                record.seq,
+                record.origin,
+                record.origin_seq,
+                record.sub,
+                reason,
+                error,
+                record.raw,
+                record.received_us,
+                scope=self.source.scope,
+            )
         )
 
     def add(self, event: Event, classifier: Classifier, record: RawRecord) -> None:

@@ -42,7 +42,7 @@ class Batch(NamedTuple):
 class Reader(threading.Thread):
     """Polls `source` until told to stop, or until it is exhausted."""
 
-    def __init__(self, source: RecordSource, out: Queue[Batch], *, most: int, wait_s: float, clock: Clock, positions: Mapping[str, int]) -> None:
+    def __init__(self, source: RecordSource, out: Queue[Batch], *, most: int, wait_s: float, clock: Clock, positions: Mapping[str, int], once: bool = False) -> None:
         super().__init__(name=f"read-{source.name}", daemon=True)
         self.source = source
         self.unreachable = ""
@@ -52,6 +52,7 @@ class Reader(threading.Thread):
         self._wait_s = wait_s
         self._clock = clock
         self._positions = dict(positions)
+        self._once = once
         self._halt = threading.Event()
         self._commits: deque[dict[str, int]] = deque()
         self._reopen: deque[tuple[int, dict[str, int]]] = deque()
@@ -112,7 +113,7 @@ class Reader(threading.Thread):
             lost = frozenset(self.source.lost())
             if (records or lost) and not self._hand_over(Batch(self, self._epoch, records, lost)):
                 return
-            if not records and self.source.exhausted():
+            if not records and (self.source.exhausted() or (self._once and not any(self.source.lag().values()))):
                 self._hand_over(Batch(self, self._epoch, (), end=True))
                 self._await_end()
                 return

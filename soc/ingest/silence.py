@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from soc.clock import iso
-from soc.model.alert import Alert, RuleRef
-from soc.model.ids import alert_id, digest_id, group_id
+from soc.model.alert import RuleRef
+from soc.model.health import health_alert
+from soc.model.ids import digest_id
 from soc.ports import Effects, Gap
 
 HOUR_US = 3_600_000_000
@@ -56,7 +57,10 @@ class SilenceWatch:
             return None
         if known.last_us:
             hour = known.last_us // HOUR_US % WEEK_HOURS
-            known.pauses_s[hour] = max(known.pauses_s[hour] * _FADE if received_us // HOUR_US != known.last_us // HOUR_US else known.pauses_s[hour], (received_us - known.last_us) / 1e6)
+            known.pauses_s[hour] = max(
+                known.pauses_s[hour] * _FADE if received_us // HOUR_US != known.last_us // HOUR_US else known.pauses_s[hour],
+                (received_us - known.last_us) / 1e6,
+            )
         ended = None
         if known.silent_since_us:
             _, scope, _ = self._expected[source]
@@ -114,31 +118,25 @@ def silence_effects(gaps: Sequence[Gap], agencies: Mapping[str, str], now_us: in
     for gap in gaps:
         if gap.until_us:
             continue
-        occurrence = digest_id("silence", gap.source, str(gap.from_us))
         effects.alerts.append(
-            Alert(
-                id=alert_id(SILENT_RULE.id, occurrence),
-                group=group_id(SILENT_RULE.id, f"source={gap.source}", gap.scope),
-                group_key={"source": gap.source},
-                rule=SILENT_RULE,
-                scope=gap.scope,
-                ts=iso(gap.from_us),
-                detected_at=iso(now_us),
-                events=[],
-                documents=[],
+            health_alert(
+                SILENT_RULE,
+                occurrence=digest_id("silence", gap.source, str(gap.from_us)),
+                key={"source": gap.source},
                 explanation={
                     "node": "silence",
                     "matched": True,
-                    "field": "source",
+                    "field": gap.source,
                     "test": "silent longer than",
                     "pattern": f"{gap.expected_s:.0f} s",
                     "matched_value": f"{(now_us - gap.from_us) / 1e6:.0f} s",
                     "children": [],
                 },
+                at=iso(now_us),
+                since=iso(gap.from_us),
                 source=gap.source,
-                threat_level="none",
+                scope=gap.scope,
                 agency=agencies.get(gap.source, ""),
-                natural_key=occurrence,
             )
         )
     return effects

@@ -42,7 +42,10 @@ class Totals(msgspec.Struct):
 
 
 class Worker:
-    """Runs the pipeline over some sources until stopped, or until all of them are exhausted."""
+    """Runs the pipeline over some sources until stopped, or until all of them are exhausted.
+
+    With `once`, a source that has nothing at the moment and no lag counts as exhausted too.
+    """
 
     def __init__(
         self,
@@ -56,8 +59,10 @@ class Worker:
         batch_wait_s: float,
         on_alerts: Callable[[Sequence[Alert]], None] = lambda _alerts: None,
         on_batch: Callable[[Totals], None] = lambda _totals: None,
+        on_read: Callable[[str, int], None] = lambda _source, _received_us: None,
         on_tick: Callable[[], Sequence[Effects]] = lambda: (),
         tick_s: float = 5.0,
+        once: bool = False,
         crash: CrashPoint = no_crash,
     ) -> None:
         self.totals = Totals()
@@ -70,8 +75,10 @@ class Worker:
         self._batch_wait_s = batch_wait_s
         self._on_alerts = on_alerts
         self._on_batch = on_batch
+        self._on_read = on_read
         self._on_tick = on_tick
         self._tick_s = tick_s
+        self._once = once
         self._crash = crash
         self._queue: Queue[Batch] = Queue(maxsize=max(2, len(sources)))
         self._stopping = threading.Event()
@@ -89,7 +96,8 @@ class Worker:
         self._stop = stop or self._stopping
         positions = self._store.positions()
         self.readers = [
-            Reader(source, self._queue, most=self._batch_size, wait_s=self._batch_wait_s, clock=self._clock, positions=positions) for source in self._sources
+            Reader(source, self._queue, most=self._batch_size, wait_s=self._batch_wait_s, clock=self._clock, positions=positions, once=self._once)
+            for source in self._sources
         ]
         for reader in self.readers:
             reader.start()
@@ -132,6 +140,7 @@ class Worker:
             if batch.epoch == self._epoch:
                 work += self._process(batch)
         if self._clock.monotonic() >= tick_at:
+            self._await()  # a tick may recount the store: nothing may be half written
             work += [(None, effects) for effects in self._on_tick()]
         return work
 
@@ -142,6 +151,10 @@ class Worker:
         if not batch.records:
             return []
         self._crash("worker.polled")
+        for record in reversed(batch.records):
+            if not record.heartbeat:
+                self._on_read(record.source, record.received_us)
+                break
         effects = self._pipeline.process(batch.records)
         self._crash("worker.processed")
         return [(batch.reader, effects)]
@@ -216,5 +229,3 @@ class Worker:
 def lag(readers: Sequence[Reader]) -> Mapping[str, int]:
     """Records not yet read, per partition, over all sources."""
     return {partition: behind for reader in readers for partition, behind in reader.source.lag().items()}
-
-

@@ -1,0 +1,77 @@
+"""Taking in files once: into the store, or onto a Kafka topic."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from soc.application.app import App
+from soc.application.pipelines import make_pipeline
+from soc.config import FileSource, SourceBase
+from soc.errors import UsageError
+from soc.ingest.worker import Totals, Worker
+from soc.model.alert import Alert
+
+Progress = Callable[[Totals], None]
+
+
+def ingest_files(
+    app: App,
+    paths: Sequence[Path],
+    *,
+    source: str,
+    product: str = "",
+    progress: Progress = lambda _totals: None,
+    on_alerts: Callable[[Sequence[Alert]], None] = lambda _alerts: None,
+    stop: threading.Event | None = None,
+) -> Totals:
+    """Read files to their end, process and store every line; what a former run stored is not read twice.
+
+    Raises: UsageError when a file is missing or `source` is a source of another type; what the store raises.
+    """
+    settings = file_settings(app, paths, source, product)
+    worker = Worker(
+        store=app.store,
+        pipeline=make_pipeline(app, app.store, more={source: settings}),
+        sources=[app.wiring.file_source(source, paths, settings)],
+        clock=app.clock,
+        metrics=app.metrics,
+        batch_size=app.settings.pipeline.batch_size,
+        batch_wait_s=app.settings.pipeline.batch_wait_s,
+        on_alerts=on_alerts,
+        on_batch=progress,
+        crash=app.crash,
+    )
+    return worker.run(stop)
+
+
+def to_kafka(app: App, paths: Sequence[Path], *, source: str, topic: str, product: str = "", progress: Callable[[int], None] = lambda _count: None) -> int:
+    """Send the lines of files to a Kafka topic under their file positions; how many were sent.
+
+    Delivery: at least once; a line sent twice has the same position, so it becomes one event.
+    """
+    reader = app.wiring.file_source(source, paths, file_settings(app, paths, source, product))
+    forwarder = app.wiring.kafka_forward(reader, topic)
+    sent = 0
+    try:
+        reader.open({})
+        while not reader.exhausted():
+            sent += forwarder.step(app.settings.pipeline.batch_wait_s)
+            progress(sent)
+    finally:
+        forwarder.close()
+        reader.close()
+    return sent
+
+
+def file_settings(app: App, paths: Sequence[Path], source: str, product: str) -> SourceBase:
+    """The settings of a one-time file source: those configured under its name, else defaults."""
+    missing = [str(path) for path in paths if not path.exists()]
+    if missing:
+        raise UsageError(f"no such file: {', '.join(missing)}")
+    configured = app.settings.sources.get(source)
+    if configured is not None and not isinstance(configured, FileSource):
+        raise UsageError(f"source {source} is of type {configured.type}, not file", hint="choose another name with --source")
+    base = configured or FileSource(type="file", paths=[str(path) for path in paths], follow=False, timezone=app.settings.timezone)
+    return base.model_copy(update={"product": product or base.product, "follow": False})

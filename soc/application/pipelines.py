@@ -1,0 +1,59 @@
+"""Puts a pipeline together for the commands that run one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from soc.application.app import App
+from soc.config import HttpSource, Settings, SourceBase, SyslogSource
+from soc.ingest.offsets import OffsetMeter, OffsetsInForce
+from soc.ingest.pipeline import Pipeline, SourceInfo
+from soc.ingest.registry import installed
+from soc.ports import Classifier, Store
+
+
+def source_infos(settings: Settings, more: Mapping[str, SourceBase | None] | None = None) -> dict[str, SourceInfo]:
+    """What the pipeline needs to know of each source; `more` are sources that only this run has."""
+    everything: dict[str, SourceBase | None] = {**settings.sources, **(more or {})}
+    return {name: _info(name, source, settings) for name, source in everything.items()}
+
+
+def _info(name: str, source: SourceBase | None, settings: Settings) -> SourceInfo:
+    if source is None:
+        return SourceInfo(name, timezone=settings.timezone, max_record_bytes=settings.pipeline.max_record_bytes)
+    return SourceInfo(
+        name,
+        source.scope,
+        source.product,
+        source.kind,
+        source.timezone,
+        source.agency,
+        source.network_point,
+        settings.pipeline.max_record_bytes,
+        _knowledge(source),
+    )
+
+
+def _knowledge(source: SourceBase) -> Literal["proved", "counted", "unknowable"]:
+    """Files and topics can be read again; TCP and HTTP are counted on arrival; of UDP only the socket's drops are known."""
+    if isinstance(source, SyslogSource):
+        return "unknowable" if source.udp else "counted"
+    return "counted" if isinstance(source, HttpSource) else "proved"
+
+
+def make_pipeline(
+    app: App, store: Store, *, more: Mapping[str, SourceBase | None] | None = None, classifier: Classifier | None = None, meter: OffsetMeter | None = None
+) -> Pipeline:
+    """A pipeline over the application's parsers and rules that keeps its state in `store`."""
+    sources: dict[str, SourceBase | None] = {**app.settings.sources, **(more or {})}
+    offsets = OffsetsInForce({name: source.clock_offset_s for name, source in sources.items() if source is not None}, store.facts("clock-offset"))
+    return Pipeline(
+        registry=installed(),
+        classifier=classifier or app.classifier,
+        sources=source_infos(app.settings, more),
+        kept_state=store.state,
+        owners=store.owners,
+        offset_us=offsets,
+        meter=meter,
+    )

@@ -1,0 +1,60 @@
+"""Recorded reclassification: a wrong class is repaired openly, and both figures can be shown (contract 9)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from soc.application.app import App
+from soc.clock import iso
+from soc.config import RulesSettings
+from soc.errors import UsageError
+from soc.model.event import Doc
+from soc.model.level import CATEGORIES, THREAT_LEVELS
+from soc.ports import EventQuery
+
+
+def reclassify(
+    app: App, *, query: EventQuery, level: str = "", category: str = "", rules_dir: Path | None = None, why: str, dry_run: bool
+) -> dict[str, int]:
+    """Give the events of a query another class: a stated one, or what the present (or given) rules say.
+
+    Returns counts: `seen`, `changed`, and each `old→new`. With `dry_run` nothing is written. The fact holds who, why,
+    period, query and rule hash before and after; each event keeps its former classes in `soc.threat.previous`.
+    Raises: UsageError without a reason, or for an unknown level or category.
+    """
+    if not why.strip():
+        raise UsageError("a reclassification needs a reason", hint="--why '…'")
+    if level and level not in THREAT_LEVELS:
+        raise UsageError(f"no threat level is named {level!r}", hint=f"one of {', '.join(reversed(THREAT_LEVELS))}")
+    if category and category not in CATEGORIES:
+        raise UsageError(f"no threat category is named {category!r}", hint=f"one of {', '.join(CATEGORIES)}")
+    if level:
+        rules_hash = ""
+
+        def change(doc: Doc) -> tuple[str, str] | None:
+            return (level, category or str(doc.get("soc.threat.category", "")) if level != "none" else "")
+
+    else:
+        classifier = app.classifier if rules_dir is None else app.wiring.classifier(RulesSettings(directories=[rules_dir], shipped=False))[0]
+        rules_hash = classifier.hash
+
+        def change(doc: Doc) -> tuple[str, str] | None:
+            verdict = classifier.classify(doc)
+            return (verdict.level, verdict.category)
+
+    fact = {
+        "by": app.actor.name,
+        "why": why,
+        "at": iso(app.clock.now_us()),
+        "since": iso(query.since_us) if query.since_us is not None else "",
+        "until": iso(query.until_us) if query.until_us is not None else "",
+        "level": level,
+        "category": category,
+        "rules_hash": rules_hash,
+    }
+    return app.store.reclassify(query, lambda doc: _different(doc, change(doc)), fact=fact, dry_run=dry_run)
+
+
+def _different(doc: Doc, new: tuple[str, str] | None) -> tuple[str, str] | None:
+    old = (str(doc.get("soc.threat.level", "none")), str(doc.get("soc.threat.category", "")))
+    return None if new is None or new == old else new

@@ -1,0 +1,229 @@
+"""The main job: collect, ingest, classify, store, watch for silence, until told to stop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+from soc.application.app import App, Collector, Forwarder
+from soc.application.pipelines import make_pipeline
+from soc.clock import iso
+from soc.config import FileSource, Settings, SourceSettings, SyslogSource
+from soc.ingest.offsets import OffsetMeter
+from soc.ingest.silence import SilenceWatch, silence_effects
+from soc.ingest.worker import Totals, Worker
+from soc.model.alert import Alert, RuleRef
+from soc.model.health import health_alert
+from soc.model.ids import digest_id
+from soc.ports import Effects, RecordSink, RecordSource
+from soc.telemetry import get_logger
+
+log = get_logger(__name__)
+
+DEFAULT_SYSLOG = "127.0.0.1:5514"
+LEDGER_EVERY_S = 3600.0
+LEDGER_RULE = RuleRef("soc-ledger-difference", "The ledger does not balance", "high", digest_id("soc-ledger-difference", "1"), (), "health")
+
+
+def with_default_sources(settings: Settings) -> Settings:
+    """Settings that receive something: without any source, syslog by UDP and TCP on loopback."""
+    if settings.sources:
+        return settings
+    source: SourceSettings = SyslogSource(type="syslog", udp=DEFAULT_SYSLOG, tcp=DEFAULT_SYSLOG)
+    return settings.model_copy(update={"sources": {"syslog": source}})
+
+
+def run(
+    app: App,
+    *,
+    once: bool = False,
+    on_ready: Callable[[list[str]], None] = lambda _addresses: None,
+    on_alerts: Callable[[Sequence[Alert]], None] = lambda _alerts: None,
+    on_batch: Callable[[Totals], None] = lambda _totals: None,
+    stop: threading.Event | None = None,
+) -> Totals:
+    """Run the roles of the settings until `stop` is set (or, with `once`, until everything there is has been read).
+
+    `on_ready` gets what is listened to, once it is. Raises: ConfigError, NotAllowed, Locked, AccessDenied, StoreFull,
+    StoreRefused: what waiting cannot mend.
+    """
+    stop = stop or threading.Event()
+    app.settings = with_default_sources(app.settings)
+    roles = set(app.settings.roles)
+    with ExitStack() as stack:
+        sources: list[RecordSource] = []
+        collectors: list[Collector] = []
+        forwarders: list[Forwarder] = []
+        sink: RecordSink | None = None
+        if "collect" in roles and _receives(app.settings):
+            sink, streams = stack.enter_context(app.wiring.spool())
+            collectors = app.wiring.collectors(sink)
+            if app.settings.transport == "kafka":
+                forwarders = [app.wiring.kafka_forward(stream, _topic(app.settings, stream.name)) for stream in streams]
+            else:
+                sources += streams
+            for collector in collectors:
+                collector.start()
+                stack.callback(collector.stop)
+        for forwarder in forwarders:
+            _forward_in_thread(forwarder, stop, stack)
+        if "ingest" in roles:
+            sources += app.wiring.sources()
+        duties = _Duties(app, collectors, sink, sources)
+        on_ready([address for collector in collectors for address in collector.addresses()])
+        if not sources:
+            stop.wait()
+            return Totals()
+        return _work(app, sources, duties, once=once, on_alerts=on_alerts, on_batch=on_batch, stop=stop)
+
+
+def _work(
+    app: App,
+    sources: Sequence[RecordSource],
+    duties: _Duties,
+    *,
+    once: bool,
+    on_alerts: Callable[[Sequence[Alert]], None],
+    on_batch: Callable[[Totals], None],
+    stop: threading.Event,
+) -> Totals:
+    pipeline_settings = app.settings.pipeline
+    worker = Worker(
+        store=app.store,
+        pipeline=make_pipeline(app, app.store, meter=duties.meter),
+        sources=sources,
+        clock=app.clock,
+        metrics=app.metrics,
+        batch_size=pipeline_settings.batch_size,
+        batch_wait_s=pipeline_settings.batch_wait_s,
+        on_alerts=on_alerts,
+        on_batch=on_batch,
+        on_read=duties.heard,
+        on_tick=duties.tick,
+        tick_s=min(5.0, pipeline_settings.heartbeat_s),
+        once=once,
+        crash=app.crash,
+    )
+    duties.worker = worker
+    return worker.run(stop)
+
+
+def _receives(settings: Settings) -> bool:
+    return any(source.type in {"syslog", "http"} for source in settings.sources.values())
+
+
+def _topic(settings: Settings, source: str) -> str:
+    return settings.kafka.topic_prefix + (settings.sources[source].kind or "other")
+
+
+def _forward_in_thread(forwarder: Forwarder, stop: threading.Event, stack: ExitStack) -> None:
+    def carry() -> None:
+        while not stop.is_set():
+            forwarder.step(1.0)
+
+    thread = threading.Thread(target=carry, name="forward", daemon=True)
+    thread.start()
+    stack.callback(forwarder.close)
+    stack.callback(thread.join, 30)
+    stack.callback(stop.set)
+
+
+class _Duties:
+    """What is done now and then beside the stream: heartbeats, silence, clocks, losses, the ledger."""
+
+    def __init__(self, app: App, collectors: Sequence[Collector], sink: RecordSink | None, sources: Sequence[RecordSource]) -> None:
+        self.meter = OffsetMeter()
+        self.worker: Worker | None = None
+        self._app = app
+        self._collectors = collectors
+        self._sink = sink
+        self._names = [source.name for source in sources]
+        watched = {
+            name: (source.rhythm_s, source.scope, source.agency) for name, source in app.settings.sources.items() if not isinstance(source, FileSource) or source.follow
+        }
+        kept = {name: state for name in watched if (state := app.store.state(f"source:{name}").get("silence"))} if "ingest" in app.settings.roles else {}
+        self._watch = SilenceWatch(watched, kept)
+        self._watch.started(app.clock.now_us())
+        self._ended: list[Effects] = []
+        self._lost = 0
+        self._proposed: dict[str, int] = {}
+        self._next_heartbeat = 0.0
+        self._next_ledger = app.clock.monotonic() + LEDGER_EVERY_S
+
+    def heard(self, source: str, received_us: int) -> None:
+        """Records of a source came."""
+        gap = self._watch.heard(source, received_us)
+        if gap is not None:
+            self._ended.append(Effects(progress=[], gaps=[gap]))
+
+    def tick(self) -> Sequence[Effects]:
+        """What time itself brings about."""
+        now_us, now = self._app.clock.now_us(), self._app.clock.monotonic()
+        effects, self._ended = self._ended, []
+        overdue = [gap for gap in self._watch.overdue(now_us) if not self._behind(gap.source)]
+        if overdue:
+            agencies = {name: source.agency for name, source in self._app.settings.sources.items()}
+            effects.append(silence_effects(overdue, agencies, now_us))
+        changes = self._watch.take_changes()
+        if changes:
+            effects.append(Effects(progress=[], state={f"source:{source}\x1fsilence": state for source, state in changes.items()}))
+        if now >= self._next_heartbeat:
+            self._next_heartbeat = now + self._app.settings.pipeline.heartbeat_s
+            self._beat(now_us)
+        if now >= self._next_ledger:
+            self._next_ledger = now + LEDGER_EVERY_S
+            effects += self._check_ledger(now_us)
+        self._note_losses(now_us)
+        self._propose_offsets(now_us)
+        return effects
+
+    def _behind(self, source: str) -> bool:
+        """A backlog is being read: what was silent then is not silent now."""
+        readers = self.worker.readers if self.worker is not None else []
+        return any(sum(reader.source.lag().values()) > 0 for reader in readers if reader.source.name == source)
+
+    def _beat(self, now_us: int) -> None:
+        beat = getattr(self._sink, "append_heartbeat", None)
+        if beat is not None:
+            for name, source in self._app.settings.sources.items():
+                if source.type in {"syslog", "http"}:
+                    beat(name, now_us)
+
+    def _check_ledger(self, now_us: int) -> list[Effects]:
+        wrong = [item for item in self._app.store.ledger() if item.difference or item.faults]
+        if not wrong:
+            return []
+        log.error("ledger does not balance", partitions=[item.partition for item in wrong][:10])
+        alerts = [
+            health_alert(
+                LEDGER_RULE,
+                occurrence=digest_id(item.partition, str(item.last), str(item.difference), str(item.faults)),
+                key={"source": item.source},
+                explanation={"node": "ledger", "field": item.partition, "test": "difference", "pattern": "0", "matched_value": str(item.difference), "matched": True, "children": []},
+                at=iso(now_us),
+                source=item.source,
+            )
+            for item in wrong
+        ]
+        return [Effects(progress=[], alerts=alerts)]
+
+    def _note_losses(self, now_us: int) -> None:
+        lost = sum(collector.lost() for collector in self._collectors)
+        if lost > self._lost:
+            self._app.metrics.count("soc_records_lost_total", lost - self._lost)
+            self._app.store.record_fact("loss", {"at": iso(now_us), "lost": lost - self._lost, "sources": self._names, "cause": "socket drops"})
+            log.warning("records lost before they were received", lost=lost - self._lost)
+            self._lost = lost
+
+    def _propose_offsets(self, now_us: int) -> None:
+        for source in self.meter.sources():
+            proposal = self.meter.proposal_s(source)
+            if proposal is not None and self._proposed.get(source) != proposal:
+                self._proposed[source] = proposal
+                self._app.store.record_fact(
+                    "clock-offset-proposal", {"source": source, "offset_s": proposal, "measured_s": self.meter.measured_s(source), "at": iso(now_us)}
+                )
+                log.warning(
+                    "a device clock is off", source=source, proposed_offset_s=proposal, hint=f"soc sources offset {source} {proposal} --why '…'"
+                )

@@ -1,0 +1,166 @@
+"""The composition root: settings in, a wired application out. The only importer of `soc.adapters`.
+
+Everything is imported when it is first needed: `soc --help` must not wait for Elasticsearch's client.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from soc.application.app import Actor, App, Collector, Forwarder
+from soc.clock import Clock, SystemClock
+from soc.config import FileSource, HttpSource, KafkaSource, RulesSettings, Settings, SourceBase, SyslogSource
+from soc.errors import ConfigError, RuleError
+from soc.ports import Classifier, CrashPoint, Metrics, RecordSink, RecordSource, Store, no_crash
+
+
+def open_app(
+    settings: Settings, actor: Actor, *, pipeline: bool = False, clock: Clock | None = None, crash: CrashPoint | None = None
+) -> App:
+    """The application of these settings; close it, or use it in a `with`.
+
+    `pipeline`: it will run the pipeline, so the embedded store is locked when it is opened.
+    """
+    clock = clock or SystemClock()
+    metrics = make_metrics(settings)
+    return App(settings, actor, clock, metrics, _Wiring(settings, clock, metrics), pipeline, crash or crash_point_from_environment())
+
+
+def data_dir(settings: Settings) -> Path:
+    """Where everything is kept that has no place of its own: the setting, else the XDG data folder."""
+    if settings.data_dir is not None:
+        return settings.data_dir
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "soc"
+
+
+def store_path(settings: Settings) -> Path:
+    """The folder of the embedded store."""
+    return settings.store.path or data_dir(settings) / "store"
+
+
+def crash_point_from_environment() -> CrashPoint:
+    """For crash tests: with `SOC_TEST_CRASH=<point>[:<n>]` the process kills itself at the n-th pass of that point."""
+    wanted = os.environ.get("SOC_TEST_CRASH", "")
+    if not wanted:
+        return no_crash
+    name, _, count = wanted.partition(":")
+    left = [int(count or 1)]
+
+    def crash(point: str) -> None:
+        if point == name:
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), 9)
+
+    return crash
+
+
+def make_metrics(settings: Settings) -> Metrics:
+    """Prometheus metrics when they are served, else nothing."""
+    if settings.metrics.listen:
+        from soc.adapters.metrics import PrometheusMetrics
+
+        return PrometheusMetrics(settings.metrics.listen)
+    from soc.adapters.metrics import NoMetrics
+
+    return NoMetrics()
+
+
+class _Wiring:
+    """See `soc.application.app.Wiring`."""
+
+    def __init__(self, settings: Settings, clock: Clock, metrics: Metrics) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._metrics = metrics
+
+    def store(self, *, pipeline: bool, crash: CrashPoint = no_crash) -> Store:
+        settings = self._settings
+        if settings.store.kind == "memory":
+            return self.memory_store()
+        if settings.store.kind == "elasticsearch":
+            from soc.adapters.elastic.store import open_store as open_elastic
+
+            return open_elastic(settings.store, pipeline=pipeline, read_only=settings.read_only, clock=self._clock, crash=crash)
+        from soc.adapters.sqlite.store import open_store as open_sqlite
+
+        return open_sqlite(settings.store, store_path(settings), pipeline=pipeline, read_only=settings.read_only, clock=self._clock, crash=crash)
+
+    def memory_store(self) -> Store:
+        from soc.adapters.memory import MemoryStore
+
+        return MemoryStore(clock=self._clock)
+
+    def restore(self, source: Path, progress: Callable[[str, int, int], None] | None) -> dict[str, Any]:
+        settings = self._settings
+        if settings.store.kind == "elasticsearch":
+            from soc.adapters.elastic.keep import restore as restore_elastic
+
+            return restore_elastic(settings.store, source, clock=self._clock, progress=progress)
+        if settings.store.kind == "memory":
+            raise ConfigError("a backup cannot be restored into the memory store", key="store.kind", hint="set store.kind to embedded or elasticsearch")
+        from soc.adapters.sqlite.keep import restore as restore_sqlite
+
+        return restore_sqlite(source, store_path(settings), progress)
+
+    def classifier(self, rules: RulesSettings) -> tuple[Classifier, list[RuleError]]:
+        from soc.rules.engine import compile_ruleset
+        from soc.rules.load import load_ruleset
+
+        ruleset, errors = load_ruleset(rules)
+        return compile_ruleset(ruleset), errors
+
+    def spool(self) -> AbstractContextManager[tuple[RecordSink, Sequence[RecordSource]]]:
+        return _open_spool(self._settings, self._clock)
+
+    def sources(self) -> list[RecordSource]:
+        sources: list[RecordSource] = [
+            self.file_source(name, [Path(path) for path in source.paths], source) for name, source in self._settings.sources.items() if isinstance(source, FileSource)
+        ]
+        topics = {name: source for name, source in self._settings.sources.items() if isinstance(source, KafkaSource)}
+        if topics:
+            from soc.adapters.kafka.source import KafkaRecordSource
+
+            sources.append(KafkaRecordSource(self._settings.kafka, topics, clock=self._clock, metrics=self._metrics))
+        return sources
+
+    def file_source(self, name: str, paths: Sequence[Path], settings: SourceBase | None) -> RecordSource:
+        from soc.adapters.files import FileRecordSource
+
+        file = settings if isinstance(settings, FileSource) else FileSource(type="file", paths=[str(path) for path in paths], follow=False)
+        return FileRecordSource(name, file.model_copy(update={"paths": [str(path) for path in paths]}), clock=self._clock)
+
+    def collectors(self, sink: RecordSink) -> list[Collector]:
+        collectors: list[Collector] = []
+        for name, source in self._settings.sources.items():
+            if isinstance(source, SyslogSource):
+                from soc.adapters.syslog import SyslogReceiver
+
+                collectors.append(SyslogReceiver(name, source, sink, clock=self._clock))
+            elif isinstance(source, HttpSource):
+                from soc.adapters.http import HttpReceiver
+
+                collectors.append(HttpReceiver(name, source, sink, clock=self._clock))
+        return collectors
+
+    def kafka_forward(self, source: RecordSource, topic: str) -> Forwarder:
+        from soc.adapters.kafka.sink import KafkaForwarder
+
+        return KafkaForwarder(self._settings.kafka, source, topic, clock=self._clock)
+
+
+@contextmanager
+def _open_spool(settings: Settings, clock: Clock) -> Iterator[tuple[RecordSink, Sequence[RecordSource]]]:
+    from soc.adapters.spool import Spool
+
+    spool = Spool(data_dir(settings) / "spool", most_bytes=settings.pipeline.spool_max_bytes)
+    names = [name for name, source in settings.sources.items() if isinstance(source, SyslogSource | HttpSource)]
+    try:
+        yield spool, [spool.source(name) for name in names]
+    finally:
+        spool.close()
