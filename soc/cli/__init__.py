@@ -1,0 +1,47 @@
+"""The command `soc`: finds its commands by file name, owns exit codes and the form of errors.
+
+A command is a module of this package whose name does not begin with `_`, with a module-level `command`. It is imported
+only when it is asked for; `soc --help` imports all of them, so a command imports what it works with when it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from soc import i18n
+from soc.cli import _errors, _session
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run one command and leave with its exit code."""
+    words = list(sys.argv[1:] if args is None else args)
+    i18n.use(i18n.choose(words, os.environ))
+    sys.exit(run(words))
+
+
+def run(words: Sequence[str]) -> int:
+    """The exit code of one command; every error has been told on stderr."""
+    from soc.cli._group import root
+
+    session = _session.Session()
+    try:
+        value = root().main(args=list(words), prog_name="soc", standalone_mode=False, obj=session)
+        sys.stdout.flush()
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        _errors.tell_interrupt()
+        return _errors.INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): that is its right.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 - the border of the program: whatever it is, the user gets words, not a traceback
+        return _errors.tell(error, debug=session.debug or "--debug" in words)
+    finally:
+        session.close()
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,93 @@
+"""Exit codes in one table, and how an error is told: what failed, its causes, what to do."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+
+import click
+
+from soc import errors
+from soc.i18n import gettext as _
+from soc.model.text import display_safe
+
+INTERRUPTED = 130
+INTERNAL = 70
+
+
+def exit_codes() -> list[tuple[int, str]]:
+    """Every exit code and its meaning."""
+    return [
+        (0, _("ok, also when nothing was found")),
+        (1, _("the answer is no (a check failed, a difference was found), or some input was refused")),
+        (2, _("the words of the command are wrong")),
+        (3, _("a configuration or content file is wrong")),
+        (4, _("a server cannot be reached; trying again later may work")),
+        (5, _("not allowed: rights, read-only mode, or another process holds the store")),
+        (6, _("conflict: somebody else changed it meanwhile")),
+        (7, _("the store refuses: newer version, damaged, full")),
+        (INTERNAL, _("internal error: a fault of this program")),
+        (INTERRUPTED, _("interrupted")),
+    ]
+
+
+def tell_interrupt() -> None:
+    """Say that the command was interrupted."""
+    click.echo(_("interrupted"), err=True)
+
+
+def tell(error: Exception, *, debug: bool) -> int:
+    """Tell an error on stderr; its exit code."""
+    if isinstance(error, click.ClickException):
+        return _tell_usage(error)
+    if debug:
+        traceback.print_exception(error, file=sys.stderr)
+    if isinstance(error, errors.SocError):
+        _line(_("error"), error.message)
+        for cause in _causes(error):
+            _line("  " + _("cause"), cause)
+        if isinstance(error, errors.QuerySyntaxError):
+            click.echo(caret(error.query, error.position), err=True)
+        if error.hint:
+            _line(_("hint"), error.hint)
+        return error.exit_code
+    if isinstance(error, PermissionError):
+        _line(_("error"), str(error))
+        return errors.NotAllowed.exit_code
+    _line(_("internal error"), f"{type(error).__name__}: {error}")
+    _line(_("hint"), _("run it again with --debug and report what it prints"))
+    return INTERNAL
+
+
+def _tell_usage(error: click.ClickException) -> int:
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        click.echo(error.ctx.get_usage(), err=True)
+    _line(_("error"), error.format_message())
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        _line(_("hint"), f"{error.ctx.command_path} --help")
+    return 2 if isinstance(error, click.UsageError) else error.exit_code
+
+
+def _line(head: str, text: str) -> None:
+    # Line breaks of a message are ours; everything else in it may have come from outside.
+    click.echo(f"{head}: " + "\n".join(display_safe(line, most=2000) for line in text.split("\n")), err=True)
+
+
+def _causes(error: BaseException) -> Iterator[str]:
+    seen = {str(error)}
+    cause = error.__cause__
+    while cause is not None:
+        text = str(cause).split("\n", 1)[0] or type(cause).__name__
+        if text not in seen:
+            seen.add(text)
+            yield f"{type(cause).__name__}: {text}"
+        cause = cause.__cause__
+
+
+def caret(text: str, position: int, width: int = 100) -> str:
+    """Two lines: the part of `text` around `position`, and a caret below that character."""
+    start = max(0, position - width // 2)
+    shown = display_safe(text[start : start + width])
+    before = display_safe(text[start:position])
+    return f"  {shown}\n  {' ' * len(before)}^"

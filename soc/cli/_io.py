@@ -1,0 +1,234 @@
+"""Data to stdout, narration to stderr, in the form that the reader asks for.
+
+Every text that came from outside is made displayable here; nothing is printed by other means.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+
+import click
+
+from soc.i18n import gettext as _
+from soc.model.text import display_safe
+
+if TYPE_CHECKING:
+    from soc.cli._session import Session
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FORMATS = ("json", "jsonl", "csv", "plain")
+
+
+def list_options(command: F) -> F:
+    """The options of every list: form, fields. Gives the parameters `form` ("" = by where it goes) and `fields`."""
+    for name, text in (
+        ("json", _("One JSON document.")),
+        ("jsonl", _("One JSON document per line.")),
+        ("csv", _("Comma-separated, for spreadsheets (formulas are defused).")),
+        ("plain", _("Tab-separated lines without colors (the default where the output is no terminal).")),
+    ):
+        command = click.option(f"--{name}", "form", flag_value=name, help=text)(command)
+    return click.option("--fields", callback=_fields, metavar="A,B", help=_("Only these fields, in this order."))(command)
+
+
+def _fields(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if value else ()
+
+
+def json_option(command: F) -> F:
+    """`--json` for a command that shows one thing; gives the parameter `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help=_("One JSON document."))(command)
+
+
+# --- forms ---------------------------------------------------------------------------------------------------------
+
+# Reference: RFC 8259 section 7 (any character of a string may be escaped); the set is that of soc.model.text.
+_STEERS = re.compile("[\x7f-\x9f\u00ad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]")
+
+
+def _escape(match: re.Match[str]) -> str:
+    units = match.group().encode("utf-16-be")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+
+
+def to_json(value: Any, *, indent: bool = False) -> str:
+    """JSON that says the same and steers no terminal: what could is written as an escape."""
+    import msgspec
+    import orjson
+
+    options = orjson.OPT_NON_STR_KEYS | (orjson.OPT_INDENT_2 if indent else 0)
+    text = orjson.dumps(msgspec.to_builtins(value), option=options).decode()
+    return text if text.isascii() and "\x7f" not in text else _STEERS.sub(_escape, text)
+
+
+def write_json(value: Any) -> None:
+    """One JSON document on stdout, indented on a terminal."""
+    click.echo(to_json(value, indent=sys.stdout.isatty()))
+
+
+def csv_safe(value: Any) -> str:
+    """A cell that no spreadsheet takes for a formula: text that begins like one gets an apostrophe.
+
+    Source: OWASP, CSV Injection.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, (dict, list)):
+        value = to_json(value)
+    if not isinstance(value, str):
+        return str(value)
+    text = display_safe(value)
+    return "'" + text if text.lstrip()[:1] in ("=", "+", "-", "@", "＝", "＋", "－", "＠", "|", "%") and text.strip() != "-" else text
+
+
+def csv_line(values: Iterable[Any]) -> str:
+    """One line of CSV, without its end.  Source: RFC 4180."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="").writerow([csv_safe(value) for value in values])
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table: a JSON key, its title, and how its value is shown."""
+
+    key: str
+    title: str
+    show: Callable[[dict[str, Any]], str] | None = None
+    style: Callable[[dict[str, Any]], str] | None = None
+    right: bool = False
+    most: int = 0
+    """Longer texts are cut on a terminal (0 = wrapped)."""
+
+    def text(self, item: dict[str, Any]) -> str:
+        """The cell of an item."""
+        return self.show(item) if self.show else cell(item.get(self.key))
+
+
+def cell(value: Any) -> str:
+    """A value as one line of text."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    if isinstance(value, list):
+        return ", ".join(cell(item) for item in value)
+    if isinstance(value, dict):
+        return " ".join(f"{key}={cell(inner)}" for key, inner in value.items())
+    return str(value)
+
+
+class Output:
+    """The way out of one command."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    # narration ------------------------------------------------------------------------------------------------------
+
+    def say(self, text: str = "") -> None:
+        """Narrate, unless `--quiet`."""
+        if self._session.verbosity >= 0:
+            click.echo("\n".join(display_safe(line) for line in text.split("\n")), err=True)
+
+    def warn(self, text: str) -> None:
+        """Narrate what should be looked at, even with `--quiet`."""
+        click.echo(_("warning") + ": " + display_safe(text), err=True)
+
+    # data ------------------------------------------------------------------------------------------------------------
+
+    def items(
+        self,
+        kind: str,
+        items: Sequence[dict[str, Any]],
+        columns: Sequence[Column],
+        *,
+        total: int | None = None,
+        form: str | None = None,
+        fields: Sequence[str] = (),
+        more: dict[str, Any] | None = None,
+    ) -> None:
+        """A list in the form asked for; where it is cut, the true total is told."""
+        form = form or ("table" if is_terminal(sys.stdout) else "plain")
+        total = len(items) if total is None else total
+        if fields:
+            items = [{field: item.get(field) for field in fields} for item in items]
+            columns = [Column(field, field) for field in fields]
+        if form == "json":
+            head = {"schema_version": 1, "kind": kind, "total": total, "truncated": total > len(items), **(more or {})}
+            write_json({**head, "items": items})
+        elif form == "jsonl":
+            for item in items:
+                click.echo(to_json(item))
+        elif form == "csv":
+            keys = fields or list(dict.fromkeys(key for item in items for key in item)) or [column.key for column in columns]
+            click.echo(csv_line(keys))
+            for item in items:
+                click.echo(csv_line([item.get(key) for key in keys]))
+        else:
+            self.table(items, columns, plain=form == "plain")
+        if total > len(items) and form != "json":
+            self.say(_("{shown} of {total} shown; --limit 0 shows all").format(shown=len(items), total=total))
+
+    def table(self, items: Sequence[dict[str, Any]], columns: Sequence[Column], *, plain: bool = False) -> None:
+        """Rows: tab-separated, or a table on a terminal."""
+        if plain:
+            click.echo("\t".join(column.title for column in columns))
+            for item in items:
+                click.echo("\t".join(display_safe(column.text(item)) for column in columns))
+            return
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for column in columns:
+            table.add_column(Text(column.title), justify="right" if column.right else "left", overflow="fold", no_wrap=bool(column.most))
+        for item in items:
+            table.add_row(*(Text(display_safe(column.text(item), most=column.most), style=column.style(item) if column.style else "") for column in columns))
+        self.console().print(table)
+
+    def text(self, text: str, style: str = "") -> None:
+        """A line of data, colored where colors are shown."""
+        safe = "\n".join(display_safe(line) for line in text.split("\n"))
+        click.echo(click.style(safe, **_click_style(style)) if style and self.colors() else safe)
+
+    def colors(self) -> bool:
+        """Whether stdout gets colors."""
+        return wants_color(self._session.color, sys.stdout)
+
+    def console(self) -> Any:
+        """A rich console on stdout that obeys the color options."""
+        from rich.console import Console
+
+        colors = self.colors()
+        return Console(
+            file=sys.stdout, force_terminal=colors, no_color=not colors, highlight=False, markup=False, emoji=False, soft_wrap=not sys.stdout.isatty()
+        )
+
+
+def _click_style(style: str) -> dict[str, Any]:
+    words = style.split()
+    color = next((word for word in words if word not in ("bold", "dim", "underline")), None)
+    return {"bold": "bold" in words or None, "dim": "dim" in words or None, "underline": "underline" in words or None, "fg": color}
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Whether a person reads it on a terminal that can do more than print lines."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def wants_color(choice: str, stream: TextIO) -> bool:
+    """Whether a stream gets colors.  Source: https://no-color.org, https://force-color.org."""
+    if choice != "auto":
+        return choice == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or is_terminal(stream)

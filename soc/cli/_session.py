@@ -1,0 +1,98 @@
+"""What the options that every command knows say, and the application that they lead to."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from soc.application.app import App
+    from soc.cli._io import Output
+    from soc.config import Settings
+    from soc.config_files import Origins
+
+
+@dataclass
+class Session:
+    """One call of `soc`: options, and what was opened for it."""
+
+    config: Path | None = None
+    store: Path | None = None
+    timezone: str = ""
+    language: str = ""
+    color: str = "auto"
+    debug: bool = False
+    verbosity: int = 0
+    """−1 says errors only, 1 and more say more."""
+    no_input: bool = False
+    overrides: dict[str, Any] = field(default_factory=dict)
+    _loaded: tuple[Settings, Origins] | None = None
+    _apps: list[App] = field(default_factory=list)
+
+    def load(self) -> tuple[Settings, Origins]:
+        """The settings and where each came from."""
+        if self._loaded is None:
+            from soc import config_files, i18n
+
+            overrides = dict(self.overrides)
+            if self.store is not None:
+                overrides |= {"store.kind": "embedded", "store.path": str(self.store.absolute())}
+            if self.timezone:
+                overrides["timezone"] = self.timezone
+            self._loaded = config_files.load(self.config, os.environ, overrides)
+            settings = self._loaded[0]
+            if settings.language and not self.language and not os.environ.get("SOC_LANG"):
+                i18n.use(settings.language)
+        return self._loaded
+
+    @property
+    def settings(self) -> Settings:
+        """The settings."""
+        return self.load()[0]
+
+    def app(self, *, pipeline: bool = False) -> App:
+        """The wired application of the settings; closed when the command ends."""
+        from soc.application.app import Actor
+        from soc.bootstrap import open_app
+        from soc.telemetry import setup_logging
+
+        log = self.settings.log
+        level = "error" if self.verbosity < 0 else "debug" if self.debug or self.verbosity > 1 else log.level if pipeline else "warning"
+        setup_logging(level, log.format)
+        app = open_app(self.settings, Actor(actor_name()), pipeline=pipeline)
+        self._apps.append(app)
+        return app
+
+    @property
+    def out(self) -> Output:
+        """Where data and narration go."""
+        from soc.cli._io import Output
+
+        return Output(self)
+
+    def close(self) -> None:
+        """Close what was opened."""
+        while self._apps:
+            self._apps.pop().close()
+
+
+pass_session = click.make_pass_decorator(Session, ensure=True)
+
+
+def actor_name() -> str:
+    """The name that stands in records for who did it: the login name, or the number where there is none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"
+
+
+def may_ask(session: Session) -> bool:
+    """Whether a question may be put: only on a terminal, and never with `--no-input`."""
+    return not session.no_input and sys.stdin.isatty() and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"

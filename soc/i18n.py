@@ -1,0 +1,61 @@
+"""Texts in Vietnamese and English, by gettext. JSON keys, commands and options stay English.
+
+One catalog, domain `messages`: click's own texts ("Usage", "No such command") are looked up there too.
+"""
+
+from __future__ import annotations
+
+import gettext as _stdlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+LANGUAGES = ("vi", "en")
+LOCALE_DIR = Path(__file__).parent / "locale"
+DOMAIN = "messages"
+
+_texts: list[_stdlib.NullTranslations] = [_stdlib.NullTranslations()]
+
+
+def choose(args: Sequence[str], env: Mapping[str, str]) -> str:
+    """The language that the words of a command ask for (`--lang`), else `SOC_LANG`, `LC_ALL`, `LC_MESSAGES`, `LANG`; English when none says."""
+    for position, word in enumerate(args):
+        if word == "--":
+            break
+        if word.startswith("--lang="):
+            return _known(word[len("--lang=") :]) or "en"
+        if word == "--lang" and position + 1 < len(args):
+            return _known(args[position + 1]) or "en"
+    for name in ("SOC_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
+        if env.get(name):
+            return _known(env[name]) or "en"
+    return "en"
+
+
+def _known(value: str) -> str:
+    language = value.partition(".")[0].partition("_")[0].lower()
+    return language if language in LANGUAGES else ""
+
+
+def use(language: str) -> None:
+    """Speak `language` from now on: our texts, and those of libraries that ask gettext for the domain `messages`."""
+    _texts[0] = _stdlib.translation(DOMAIN, str(LOCALE_DIR), [language], fallback=True)
+    # click calls gettext.gettext, which finds the language in the environment.
+    os.environ["LANGUAGE"] = language
+    _stdlib.bindtextdomain(DOMAIN, str(LOCALE_DIR))
+    _stdlib.textdomain(DOMAIN)
+
+
+def current() -> str:
+    """The language in use."""
+    return _texts[0].info().get("language", "en")
+
+
+def gettext(text: str) -> str:
+    """`text` in the language in use."""
+    return _texts[0].gettext(text)
+
+
+def ngettext(one: str, many: str, count: int) -> str:
+    """`one` or `many`, as `count` and the language in use ask for."""
+    return _texts[0].ngettext(one, many, count)
