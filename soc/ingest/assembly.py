@@ -35,7 +35,7 @@ class Assembly(MutableMapping[str, bytes]):
         finished = self.expire(received_us)
         finished += self.assembler.fold(self, event_id, ts_us, doc)
         while len(self._states) > MOST_OPEN:
-            finished += self._expire_oldest()
+            finished += self._expire_oldest(rest=False)
         return finished
 
     def expire(self, received_us: int) -> list[Parsed]:
@@ -49,11 +49,12 @@ class Assembly(MutableMapping[str, bytes]):
             finished += self._expire_oldest()
         return finished
 
-    def _expire_oldest(self) -> list[Parsed]:
+    def _expire_oldest(self, *, rest: bool = True) -> list[Parsed]:
         key = next(iter(self._states))
         before = self._states[key]
         finished = self.assembler.expire(self, key)
-        if self._states.get(key) == before:  # an assembler that left it untouched is done with it
+        # An assembler that left it untouched is done with it; when there are too many, nothing may rest either.
+        if key in self and (not rest or self._states[key] == before):
             del self[key]
         return finished
 

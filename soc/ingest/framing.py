@@ -37,7 +37,7 @@ def decode(raw: bytes) -> tuple[str, bool]:
 _PRIORITIES = (
     {str(number): number for number in range(192)} | {f"{number:03d}": number for number in range(100)} | {f"{number:02d}": number for number in range(10)}
 )
-_MONTHS = frozenset("jan feb mar apr may jun jul aug sep oct nov dec".split())
+_MONTHS = frozenset(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"])
 
 # Reference: RFC 3164 4.1.2 with the variations of real senders: a year before or after the day, one space before a
 # one-digit day, fractions, a zone (Cisco `service timestamps`), leading `*` or `.` (Cisco: clock not synchronised).
@@ -156,7 +156,7 @@ def _host(rest: str) -> tuple[str, str]:
     host = match["host"]
     if host[-1] == ":":  # `Jan 1 00:00:00 tag: text`, or Cisco's `host: ` before a sequence number or `%FACILITY-`
         after = rest[match.end() :]
-        return (host[:-1], after) if after[:1] in "%*." or after[:1].isdigit() and ": " in after[:12] else ("", rest)
+        return (host[:-1], after) if after[:1] in "%*." or (after[:1].isdigit() and ": " in after[:12]) else ("", rest)
     return host, rest[match.end() :].removeprefix(": ") if rest[match.end() : match.end() + 3] == ": %" else rest[match.end() :]
 
 
@@ -187,8 +187,42 @@ _WRAPPED = ("message", "rawmsg", "@message", "MESSAGE", "log", "raw", "rawmsg-af
 # Reference: what shippers put beside the line: Elastic Beats and Agent, Logstash, rsyslog (mmjsonparse templates),
 # syslog-ng `format-json`, Fluent Bit, Docker, journald export.
 _SHIPPER = frozenset(
-    "@timestamp @version agent beat input ecs log fields tags host hostname fromhost fromhost-ip HOST HOST_FROM SOURCEIP syslogtag programname PROGRAM facility "
-    "severity priority PRIORITY timereported timegenerated stream time timestamp source type inputname event offset prospector".split()
+    [
+        "@timestamp",
+        "@version",
+        "agent",
+        "beat",
+        "input",
+        "ecs",
+        "log",
+        "fields",
+        "tags",
+        "host",
+        "hostname",
+        "fromhost",
+        "fromhost-ip",
+        "HOST",
+        "HOST_FROM",
+        "SOURCEIP",
+        "syslogtag",
+        "programname",
+        "PROGRAM",
+        "facility",
+        "severity",
+        "priority",
+        "PRIORITY",
+        "timereported",
+        "timegenerated",
+        "stream",
+        "time",
+        "timestamp",
+        "source",
+        "type",
+        "inputname",
+        "event",
+        "offset",
+        "prospector",
+    ]
 )
 
 

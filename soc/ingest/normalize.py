@@ -7,6 +7,7 @@ Values that repeat (dates, zones, addresses) are remembered in bounded tables, s
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
 import socket
 from collections.abc import Callable
@@ -97,7 +98,7 @@ def decimal(text: str) -> float:
     Raises: ValueError.
     """
     value = float(text) if len(text) <= LONGEST_TIME else float("nan")
-    if value != value or value in (float("inf"), float("-inf")):
+    if not math.isfinite(value):
         raise ValueError("not a finite number")
     return value
 
@@ -239,7 +240,7 @@ def epoch_us(text: str) -> int:
     return _us_of_epoch(text)
 
 
-_MONTHS = {name: number for number, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
+_MONTHS = {name: number for number, name in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)}
 # Reference: ISO 8601 / RFC 3339, with space for T, comma for point, no seconds, and a zone name after a space.
 _ISO = re.compile(
     r"(?P<date>\d{4}[-/.]\d\d[-/.]\d\d)(?:[T_ ]|  )(?P<clock>\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?) ?"

@@ -42,7 +42,9 @@ class Batch(NamedTuple):
 class Reader(threading.Thread):
     """Polls `source` until told to stop, or until it is exhausted."""
 
-    def __init__(self, source: RecordSource, out: Queue[Batch], *, most: int, wait_s: float, clock: Clock, positions: Mapping[str, int], once: bool = False) -> None:
+    def __init__(
+        self, source: RecordSource, out: Queue[Batch], *, most: int, wait_s: float, clock: Clock, positions: Mapping[str, int], once: bool = False
+    ) -> None:
         super().__init__(name=f"read-{source.name}", daemon=True)
         self.source = source
         self.unreachable = ""
