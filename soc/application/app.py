@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from soc.clock import Clock
 from soc.config import RulesSettings, Settings, SourceBase
@@ -117,7 +117,7 @@ class App:
         while self._opened:
             self._opened.pop().close()
 
-    def __enter__(self) -> App:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

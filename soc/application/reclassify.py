@@ -13,9 +13,7 @@ from soc.model.level import CATEGORIES, THREAT_LEVELS
 from soc.ports import EventQuery
 
 
-def reclassify(
-    app: App, *, query: EventQuery, level: str = "", category: str = "", rules_dir: Path | None = None, why: str, dry_run: bool
-) -> dict[str, int]:
+def reclassify(app: App, *, query: EventQuery, level: str = "", category: str = "", rules_dir: Path | None = None, why: str, dry_run: bool) -> dict[str, int]:
     """Give the events of a query another class: a stated one, or what the present (or given) rules say.
 
     Returns counts: `seen`, `changed`, and each `old→new`. With `dry_run` nothing is written. The fact holds who, why,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -16,8 +15,7 @@ from soc.config import RulesSettings
 from soc.ingest.records import record_of
 from soc.model.alert import Alert
 from soc.model.event import Doc
-from soc.model.query import All, Not, Term, And
-from soc.model.record import RawRecord
+from soc.model.query import And, Not, Term
 from soc.ports import AlertQuery, Classifier, EventQuery
 
 HOUR_US = 3_600_000_000
@@ -37,9 +35,7 @@ class ReplayReport(msgspec.Struct):
     """Events whose threat level would differ, as `old→new`."""
 
 
-def replay(
-    app: App, *, query: EventQuery, rules_dir: Path | None = None, progress: Callable[[int], None] = lambda _count: None
-) -> ReplayReport:
+def replay(app: App, *, query: EventQuery, rules_dir: Path | None = None, progress: Callable[[int], None] = lambda _count: None) -> ReplayReport:
     """Run the stored raw records of a query through the pipeline with the given rules (default: the present ones).
 
     Nothing is written. Alerts are compared by id; a changed one has the same id and another level, rule hash or group.
@@ -106,5 +102,3 @@ def _stored_alerts(app: App, query: EventQuery) -> Iterator[Alert]:
 
 def _differs(before: Alert, after: Alert) -> bool:
     return (before.rule.hash, before.rule.level, before.group) != (after.rule.hash, after.rule.level, after.group)
-
-

@@ -140,7 +140,9 @@ class _Duties:
         self._sink = sink
         self._names = [source.name for source in sources]
         watched = {
-            name: (source.rhythm_s, source.scope, source.agency) for name, source in app.settings.sources.items() if not isinstance(source, FileSource) or source.follow
+            name: (source.rhythm_s, source.scope, source.agency)
+            for name, source in app.settings.sources.items()
+            if not isinstance(source, FileSource) or source.follow
         }
         kept = {name: state for name in watched if (state := app.store.state(f"source:{name}").get("silence"))} if "ingest" in app.settings.roles else {}
         self._watch = SilenceWatch(watched, kept)
@@ -200,7 +202,15 @@ class _Duties:
                 LEDGER_RULE,
                 occurrence=digest_id(item.partition, str(item.last), str(item.difference), str(item.faults)),
                 key={"source": item.source},
-                explanation={"node": "ledger", "field": item.partition, "test": "difference", "pattern": "0", "matched_value": str(item.difference), "matched": True, "children": []},
+                explanation={
+                    "node": "ledger",
+                    "field": item.partition,
+                    "test": "difference",
+                    "pattern": "0",
+                    "matched_value": str(item.difference),
+                    "matched": True,
+                    "children": [],
+                },
                 at=iso(now_us),
                 source=item.source,
             )
@@ -224,6 +234,4 @@ class _Duties:
                 self._app.store.record_fact(
                     "clock-offset-proposal", {"source": source, "offset_s": proposal, "measured_s": self.meter.measured_s(source), "at": iso(now_us)}
                 )
-                log.warning(
-                    "a device clock is off", source=source, proposed_offset_s=proposal, hint=f"soc sources offset {source} {proposal} --why '…'"
-                )
+                log.warning("a device clock is off", source=source, proposed_offset_s=proposal, hint=f"soc sources offset {source} {proposal} --why '…'")

@@ -11,7 +11,7 @@ docs/performance.md.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from soc.clock import from_iso, iso
@@ -87,7 +87,7 @@ class Pipeline:
         self._meter = meter
         self._assemblies: dict[str, dict[str, Assembly]] = {}
 
-    def forget(self, partitions: Sequence[str] | set[str]) -> None:
+    def forget(self, partitions: Iterable[str]) -> None:
         """Drop the state of partitions that went elsewhere (it is read back if they return)."""
         for partition in partitions:
             self._assemblies.pop(partition, None)

@@ -79,8 +79,8 @@ class Reader(threading.Thread):
             self._carry_out_commits()
         except SocError as error:
             self._hand_over(Batch(self, self._epoch, (), error=error))
-        except Exception as error:  # noqa: BLE001 - the last line of a thread: the pipeline must learn of it, or it would wait for ever
-            log.error("reader failed", source=self.source.name, error=repr(error), exc_info=True)
+        except Exception as error:  # the last line of a thread: the pipeline must learn of it, or it would wait for ever
+            log.exception("reader failed", source=self.source.name)
             self._hand_over(Batch(self, self._epoch, (), error=SocError(f"reading {self.source.name} failed: {error!r}")))
         finally:
             self.source.close()

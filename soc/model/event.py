@@ -12,9 +12,12 @@ under one dotted prefix per product (`fortinet.firewall.`), as strings.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
+
+from soc.clock import from_datetime
 
 Doc = dict[str, Any]
 """A flat ECS document."""
@@ -74,9 +77,11 @@ def _compile_shape(keys: tuple[str, ...]) -> Callable[[tuple[Any, ...]], dict[st
         node = tree
         *parents, last = key.split(".")
         for parent in parents:
-            below = node.setdefault(parent, {})
-            node = below if isinstance(below, dict) else node.__setitem__(parent, {}) or node[parent]
-        node[last] = position
+            if not isinstance(node.get(parent), dict):
+                node[parent] = {}  # a value that is also a parent (against the rule above) gives way to its children
+            node = node[parent]
+        if not isinstance(node.get(last), dict):
+            node[last] = position
 
     def source(node: dict[str, Any]) -> str:
         return "{" + ",".join(f"{name!r}:{source(child) if isinstance(child, dict) else f'v[{child}]'}" for name, child in node.items()) + "}"
@@ -107,3 +112,38 @@ def values(doc: Mapping[str, Any], field: str) -> Iterable[Any]:
     if value is None:
         return ()
     return value if isinstance(value, list) else (value,)
+
+
+def usable_us(doc: Mapping[str, Any]) -> int:
+    """The time that partitions, windows and sorting use, in microseconds: `@timestamp`, or `soc.received_at` where that is marked out of bounds."""
+    text = doc["soc.received_at"] if doc.get("soc.time_fault") else doc["@timestamp"]
+    return from_datetime(datetime.fromisoformat(text))
+
+
+def event_of(doc: Doc, tokens: str) -> Event:
+    """The event of a stored document."""
+    return Event(
+        id=doc["soc.id"],
+        ts_us=usable_us(doc),
+        kind=doc["soc.kind"],
+        source=doc["soc.source"],
+        partition=doc["soc.partition"],
+        seq=doc["soc.seq"],
+        raw_hash=doc["soc.raw_hash"],
+        level=doc.get("soc.threat.level", "none"),
+        category=doc.get("soc.threat.category", ""),
+        scope=doc["soc.scope"],
+        doc=doc,
+        tokens=tokens,
+        natural_key=doc.get("soc.natural_key", ""),
+        counted=doc.get("soc.counted", True),
+    )
+
+
+def reclassified(doc: Mapping[str, Any], level: str, category: str) -> Doc:
+    """The document with another class; `soc.threat.previous` keeps the earlier ones as `level/category`, oldest first."""
+    before = f"{doc.get('soc.threat.level', 'none')}/{doc.get('soc.threat.category', '')}"
+    out = {**doc, "soc.threat.level": level, "soc.threat.category": category, "soc.threat.previous": [*values(doc, "soc.threat.previous"), before]}
+    if not category:
+        del out["soc.threat.category"]
+    return out

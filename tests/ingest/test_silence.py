@@ -74,14 +74,16 @@ def test_a_restart_changes_nothing(pauses: list[int], cut: int) -> None:
     """Kept and restored in the middle, the watch reports the same gaps."""
 
     def play(restart_at: int) -> list[tuple[int, int]]:
-        watch, now, seen = SilenceWatch({"fw": (0.0, "real", "")}), MONDAY, []
+        watch, now = SilenceWatch({"fw": (0.0, "real", "")}), MONDAY
+        seen: list[tuple[int, int]] = []
+        state: dict[str, bytes] = {}
         for step, pause in enumerate(pauses):
             if step == restart_at:
-                watch = SilenceWatch({"fw": (0.0, "real", "")}, watch_state)
+                watch = SilenceWatch({"fw": (0.0, "real", "")}, state)
             seen += [(gap.from_us, gap.until_us) for gap in watch.overdue(now)]
             ended = watch.heard("fw", now)
             seen += [(ended.from_us, ended.until_us)] if ended else []
-            watch_state = {**watch_state, **watch.take_changes()} if step else watch.take_changes()
+            state.update(watch.take_changes())
             now += pause * SECOND
         return seen
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -41,8 +42,10 @@ def play(
         file = folder / f"{name}.log"
         file.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
         done = totals.received
-        run = ingest_files(
-            app, [file], source=name, product=product, progress=lambda now, done=done: progress(done + now.received, everything), on_alerts=on_alerts
-        )
+        run = ingest_files(app, [file], source=name, product=product, progress=partial(_tell, progress, done, everything), on_alerts=on_alerts)
         totals = Totals(*(getattr(totals, field) + getattr(run, field) for field in Totals.__struct_fields__))
     return Played({name: len(lines) for name, _, lines in plan}, totals)
+
+
+def _tell(progress: Callable[[int, int], None], before: int, everything: int, now: Totals) -> None:
+    progress(before + now.received, everything)

@@ -19,7 +19,15 @@ Timed = tuple[float, str]
 POINTS = ("so-noi-vu", "so-tai-chinh", "so-y-te", "ubnd-dong-phu", "ubnd-loc-ninh", "trung-tam-du-lieu")
 SERVICES = (("HTTPS", 443, 6), ("HTTPS", 443, 6), ("HTTPS", 443, 6), ("HTTP", 80, 6), ("DNS", 53, 17), ("NTP", 123, 17), ("SMTP", 25, 6), ("QUIC", 443, 17))
 SITES = ("dichvucong.gov.vn", "vnexpress.net", "dantri.com.vn", "update.microsoft.com", "zalo.me", "baochinhphu.vn", "fonts.gstatic.com", "www.google.com")
-SUBJECTS = ("Báo cáo tuần", "Giấy mời họp giao ban", "V/v rà soát hồ sơ", "Lịch công tác tháng", "Xin ý kiến dự thảo kế hoạch", "Kết quả kiểm tra", "Thông báo nghỉ lễ")
+SUBJECTS = (
+    "Báo cáo tuần",
+    "Giấy mời họp giao ban",
+    "V/v rà soát hồ sơ",
+    "Lịch công tác tháng",
+    "Xin ý kiến dự thảo kế hoạch",
+    "Kết quả kiểm tra",
+    "Thông báo nghỉ lễ",
+)
 SPAM_SUBJECTS = ("Giảm giá 70% hôm nay", "You have won", "Cheap watches", "Vay tiền nhanh không thế chấp", "Re: invoice overdue")
 DEPARTMENTS = ("snv", "stc", "syt", "sgddt", "vpubnd", "dongphu", "locninh")
 DOMAIN = "tinh-mau.gov.vn"
@@ -141,7 +149,9 @@ class MailHost:
         letters = "BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz0123456789"
         return "4" + "".join(self._random.choice(letters) for _ in range(10)) + "z" + self._random.choice(letters) * 2
 
-    def message(self, at: float, sender: str, recipients: list[str], subject: str, client: str, verdict: str = "Passed CLEAN", hits: float = -1.2, size: int = 0) -> Iterator[Timed]:
+    def message(
+        self, at: float, sender: str, recipients: list[str], subject: str, client: str, verdict: str = "Passed CLEAN", hits: float = -1.2, size: int = 0
+    ) -> Iterator[Timed]:
         """The lines of one message through smtpd → amavis → delivery."""
         random = self._random
         self._pid += 3
@@ -162,16 +172,24 @@ class MailHost:
         yield self._line(
             at + 1.3,
             f"amavis[{self._pid}]",
-            f'({self._pid}-{self._pid % 20:02d}) {verdict} {{{action}}}, [{client}]:{random.randrange(1024, 65535)} [{client}] <{sender}> -> {to}, Queue-ID: {first}, Message-ID: <{message_id}>, mail_id: {random.getrandbits(60):x}, '
+            f"({self._pid}-{self._pid % 20:02d}) {verdict} {{{action}}}, [{client}]:{random.randrange(1024, 65535)} [{client}] <{sender}> -> {to}, Queue-ID: {first}, Message-ID: <{message_id}>, mail_id: {random.getrandbits(60):x}, "
             f'Hits: {hits:.3f}, size: {size}{queued_as}, Subject: "{subject}", From: <{sender}>, {random.randrange(300, 4000)} ms',
         )
         for recipient in recipients:
             answer = "(250 2.7.0 Ok, discarded)" if blocked else f"(250 2.0.0 from MTA(smtp:[127.0.0.1]:10025): 250 2.0.0 Ok: queued as {second})"
-            yield self._line(at + 1.4, f"postfix/smtp[{self._pid + 1}]", f"{first}: to=<{recipient}>, relay=127.0.0.1[127.0.0.1]:10024, delay=1.4, delays=0.3/0/0/1.1, dsn=2.0.0, status=sent {answer}")
+            yield self._line(
+                at + 1.4,
+                f"postfix/smtp[{self._pid + 1}]",
+                f"{first}: to=<{recipient}>, relay=127.0.0.1[127.0.0.1]:10024, delay=1.4, delays=0.3/0/0/1.1, dsn=2.0.0, status=sent {answer}",
+            )
         yield self._line(at + 1.5, "postfix/qmgr[990]", f"{first}: removed")
         if not blocked:
             for recipient in recipients:
-                yield self._line(at + 1.8, f"postfix/lmtp[{self._pid + 2}]", f"{second}: to=<{recipient}>, relay=store1.{DOMAIN}[10.9.0.5]:7025, delay=0.6, delays=0.1/0/0.2/0.3, dsn=2.1.5, status=sent (250 2.1.5 Delivery OK)")
+                yield self._line(
+                    at + 1.8,
+                    f"postfix/lmtp[{self._pid + 2}]",
+                    f"{second}: to=<{recipient}>, relay=store1.{DOMAIN}[10.9.0.5]:7025, delay=0.6, delays=0.1/0/0.2/0.3, dsn=2.1.5, status=sent (250 2.1.5 Delivery OK)",
+                )
             yield self._line(at + 2.0, "postfix/qmgr[990]", f"{second}: removed")
 
     def reject(self, at: float, sender: str, recipient: str, client: str) -> Iterator[Timed]:
@@ -186,7 +204,11 @@ class MailHost:
     def login_failure(self, at: float, account: str, client: str) -> Iterator[Timed]:
         """A wrong password at submission."""
         self._pid += 1
-        yield self._line(at, f"postfix/submission/smtpd[{self._pid}]", f"warning: unknown[{client}]: SASL LOGIN authentication failed: authentication failure, sasl_username={account}")
+        yield self._line(
+            at,
+            f"postfix/submission/smtpd[{self._pid}]",
+            f"warning: unknown[{client}]: SASL LOGIN authentication failed: authentication failure, sasl_username={account}",
+        )
 
 
 def mail_lines(seed: int, begin: datetime) -> Iterator[str]:
@@ -200,9 +222,13 @@ def mail_lines(seed: int, begin: datetime) -> Iterator[str]:
         timed += host.message(random.uniform(0, HALF_HOUR_S), sender, recipients, random.choice(SUBJECTS), _outside(random))
     for _ in range(90):
         sender, recipient = f"promo{random.randrange(999)}@quang-cao.example", f"cb{random.randrange(8023):04d}.{random.choice(DEPARTMENTS)}@{DOMAIN}"
-        timed += host.message(random.uniform(0, HALF_HOUR_S), sender, [recipient], random.choice(SPAM_SUBJECTS), _outside(random), "Blocked SPAM", random.uniform(7, 24))
+        timed += host.message(
+            random.uniform(0, HALF_HOUR_S), sender, [recipient], random.choice(SPAM_SUBJECTS), _outside(random), "Blocked SPAM", random.uniform(7, 24)
+        )
     for _ in range(120):
-        timed += host.reject(random.uniform(0, HALF_HOUR_S), f"bulk{random.randrange(999)}@spam.example", f"cb{random.randrange(8023):04d}.snv@{DOMAIN}", _outside(random))
+        timed += host.reject(
+            random.uniform(0, HALF_HOUR_S), f"bulk{random.randrange(999)}@spam.example", f"cb{random.randrange(8023):04d}.snv@{DOMAIN}", _outside(random)
+        )
     timed += _phishing_wave(random, host)
     for _, line in sorted(timed, key=lambda item: item[0]):
         yield line
@@ -224,6 +250,14 @@ def _phishing_wave(random: Random, host: MailHost) -> Iterator[Timed]:
             5.6 if passed else 14.2,
         )
     for step in range(4):
-        yield from host.message(1150 + step * 11, "ke.toan@hopthu-capnhat.example", [f"cb{2000 + step:04d}.stc@{DOMAIN}"], "Hóa đơn tháng này", client, "Blocked INFECTED (Win.Trojan.Agent-36452)", 0.0)
+        yield from host.message(
+            1150 + step * 11,
+            "ke.toan@hopthu-capnhat.example",
+            [f"cb{2000 + step:04d}.stc@{DOMAIN}"],
+            "Hóa đơn tháng này",
+            client,
+            "Blocked INFECTED (Win.Trojan.Agent-36452)",
+            0.0,
+        )
     for step in range(15):
         yield from host.login_failure(1300 + step * 3, f"cb1056.snv@{DOMAIN}", client)

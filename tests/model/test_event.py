@@ -1,0 +1,43 @@
+"""Flat inside, nested outside, and back."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from soc.model.event import flatten, nest, values
+
+NAMES = st.lists(st.sampled_from(["source", "ip", "event", "a", "b-c", "d'e", 'f"g', "x{y}", "đ"]), min_size=1, max_size=4).map(".".join)
+SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=20)
+DOCS = st.dictionaries(NAMES, SCALARS | st.lists(SCALARS, max_size=3), max_size=8)
+
+
+def _no_prefixes(doc: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in doc.items() if not any(other.startswith(name + ".") for other in doc)}
+
+
+@given(DOCS.map(_no_prefixes))
+def test_flatten_undoes_nest(doc: dict[str, object]) -> None:
+    """A flat document comes back unchanged, whatever its names hold."""
+    assert flatten(nest(doc)) == doc
+
+
+def test_nest_puts_each_name_in_its_place() -> None:
+    """Dots are levels."""
+    assert nest({"source.ip": "10.0.0.1", "source.port": 1, "message": "m"}) == {"source": {"ip": "10.0.0.1", "port": 1}, "message": "m"}
+
+
+def test_a_value_that_is_also_a_parent_gives_way() -> None:
+    """A document against the rule loses the lesser value and raises nothing, in any order."""
+    assert nest({"user": "x", "user.name": "y"}) == {"user": {"name": "y"}}
+    assert nest({"user.name": "y", "user": "x"}) == {"user": {"name": "y"}}
+
+
+def test_lists_of_objects_become_lists_per_name() -> None:
+    """Attachments of a mail are searched by their fields."""
+    assert flatten({"email": {"attachments": [{"file": {"name": "a"}}, {"file": {"name": "b"}}]}}) == {"email.attachments.file.name": ["a", "b"]}
+
+
+def test_values_are_none_one_or_many() -> None:
+    """Absent and null fields have no values."""
+    assert [list(values({"a": None, "b": 1, "c": [1, 2]}, name)) for name in "abcd"] == [[], [1], [1, 2], []]
