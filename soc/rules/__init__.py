@@ -1,1 +1,3 @@
 """Sigma rules: load, match, explain, test."""
+
+from __future__ import annotations

@@ -1,0 +1,179 @@
+"""The compiled rule set: what every event is classed as, which rules match it, and the alerts that say so.
+
+An event takes the way: routing fields → the rules of its log sources (one index per combination seen) → candidates by
+the index → predicates. Classification rules stand first, the highest level first, so that the first match decides.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Any
+
+from soc.clock import iso
+from soc.model.alert import Alert, RuleRef
+from soc.model.event import Doc, Event, nest, values
+from soc.model.ids import alert_id, group_id
+from soc.model.level import ThreatLevel
+from soc.ports import Verdict
+from soc.rules.ast import LogSource, Rule
+from soc.rules.compile import Predicate, compile_condition
+from soc.rules.explain import explain
+from soc.rules.fields import belongs, taxonomy
+from soc.rules.index import Index, build
+from soc.rules.load import RuleSet
+from soc.rules.values import text_of
+
+DEFAULT_GROUP_BY = ("soc.agency.id", "observer.name", "source.ip")
+"""What alerts of a rule are grouped by unless it says otherwise; fields that the event lacks are left out."""
+PLACE_FIELDS = ("soc.network_point", "observer.name", "observer.serial_number", "host.name", "soc.source")
+"""What tells where a private address is, the first that the event has: 192.168.1.5 stands behind 152 routers."""
+MOST_ROUTES = 4_096
+_KEY_TEXT = 256
+_SEPARATOR = "\x1f"
+
+NOTHING = Verdict("none", "", "", ())
+
+
+class Engine:
+    """A compiled rule set; implements `soc.ports.Classifier`.
+
+    `rules`: all of them, classification rules first; `Verdict.matches` and `alert` number them by it.
+    Cost: `classify` about 1 µs for a FortiGate traffic event and 4 µs for a security event, with the shipped rules.
+    """
+
+    def __init__(self, ruleset: RuleSet) -> None:
+        self.hash = ruleset.hash
+        self.rules: tuple[Rule, ...] = tuple(sorted(ruleset.rules, key=_order))
+        self._names = taxonomy()
+        self._routed = ruleset.ecs
+        self._routing = self._names.routing if ruleset.ecs else ()
+        self._predicates: list[Predicate] = [compile_condition(rule.condition) for rule in self.rules]
+        self._refs = [RuleRef(rule.id, rule.title, rule.level, rule.hash, rule.tags) for rule in self.rules]
+        self._classifiers = sum(1 for rule in self.rules if rule.classify)
+        self._classes = [Verdict(rule.classify.level, rule.classify.category, rule.id, ()) for rule in self.rules if rule.classify]
+        self._by_source: dict[LogSource, list[int]] = {}
+        for number, rule in enumerate(self.rules):
+            self._by_source.setdefault(rule.logsource, []).append(number)
+        self._routes: dict[tuple[Any, ...], Index] = {}
+        self._indices: dict[tuple[int, ...], Index] = {}
+
+    def classify(self, doc: Doc) -> Verdict:
+        """Class and matches of one event.
+
+        Reads `soc.kind`, `event.module` and the other routing fields, so they must be set before.
+        """
+        get = doc.get
+        place = tuple([get(field) for field in self._routing])
+        try:
+            index = self._routes.get(place)
+        except TypeError:  # a list where one value belongs: asked without remembering
+            return self._evaluate(self._index_of(place), doc)
+        if index is None:
+            if len(self._routes) >= MOST_ROUTES:
+                self._routes.clear()
+            index = self._routes[place] = self._index_of(place)
+        found: tuple[int, ...] = index.always
+        for field, remembered, table in index.tables:
+            value = get(field)
+            if value is not None:
+                rules = remembered.get(value) if value.__class__ is str else table.look_up(value)
+                if rules is None:
+                    rules = table.look_up(value)
+                if rules:
+                    found += rules
+        return self._decide(found, doc) if found else NOTHING
+
+    def _evaluate(self, index: Index, doc: Doc) -> Verdict:
+        found = index.always
+        for field, _, table in index.tables:
+            value = doc.get(field)
+            if value is not None:
+                found += table.look_up(value)
+        return self._decide(found, doc)
+
+    def _decide(self, candidates: tuple[int, ...], doc: Doc) -> Verdict:
+        get = doc.get
+        predicates = self._predicates
+        classified: Verdict | None = None
+        matches: list[int] = []
+        for number in sorted(set(candidates)) if len(candidates) > 1 else candidates:
+            if number < self._classifiers:
+                if classified is None and predicates[number](get, doc):
+                    classified = self._classes[number]
+            elif predicates[number](get, doc):
+                matches.append(number)
+        if not matches:
+            return classified or NOTHING
+        if classified is None:
+            return Verdict("none", "", "", tuple(matches))
+        return Verdict(classified.level, classified.category, classified.classified_by, tuple(matches))
+
+    def _index_of(self, place: tuple[Any, ...]) -> Index:
+        """The index of the rules whose log source has events with these routing values."""
+        where = dict(zip(self._routing, [value if isinstance(value, (str, type(None))) else text_of(value) for value in place], strict=True))
+        chosen = tuple(
+            sorted(number for source, numbers in self._by_source.items() if not self._routed or belongs(source, where, self._names) for number in numbers)
+        )
+        index = self._indices.get(chosen)
+        if index is None:
+            index = self._indices[chosen] = build([(number, self.rules[number].condition) for number in chosen], self._names)
+        return index
+
+    def alert(self, index: int, event: Event, detected_at: str) -> Alert:
+        """The alert of rule `index` for an event that it matched."""
+        rule = self.rules[index]
+        key = group_key(rule, event.doc)
+        text = _SEPARATOR.join(f"{name}={value}" for name, value in key.items())
+        return Alert(
+            id=alert_id(rule.id, event.id),
+            group=group_id(rule.id, text, event.scope),
+            group_key=key,
+            rule=self._refs[index],
+            scope=event.scope,
+            ts=iso(event.ts_us),
+            detected_at=detected_at,
+            events=[event.id],
+            documents=[nest(event.doc)],
+            explanation=explain(rule.condition, event.doc),
+            source=event.source,
+            threat_level=event.level,
+            threat_category=event.category,
+            agency=_first(event.doc, "soc.agency.id"),
+            natural_key=event.natural_key,
+            rules_hash=self.hash,
+        )
+
+
+def compile_ruleset(ruleset: RuleSet) -> Engine:
+    """The engine of a rule set. Cost: about 0.1 ms a rule."""
+    return Engine(ruleset)
+
+
+def group_key(rule: Rule, doc: Doc) -> dict[str, str]:
+    """What the alerts of a rule are grouped by, for one event: fields that it has, and the place of private addresses."""
+    key = {field: text for field in rule.group_by or DEFAULT_GROUP_BY if (text := _joined(doc, field))}
+    if any(_is_private(text) for text in key.values()) and not any(field in key for field in PLACE_FIELDS):
+        place = next((field for field in PLACE_FIELDS if _joined(doc, field)), "")
+        if place:
+            key[place] = _joined(doc, place)
+    return key
+
+
+def _order(rule: Rule) -> tuple[bool, int, str, str]:
+    """Classification rules first, the highest level first; then by id, so that the order is that of the set, not of its place."""
+    return (rule.classify is None, -ThreatLevel(rule.classify.level).rank if rule.classify else 0, rule.id, rule.hash)
+
+
+def _joined(doc: Doc, field: str) -> str:
+    return ",".join(sorted(text_of(value)[:_KEY_TEXT] for value in values(doc, field)))
+
+
+def _first(doc: Doc, field: str) -> str:
+    return next((text_of(value) for value in values(doc, field)), "")
+
+
+def _is_private(text: str) -> bool:
+    try:
+        return ip_address(text).is_private
+    except ValueError:
+        return False

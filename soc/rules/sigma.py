@@ -1,0 +1,411 @@
+"""Sigma documents as rules: the only module that knows pySigma.
+
+pySigma reads the rule and its condition; what it makes of them is turned into the plain tree of `soc.rules.ast`.
+Everything that this program does not evaluate is refused here, with file, line and reason; nothing is ignored.
+
+Source: Sigma specification 2.1.0 (rules), pySigma 2.0. Cost: 0.4 s for the import, about 1 ms a rule: see `soc.rules.cache`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import re2
+from sigma import conditions as sigma_conditions
+from sigma import types as sigma_types
+from sigma.exceptions import SigmaError
+from sigma.modifiers import modifier_mapping
+from sigma.rule import SigmaRule
+
+from soc.errors import RuleSyntaxError, RuleUnsupported
+from soc.model.ids import digest_id
+from soc.model.level import CATEGORIES, THREAT_LEVELS, RuleLevel
+from soc.model.text import display_safe
+from soc.rules.ast import ANY_ONE, STAR, And, Classify, Leaf, LogSource, Node, Not, Or, Rule, leaves
+from soc.rules.documents import Document
+from soc.rules.match import regex
+
+MOST_LEAVES = 20_000
+"""Tests of one rule after expansion (the largest published rule has about 1,200)."""
+MOST_PATTERN = 8_192
+"""Characters of one pattern."""
+
+_FLAGS = {"IGNORECASE": "i", "MULTILINE": "m", "DOTALL": "s"}
+_COMPARE = {"LT": "lt", "LTE": "lte", "GT": "gt", "GTE": "gte"}
+_TEXT_MODIFIERS = {"contains", "startswith", "endswith", "cased", "windash", "base64", "base64offset", "wide", "utf16", "utf16be", "expand"}
+# Reference: github.com/google/re2/wiki/Syntax, "not supported": look-around, back references, atomic groups, conditions.
+_NOT_LINEAR = re.compile(r"(?<!\\)(?:\\\\)*(?:\((?:\?<?[=!]|\?>|\?\(|\?P=)|\\[1-9]|\\k<)")
+
+
+def read_rule(document: Document, placeholders: dict[str, list[str]] | None = None) -> Rule:
+    """The rule of a document. `placeholders`: value lists for `%name%` under the modifier `expand`.
+
+    Raises: RuleSyntaxError when it is no Sigma rule, RuleUnsupported when it uses what is not evaluated.
+    """
+    data = document.data
+    _refuse_others(document)
+    _check_detection(document)
+    try:
+        sigma = SigmaRule.from_dict(data)
+        condition = _conditions(document, sigma, placeholders or {})
+    except SigmaError as error:
+        raise RuleSyntaxError(document.path, _line_of_error(document, str(error)), display_safe(str(error), most=300)) from error
+    except (TypeError, ValueError, AttributeError, KeyError, RecursionError) as error:
+        # pySigma answers some wrong types with errors of Python itself
+        raise RuleSyntaxError(document.path, document.line_of("detection"), f"not a Sigma rule: {display_safe(str(error), most=200)}") from error
+    if sum(1 for _ in leaves(condition)) > MOST_LEAVES:
+        raise RuleUnsupported(document.path, document.line_of("detection"), f"the rule has more than {MOST_LEAVES:,} tests once its lists are written out")
+    text_hash = hashlib.blake2b(document.text.encode(), digest_size=16).hexdigest()
+    classify, group_by, triage = _soc(document)
+    return Rule(
+        id=_rule_id(document, text_hash),
+        title=_text(document, "title"),
+        level=_level(document),
+        logsource=_logsource(document),
+        condition=condition,
+        hash=text_hash,
+        path=document.path,
+        line=document.line_of("title"),
+        status=str(data.get("status") or ""),
+        description=str(data.get("description") or "").strip(),
+        author=str(data.get("author") or ""),
+        date=str(data.get("date") or ""),
+        modified=str(data.get("modified") or ""),
+        tags=_texts(document, "tags"),
+        references=_texts(document, "references"),
+        falsepositives=_texts(document, "falsepositives"),
+        classify=classify,
+        group_by=group_by,
+        triage=triage,
+    )
+
+
+# --- the document ---------------------------------------------------------------------------------------------------
+
+
+def _refuse_others(document: Document) -> None:
+    """Documents that are no single-event rule.
+
+    Raises: RuleUnsupported, RuleSyntaxError.
+    """
+    data = document.data
+    if "correlation" in data:
+        raise RuleUnsupported(document.path, document.line_of("correlation"), "correlation rules are not evaluated yet")
+    if "filter" in data:
+        raise RuleUnsupported(
+            document.path, document.line_of("filter"), "filters are not evaluated yet", hint="write the exception into the rule: `and not filter`"
+        )
+    if "action" in data:
+        raise RuleUnsupported(document.path, document.line_of("action"), "`action` (global, repeat) is not part of Sigma 2", hint="write each rule out")
+    for key in ("title", "logsource", "detection"):
+        if key not in data:
+            raise RuleSyntaxError(document.path, document.line, f"a Sigma rule needs `{key}`")
+    if not isinstance(data["detection"], dict):
+        raise RuleSyntaxError(document.path, document.line_of("detection"), "`detection` is no mapping")
+    if "timeframe" in data["detection"]:
+        raise RuleUnsupported(
+            document.path, document.line_of("detection", "timeframe"), "`timeframe` is not part of Sigma 2", hint="a correlation rule counts over time"
+        )
+
+
+def _check_detection(document: Document) -> None:
+    """Unknown modifiers, combinations without meaning and values of wrong types, each with its own line.
+
+    Raises: RuleSyntaxError, RuleUnsupported.
+    """
+    for name, definition in document.data["detection"].items():
+        if name == "condition":
+            texts = definition if isinstance(definition, list) else [definition]
+            if not texts or not all(isinstance(text, str) for text in texts):
+                raise RuleSyntaxError(document.path, document.line_of("detection", "condition"), "`condition` is no text")
+            for text in texts:
+                if "|" in text:
+                    raise RuleUnsupported(
+                        document.path,
+                        document.line_of("detection", "condition"),
+                        "aggregations in conditions (`| count()`, `| near`) are not part of Sigma 2",
+                        hint="a correlation rule counts over time",
+                    )
+            continue
+        for item in definition if isinstance(definition, list) else [definition]:
+            for key, value in item.items() if isinstance(item, dict) else ():
+                _check_item(document, document.line_of("detection", str(name), str(key)), str(key), value)
+
+
+def _check_item(document: Document, line: int, key: str, value: Any) -> None:
+    field, *modifiers = key.split("|")
+    for modifier in modifiers:
+        if modifier not in modifier_mapping:
+            raise RuleUnsupported(
+                document.path, line, f"unknown modifier {display_safe(modifier, most=40)!r}", hint=f"known: {', '.join(sorted(modifier_mapping))}"
+            )
+    known = set(modifiers)
+    if not field and known & {"startswith", "endswith", "fieldref", "exists", "cidr"}:
+        raise RuleUnsupported(document.path, line, f"{'|'.join(modifiers)!r} has no meaning without a field")
+    if "re" in known and known & _TEXT_MODIFIERS:
+        raise RuleUnsupported(document.path, line, "`re` stands alone or with i, m, s", hint="write the anchors and wildcards into the expression")
+    if "windash" in known and "cased" in known:
+        raise RuleUnsupported(document.path, line, "`windash` with `cased` is not evaluated")
+    for item in value if isinstance(value, list) else [value]:
+        if not isinstance(item, (str, int, float, bool, type(None))):
+            raise RuleSyntaxError(
+                document.path,
+                line,
+                f"a value of {display_safe(key, most=60)!r} is a {type(item).__name__}; texts, numbers, true, false and null are values",
+                hint="quote it",
+            )
+        if isinstance(item, str) and len(item) > MOST_PATTERN:
+            raise RuleUnsupported(document.path, line, f"a pattern has more than {MOST_PATTERN:,} characters")
+        if "re" in known and isinstance(item, str):
+            _check_regex(document, line, item)
+
+
+def _check_regex(document: Document, line: int, pattern: str) -> None:
+    if _NOT_LINEAR.search(pattern):
+        raise RuleUnsupported(
+            document.path,
+            line,
+            "the regular expression uses look-around, back references or atomic groups, which no linear-time engine has",
+            hint="split it: one selection that must match, one that must not, and `condition: selection and not filter`",
+        )
+    try:
+        regex(pattern, "")
+    except re2.error as error:
+        reason = error.args[0].decode("utf-8", "replace") if error.args and isinstance(error.args[0], bytes) else str(error)
+        raise RuleSyntaxError(document.path, line, f"the regular expression is wrong: {display_safe(reason, most=160)}") from error
+
+
+def _line_of_error(document: Document, text: str) -> int:
+    """The line that an error of pySigma is most likely about: of a detection name that it quotes, else of the part it speaks of."""
+    for name in document.data["detection"]:
+        if f"'{name}'" in text:
+            return document.line_of("detection", str(name))
+    for part in ("condition", "logsource", "level", "status", "date", "tags", "id"):
+        if part in text.lower():
+            return document.line_of("detection", part) if part == "condition" else document.line_of(part)
+    return document.line_of("detection")
+
+
+# --- the facts about the rule ------------------------------------------------------------------------------------------
+
+
+def _text(document: Document, key: str) -> str:
+    value = document.data.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise RuleSyntaxError(document.path, document.line_of(key), f"`{key}` is no text")
+    return value.strip()
+
+
+def _texts(document: Document, key: str) -> tuple[str, ...]:
+    value = document.data.get(key)
+    items = [] if value is None else value if isinstance(value, list) else [value]
+    if not all(isinstance(item, str) for item in items):
+        raise RuleSyntaxError(document.path, document.line_of(key), f"`{key}` is no list of texts")
+    return tuple(items)
+
+
+def _rule_id(document: Document, text_hash: str) -> str:
+    """The rule's own id; a rule without one is known by its text."""
+    value = document.data.get("id")
+    if value is None:
+        return digest_id("rule", text_hash)
+    try:
+        return str(UUID(str(value)))
+    except ValueError as error:
+        raise RuleSyntaxError(document.path, document.line_of("id"), "`id` is no UUID") from error
+
+
+def _level(document: Document) -> str:
+    value = document.data.get("level")
+    if value is None:
+        return RuleLevel.INFORMATIONAL.value
+    if value not in tuple(RuleLevel):
+        raise RuleSyntaxError(document.path, document.line_of("level"), f"`level` is none of {', '.join(RuleLevel)}")
+    return str(value)
+
+
+def _logsource(document: Document) -> LogSource:
+    value = document.data["logsource"]
+    if not isinstance(value, dict) or not all(isinstance(value.get(key, ""), str) for key in ("category", "product", "service")):
+        raise RuleSyntaxError(document.path, document.line_of("logsource"), "`logsource` is no mapping of category, product and service to texts")
+    unknown = set(value) - {"category", "product", "service", "definition"}
+    if unknown:
+        key = min(map(str, unknown))
+        raise RuleUnsupported(document.path, document.line_of("logsource", key), f"log sources are not told apart by {display_safe(key, most=40)!r}")
+    return LogSource(**{key: str(value.get(key) or "").lower() for key in ("category", "product", "service")})
+
+
+def _soc(document: Document) -> tuple[Classify | None, tuple[str, ...], dict[str, str]]:
+    """Our own part of a rule: what it classifies, how its alerts are grouped, what analysts do first."""
+    part = document.data.get("soc")
+    if part is None:
+        return None, (), {}
+    line = document.line_of("soc")
+    if not isinstance(part, dict):
+        raise RuleSyntaxError(document.path, line, "`soc` is no mapping")
+    unknown = sorted(map(str, set(part) - {"classify", "group_by", "triage"}))
+    if unknown:
+        raise RuleSyntaxError(
+            document.path,
+            document.line_of("soc", unknown[0]),
+            f"`soc` has no key {display_safe(unknown[0], most=40)!r}",
+            hint="known: classify, group_by, triage",
+        )
+    classify = part.get("classify")
+    if classify is not None:
+        if not isinstance(classify, dict) or set(classify) != {"level", "category"}:
+            raise RuleSyntaxError(document.path, document.line_of("soc", "classify"), "`soc.classify` needs `level` and `category`, and nothing else")
+        if classify["level"] not in THREAT_LEVELS or classify["category"] not in CATEGORIES:
+            raise RuleSyntaxError(
+                document.path,
+                document.line_of("soc", "classify"),
+                f"`soc.classify` needs a level of {', '.join(THREAT_LEVELS)} and a category of {', '.join(CATEGORIES)}",
+            )
+    group_by = part.get("group_by") or []
+    if not isinstance(group_by, list) or not all(isinstance(field, str) and field for field in group_by):
+        raise RuleSyntaxError(document.path, document.line_of("soc", "group_by"), "`soc.group_by` is no list of field names")
+    triage = part.get("triage") or {}
+    if not isinstance(triage, dict) or not set(triage) <= {"vi", "en"} or not all(isinstance(text, str) for text in triage.values()):
+        raise RuleSyntaxError(document.path, document.line_of("soc", "triage"), "`soc.triage` is no mapping of vi and en to texts")
+    return Classify(**classify) if classify else None, tuple(group_by), {str(key): str(text).strip() for key, text in triage.items()}
+
+
+# --- the condition ---------------------------------------------------------------------------------------------------
+
+
+def _conditions(document: Document, sigma: SigmaRule, placeholders: dict[str, list[str]]) -> Node:
+    """The tree of a rule; of several conditions one must hold."""
+    trees = []
+    for condition in sigma.detection.parsed_condition:
+        parsed = condition.parsed
+        if parsed is None:
+            raise RuleSyntaxError(document.path, document.line_of("detection", "condition"), "the condition says nothing")
+        trees.append(_node(document, parsed, placeholders))
+    return trees[0] if len(trees) == 1 else Or(tuple(trees))
+
+
+def _node(document: Document, item: Any, placeholders: dict[str, list[str]]) -> Node:
+    if isinstance(item, sigma_conditions.ConditionAND):
+        return And(tuple(_node(document, arg, placeholders) for arg in item.args))
+    if isinstance(item, sigma_conditions.ConditionOR):
+        return Or(tuple(_node(document, arg, placeholders) for arg in item.args))
+    if isinstance(item, sigma_conditions.ConditionNOT):
+        return Not(_node(document, item.args[0], placeholders))
+    if isinstance(item, sigma_conditions.ConditionFieldEqualsValueExpression):
+        return _value(document, item.field, item.value, placeholders)
+    if isinstance(item, sigma_conditions.ConditionValueExpression):
+        return _keyword(document, item.value, placeholders)
+    raise RuleUnsupported(document.path, document.line_of("detection", "condition"), f"{type(item).__name__} in a condition is not evaluated")
+
+
+def _value(document: Document, field: str, value: Any, placeholders: dict[str, list[str]]) -> Node:
+    """The leaf (or the alternatives) of one value of one field."""
+    if isinstance(value, sigma_types.SigmaExpansion):
+        return Or(tuple(_value(document, field, inner, placeholders) for inner in value.values))
+    if isinstance(value, sigma_types.SigmaString):
+        return _either([_text_leaf(field, text) for text in _expanded(document, field, value, placeholders)])
+    if isinstance(value, sigma_types.SigmaTimestampPart):
+        return Leaf(field, value.timestamp_part.name.lower(), value.number)
+    if isinstance(value, sigma_types.SigmaNumber):
+        return Leaf(field, "number", value.number)
+    if isinstance(value, sigma_types.SigmaBool):
+        return Leaf(field, "bool", value.boolean)
+    if isinstance(value, sigma_types.SigmaNull):
+        return Leaf(field, "null")
+    if isinstance(value, sigma_types.SigmaExists):
+        return Leaf(field, "exists", value.exists)
+    if isinstance(value, sigma_types.SigmaRegularExpression):
+        if value.contains_placeholder():
+            raise RuleUnsupported(document.path, document.line_of("detection"), "placeholders inside regular expressions are not evaluated")
+        return Leaf(field, "re", str(value.regexp.original), flags="".join(sorted(_FLAGS[flag.name] for flag in value.flags)))
+    if isinstance(value, sigma_types.SigmaCIDRExpression):
+        return Leaf(field, "cidr", str(value.network))
+    if isinstance(value, sigma_types.SigmaCompareExpression) and value.op.name in _COMPARE:
+        return Leaf(field, _COMPARE[value.op.name], value.number.number)
+    if isinstance(value, sigma_types.SigmaFieldReference):
+        place = {(False, False): "fieldref", (True, True): "fieldref_contains", (True, False): "fieldref_startswith", (False, True): "fieldref_endswith"}
+        return Leaf(field, place[value.starts_with, value.ends_with], value.field)
+    raise RuleUnsupported(
+        document.path, document.line_of("detection"), f"a value of type {type(value).__name__} (field {display_safe(field, most=60)!r}) is not evaluated"
+    )
+
+
+def _keyword(document: Document, value: Any, placeholders: dict[str, list[str]]) -> Node:
+    """The leaf of a value without field: found anywhere in the event's text."""
+    if isinstance(value, sigma_types.SigmaExpansion):
+        return Or(tuple(_keyword(document, inner, placeholders) for inner in value.values))
+    if isinstance(value, sigma_types.SigmaString):
+        found = []
+        for text in _expanded(document, "", value, placeholders):
+            parts = _parts(text)
+            around = (*(() if parts[:1] == (STAR,) else (STAR,)), *parts, *(() if parts[-1:] == (STAR,) else (STAR,)))
+            found.append(_parts_leaf("", around if parts else (STAR,), cased=isinstance(value, sigma_types.SigmaCasedString)))
+        return _either(found)
+    if isinstance(value, sigma_types.SigmaRegularExpression) and not value.contains_placeholder():
+        return _value(document, "", value, placeholders)
+    if isinstance(value, (sigma_types.SigmaNumber, sigma_types.SigmaBool)) and not isinstance(value, sigma_types.SigmaTimestampPart):
+        return Leaf("", "contains", str(value).lower())
+    raise RuleUnsupported(document.path, document.line_of("detection"), f"a keyword of type {type(value).__name__} is not evaluated")
+
+
+def _either(nodes: Sequence[Node]) -> Node:
+    return nodes[0] if len(nodes) == 1 else Or(tuple(nodes))
+
+
+def _expanded(document: Document, field: str, value: sigma_types.SigmaString, placeholders: dict[str, list[str]]) -> list[sigma_types.SigmaString]:
+    """The texts of a value with its placeholders replaced by the values of their lists."""
+    if not value.contains_placeholder():
+        return [value]
+    names = [part.name for part in value.s if isinstance(part, sigma_types.Placeholder)]
+    missing = sorted(name for name in names if name not in placeholders)
+    if missing:
+        raise RuleUnsupported(
+            document.path,
+            document.line_of("detection"),
+            f"there is no value list for the placeholder %{display_safe(missing[0], most=60)}% (field {display_safe(field, most=60)!r})",
+            hint="give the list in the rule folder's values.yml, or write the values into the rule",
+        )
+    cased = isinstance(value, sigma_types.SigmaCasedString)
+    texts = value.replace_placeholders(lambda placeholder: iter(placeholders[placeholder.name]))
+    return [sigma_types.SigmaCasedString.from_sigma_string(text) if cased else text for text in texts]
+
+
+def _parts(value: sigma_types.SigmaString) -> tuple[str | int, ...]:
+    """The pieces of a text: literals, `STAR` (several in a row are one), `ANY_ONE`."""
+    out: list[str | int] = []
+    for part in value.s:
+        if isinstance(part, str):
+            if out and isinstance(out[-1], str):
+                out[-1] += part
+            elif part:
+                out.append(part)
+        elif part == sigma_types.SpecialChars.WILDCARD_SINGLE:
+            out.append(ANY_ONE)
+        elif not out or out[-1] != STAR:
+            out.append(STAR)
+    return tuple(out)
+
+
+def _text_leaf(field: str, value: sigma_types.SigmaString) -> Leaf:
+    return _parts_leaf(field, _parts(value), cased=isinstance(value, sigma_types.SigmaCasedString))
+
+
+def _parts_leaf(field: str, parts: tuple[str | int, ...], *, cased: bool) -> Leaf:
+    """The plainest test that says the same: equals, contains, startswith, endswith, else like."""
+    match parts:
+        case ():
+            return Leaf(field, "equals", "", cased=cased)
+        case (str(text),):
+            return Leaf(field, "equals", text, cased=cased)
+        case (0, str(text), 0):
+            return Leaf(field, "contains", text, cased=cased)
+        case (str(text), 0):
+            return Leaf(field, "startswith", text, cased=cased)
+        case (0, str(text)):
+            return Leaf(field, "endswith", text, cased=cased)
+    shown = "".join({STAR: "*", ANY_ONE: "?"}[part] if isinstance(part, int) else part for part in parts)
+    return Leaf(field, "like", shown, parts=parts, cased=cased)

@@ -1,0 +1,109 @@
+"""What values mean to rules: folding, text, numbers, times and addresses, each in one place.
+
+Both matchers use these definitions; `soc.rules.semantics` states them. None of the functions raises, whatever an
+event holds.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
+from zoneinfo import ZoneInfo
+
+LOCAL_ZONE = ZoneInfo("Asia/Ho_Chi_Minh")
+"""The zone that `hour`, `day` and the like are told in."""
+MOST_DEPTH = 8
+"""Lists within lists deeper than this are not looked into."""
+
+# Reference: JSON number (RFC 8259 section 6) without exponent, leading zeros and a plus sign allowed: what devices write.
+_NUMBER = re.compile(r"[ \t]*[+-]?[0-9]{1,40}(?:\.[0-9]{1,40})?[ \t]*", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECONDS_FROM = 100_000_000_000
+"""Larger numbers are milliseconds since 1970, smaller ones seconds (the border is the year 5138 in seconds)."""
+
+
+def fold(text: str) -> str:
+    """What caseless tests compare: full Unicode case folding, then NFC. Accents stay: `lừa` is not `lua`.
+
+    Source: Unicode Standard 3.13, D145 (canonical caseless matching).
+    """
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
+
+
+def composed(text: str) -> str:
+    """What cased tests compare: NFC, so that two spellings of one letter are one."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def text_of(value: Any) -> str:
+    """A scalar as text: `5`, `5.5`, `true`; a float without fraction as the integer."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def number_of(value: Any) -> int | float | None:
+    """A scalar as a number: a finite number itself, or a text that is one; None for all else (also for booleans)."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, str) and len(value) <= 96 and _NUMBER.fullmatch(value):  # noqa: PLR2004 - what the pattern can match
+        return float(value) if "." in value else int(value)
+    return None
+
+
+def scalars(value: Any, depth: int = 0) -> Iterator[Any]:
+    """The values of a field: none for an absent one or null, all of a list (also of lists in it); objects are no values."""
+    if value is None or isinstance(value, dict):
+        return
+    if isinstance(value, (list, tuple)):
+        if depth < MOST_DEPTH:
+            for item in value:
+                yield from scalars(item, depth + 1)
+        return
+    yield value
+
+
+def address_of(value: Any) -> IPv4Address | IPv6Address | None:
+    """A scalar as an IP address (a zone index `%eth0` is left out); None when it is none."""
+    if not isinstance(value, str) or not 2 <= len(value) <= 64:  # noqa: PLR2004 - `::` to an address with zone
+        return None
+    try:
+        return ip_address(value.partition("%")[0].strip())
+    except ValueError:
+        return None
+
+
+def local_time(value: Any, zone: ZoneInfo = LOCAL_ZONE) -> datetime | None:
+    """A scalar as a time in the local zone: RFC 3339 text (without zone: already local) or seconds or milliseconds since 1970."""
+    try:
+        if isinstance(value, str) and not _NUMBER.fullmatch(value):
+            if not 10 <= len(value) <= 40:  # noqa: PLR2004 - a date to nanoseconds with zone
+                return None
+            moment = datetime.fromisoformat(value)
+            return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment.astimezone(zone)
+        number = number_of(value)
+        if number is None:
+            return None
+        return (_EPOCH + timedelta(milliseconds=number if abs(number) >= _MILLISECONDS_FROM else number * 1000)).astimezone(zone)
+    except (ValueError, OverflowError):
+        return None
+
+
+def time_part(moment: datetime, part: str) -> int:
+    """A part of a time: minute, hour, day (of the month), week (ISO 8601), month or year."""
+    return moment.isocalendar().week if part == "week" else int(getattr(moment, part))
