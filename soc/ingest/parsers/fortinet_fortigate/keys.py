@@ -1,0 +1,62 @@
+"""Says what identifies one occurrence at its device, from `natural_key.yml` (dated data)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from functools import cache
+from hashlib import blake2b
+from importlib import resources
+from typing import Any, NamedTuple
+
+import yaml
+
+from soc.ingest.normalize import midnight_us
+
+SEPARATOR = "\x1f"
+PREFIX = "fortigate" + SEPARATOR
+
+
+class Entry(NamedTuple):
+    """One way to identify an occurrence, for events since `since_us` (microseconds since 1970)."""
+
+    since_us: int
+    fields: tuple[str, ...]
+    digits: dict[str, int]
+
+
+@cache
+def entries() -> tuple[Entry, ...]:
+    """The content of `natural_key.yml`."""
+    data: list[dict[str, Any]] = yaml.safe_load(resources.files(__package__).joinpath("natural_key.yml").read_text(encoding="utf-8"))
+    return tuple(Entry(_since(item["since"]), tuple(item["fields"]), dict(item.get("digits", {}))) for item in data)
+
+
+def _since(value: date | str) -> int:
+    us: int = midnight_us(str(value))
+    return us
+
+
+Identify = Callable[[Sequence[str], int], str]
+
+
+def natural_key_fields(at: Mapping[str, int]) -> Identify:
+    """What makes the key of a line whose values stand at these positions: (values, time in microseconds) → key, "" = by its text."""
+    ways = [
+        (entry.since_us, tuple(at[name] for name in entry.fields), tuple((at[name], most) for name, most in entry.digits.items()))
+        for entry in entries()
+        if all(name in at for name in entry.fields)
+    ]
+
+    def identify(values: Sequence[str], ts_us: int) -> str:
+        for since_us, positions, digits in ways:
+            if ts_us >= since_us and all(len(values[position]) == length for position, length in digits):
+                return PREFIX + SEPARATOR.join([values[position] for position in positions])
+        return ""
+
+    return identify
+
+
+def key_of_text(message: str) -> str:
+    """The key of a line that only its text identifies."""
+    return PREFIX + blake2b(message.strip().encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

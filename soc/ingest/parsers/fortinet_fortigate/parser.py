@@ -1,0 +1,173 @@
+"""FortiGate log lines as ECS events.
+
+Formats: key=value (FortiOS 5.0 to 7.6), the names of 4.3, CSV (`set csv enable`) and CEF (`set format cef`).
+Source: FortiOS Log Message Reference, https://docs.fortinet.com/product/fortigate (Reference Manuals).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from soc.errors import MalformedRecord, UnknownFormat
+from soc.ingest.framing import cef
+from soc.ingest.normalize import HOUR_US, MINUTE_US, SECOND_US, clock_us, epoch_us, iso, midnight_us, time_us, to_utc_us
+from soc.ingest.parser import Context, Line, Parsed
+from soc.ingest.parsers.fortinet_fortigate.keys import key_of_text, natural_key_fields
+from soc.ingest.parsers.fortinet_fortigate.mapping import table
+from soc.ingest.parsers.fortinet_fortigate.plan import NOTHING, Plans, document, pairs_of
+from soc.ingest.syslog import syslog_fields
+from soc.model.event import Doc
+
+NAME = "fortinet_fortigate"
+# Reference: serial numbers of FortiMail (FE), FortiWeb (FV), FortiAnalyzer (FAZ, FL) and FortiManager (FMG), which log alike.
+_OTHER_PRODUCT = re.compile(r"\b(?:devid|device_id)=\"?(?:FE[VA0-9]|FV[VB0-9]|FAZ|FL[0-9]|FMG)", re.ASCII)
+HEAD = 600
+"""Where the telling keys of a line must stand: FortiOS writes them first."""
+CEF_PREFIXES = ("FTNTFGT", "FortinetFortiGate")
+
+
+class FortiGate:
+    """The parser of FortiGate lines."""
+
+    name = NAME
+    version = 1
+    kind = "firewall"
+
+    def __init__(self) -> None:
+        self._plans = Plans()
+
+    def claims(self, line: Line) -> bool:
+        """Whether the line carries FortiOS' date and log id (or device id), or a Fortinet CEF header."""
+        message = line.message
+        head = message[:HEAD]
+        if message[:4] == "CEF:":
+            return "|Fortinet|Forti" in head[:40] and "|fortigate|" in head[:60].lower()
+        if "date=" not in head:
+            return False
+        if "logid=" not in head and "log_id=" not in head and "devid=" not in head and not (message[:5] == "date=" and " msg=" in message):
+            return False
+        return _OTHER_PRODUCT.search(head) is None
+
+    def parse(self, line: Line, context: Context) -> Parsed:
+        """The ECS event of one line.
+
+        Shape: one line → one event; `source`, `destination`, `observer`, `rule`, `network` as far as told; the rest under
+        `fortinet.firewall.` as text. Units: `event.duration` ns, `network.bytes` = sent + received.
+        Raises: UnknownFormat when the line has no pairs; nothing else.
+        Cost: about 10 µs for a line whose keys were seen often, 50 µs for a new sequence of keys.
+        """
+        if line.message[:4] == "CEF:":
+            return self._plain(_cef_pairs(line), line, context)
+        read = self._plans.read(line.message)
+        if read is None:
+            return self._plain(pairs_of(line.message), line, context)
+        plan, values = read
+        try:
+            doc = plan.fill(values)
+        except ValueError:
+            return self._plain(pairs_of(line.message), line, context)
+        date, clock, zone, event_time = [values[position] if position >= 0 else "" for position in plan.date]
+        ts_us = moment(date, clock, zone, event_time, line, context)
+        return _finish(doc, ts_us, plan.identify(values, ts_us), line)
+
+    def _plain(self, pairs: dict[str, str], line: Line, context: Context) -> Parsed:
+        """The plain way: pair by pair."""
+        if not pairs:
+            raise UnknownFormat("no key=value pairs", parser=NAME, fields=syslog_fields(line))
+        keys, values = tuple(pairs), tuple(pairs.values())
+        ts_us = moment(pairs.get("date", ""), pairs.get("time", ""), pairs.get("tz", ""), pairs.get("eventtime", ""), line, context)
+        if not ts_us:
+            ts_us = next((us for us in (_usable(pairs.get(name, ""), context) for name in ("rt", "start", "itime", "timestamp")) if us), 0)
+        identify = natural_key_fields({key: position for position, key in enumerate(keys)})
+        return _finish(document(pairs), ts_us, identify(values, ts_us), line)
+
+
+def _finish(doc: Doc, ts_us: int, natural_key: str, line: Line) -> Parsed:
+    if line.priority >= 0 or line.host:
+        doc.update(syslog_fields(line))
+    if not ts_us:
+        return Parsed(doc, 0)
+    doc["@timestamp"] = iso(ts_us)
+    return Parsed(doc, ts_us, natural_key or key_of_text(line.message))
+
+
+def _usable(text: str, context: Context) -> int:
+    if not text:
+        return 0
+    try:
+        us = time_us(text, context)
+        iso(us)
+    except ValueError:
+        return 0
+    return us
+
+
+def moment(date: str, clock: str, zone: str, event_time: str, line: Line, context: Context) -> int:
+    """Microseconds since 1970 of a line (0 = it tells none): its date and time, to the fraction that `eventtime` knows.
+
+    Without a zone (before FortiOS 6.2), `eventtime` tells how far the clock is from UTC where both are of one moment;
+    else the source's time zone counts.
+    """
+    ts_us = civil_us(date, clock) if date else -1
+    exact = event_us(event_time) if event_time else 0
+    if ts_us >= 0 and not zone and exact:
+        ahead = ts_us - exact // SECOND_US * SECOND_US
+        if abs(ahead) <= 14 * HOUR_US and (ahead + MINUTE_US) % (15 * MINUTE_US) <= 2 * MINUTE_US:
+            return exact + context.offset_us
+    if ts_us >= 0:
+        ts_us = to_utc_us(ts_us, zone, context.timezone)
+        if exact // SECOND_US == ts_us // SECOND_US:
+            ts_us = exact
+        return ts_us + context.offset_us
+    if exact:
+        return exact + context.offset_us
+    return _usable(line.header_time, context)
+
+
+@lru_cache(maxsize=16_384)
+def civil_us(date: str, clock: str) -> int:
+    """Microseconds since 1970 on the device's own clock; -1 for a date that is none."""
+    try:
+        us: int = midnight_us(date) + clock_us(clock.replace(" ", ""))
+        iso(us)
+    except ValueError:
+        return -1
+    return us
+
+
+def event_us(text: str) -> int:
+    """Microseconds of `eventtime` (nanoseconds since FortiOS 6.2, seconds before); 0 for what is none."""
+    try:
+        us = epoch_us(text)
+        iso(us)
+    except ValueError:
+        return 0
+    return us
+
+
+def _cef_pairs(line: Line) -> dict[str, str]:
+    """The FortiOS pairs of a CEF line."""
+    record = cef(line.message)
+    if record is None:
+        raise MalformedRecord("the CEF header is broken", parser=NAME, fields=syslog_fields(line))
+    names = table()["cef"]
+    pairs: dict[str, str] = {}
+    for key, value in record.extensions.items():
+        name = names.get(key)
+        for prefix in CEF_PREFIXES:
+            if key.startswith(prefix):
+                name = key[len(prefix) :]
+        if value not in NOTHING and name != "":
+            pairs.setdefault(name or key, value)
+    category: Sequence[str] = pairs.pop("cat", record.name.partition(" ")[0]).split(":")
+    if len(category) > 1:
+        pairs.setdefault("type", category[0])
+        pairs.setdefault("subtype", category[1])
+    if record.class_id:
+        pairs.setdefault("logid", record.class_id)
+    return pairs
+
+
+PARSER = FortiGate()
