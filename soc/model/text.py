@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import filterfalse, islice
 from typing import Any
 
 _D = str.maketrans({"đ": "d", "Đ": "d"})
@@ -31,15 +32,23 @@ def vi_fold(text: str) -> str:
     return folded
 
 
-# A token is a run of characters that people type as one thing: words, addresses, host names, paths' parts, hashes.
-# Everything else separates. Inner . : @ - _ / stay, so that 10.0.0.1, a@b.vn and fe80::1 are one token each.
-_RUN = re.compile(r"[^\s\"'`<>()\[\]{},;|=!?*&#%^~$\\+/\x00-\x1f\x7f]+")
-_PART = re.compile(r"[^\W_]+", re.UNICODE)
-_EDGE = ".:-_@"
+# A token is a run of characters that people type as one thing: words, addresses, host names, hashes, versions.
+# Everything but letters, digits and _ separates; . : - @ stay inside a run, so 10.0.0.1, a@b.vn and fe80::1 are one token each.
+_INSIDE = "_.:-@"
+_RUN = re.compile(r"[\w.:@-]+")
+_RUN_BYTES = bytes(ord(chr(code).lower()) if code < 0x80 and (chr(code).isalnum() or chr(code) in _INSIDE) else 0x20 for code in range(256))  # noqa: PLR2004 - ASCII
+_PART = re.compile(r"[^\W_]+")
 MOST_TOKEN = 128
 """Longer tokens are cut: nobody types them, and attackers write them."""
 MOST_TOKENS = 4096
 """Per event."""
+_COMPOUNDS: dict[str, tuple[str, ...]] = {}
+_MOST_COMPOUNDS = 32_768
+
+
+def runs_of(text: str) -> list[str]:
+    """The folded whole tokens of a text in their order, without the parts of compounds: what a query asks for."""
+    return [token[:MOST_TOKEN] for token in (run.strip(_INSIDE) for run in _runs(text)) if token]
 
 
 def tokens_of(text: str) -> set[str]:
@@ -51,17 +60,10 @@ def tokens_of(text: str) -> set[str]:
 
 def add_tokens(text: str, out: set[str]) -> None:
     """Add the folded tokens of `text` to `out`, at most `MOST_TOKENS` in all."""
-    for run in _RUN.findall(vi_fold(text)):
-        token = run.strip(_EDGE)
-        if not token:
-            continue
-        out.add(token[:MOST_TOKEN])
-        if not token.isalnum():
-            for part in _PART.findall(token):
-                if not part.isdigit():
-                    out.add(part[:MOST_TOKEN])
+    for token in _tokens(text):
         if len(out) >= MOST_TOKENS:
             return
+        out.add(token)
 
 
 def text_tokens(texts: Iterable[str]) -> str:
@@ -70,6 +72,90 @@ def text_tokens(texts: Iterable[str]) -> str:
     for text in texts:
         add_tokens(text, out)
     return " ".join(sorted(out))
+
+
+def _runs(text: str) -> list[str]:
+    if text.isascii():
+        return text.encode().translate(_RUN_BYTES).decode().split()
+    return _RUN.findall(vi_fold(text))
+
+
+def _tokens(text: str) -> dict[str, None]:
+    """The tokens of a text, each once, in a fixed order; cost is linear, and what repeats between events is not worked out again."""
+    out = dict.fromkeys(_runs(text))
+    for run in list(filterfalse(str.isalnum, out)):
+        del out[run]
+        parts = _COMPOUNDS.get(run)
+        for part in _compound(run) if parts is None else parts:
+            out[part] = None
+    if max(map(len, out), default=0) > MOST_TOKEN:
+        out = dict.fromkeys(token[:MOST_TOKEN] for token in out)
+    return out
+
+
+def _compound(run: str) -> tuple[str, ...]:
+    token = run.strip(_INSIDE)
+    if not token:
+        found: tuple[str, ...] = ()
+    elif token.isalnum():
+        found = (token,)
+    else:
+        found = (token, *(part for part in _PART.findall(token) if not part.isdigit()))
+    if len(run) <= 64:  # noqa: PLR2004 - names and addresses repeat, longer things seldom
+        if len(_COMPOUNDS) >= _MOST_COMPOUNDS:
+            _COMPOUNDS.clear()
+        _COMPOUNDS[run] = found
+    return found
+
+
+UNSEARCHED = frozenset({"@timestamp", "event.created", "event.start", "event.end", "event.ingested"})
+"""Times: they are searched by ranges; as tokens each would be new, the dearest kind in a full-text index."""
+SEARCHED_OWN = ("soc.threat.category", "soc.agency.id", "soc.mail.verdict")
+"""Those of our own fields whose values free text finds."""
+_SEARCHED: dict[tuple[str, ...], tuple[str, ...]] = {}
+_MOST_SHAPES = 4096
+
+
+def searched_fields(doc: Mapping[str, Any]) -> tuple[str, ...]:
+    """The fields of a document whose values free text finds: all but times and our own bookkeeping (`soc.*`)."""
+    names = tuple(doc)
+    found = _SEARCHED.get(names)
+    if found is None:
+        if len(_SEARCHED) >= _MOST_SHAPES:
+            _SEARCHED.clear()
+        found = tuple(name for name in names if name != "event.original" and (name in SEARCHED_OWN or not (name.startswith("soc.") or name in UNSEARCHED)))
+        _SEARCHED[names] = found
+    return found
+
+
+def event_tokens(doc: Mapping[str, Any]) -> str:
+    """The tokens that free text finds an event by, each once, joined by spaces: those of `event.original` and of all searched fields.
+
+    `tokens_of(value)` is a part of it for every value of every searched field (within `MOST_TOKENS`, the line first).
+    Cost: the line is split once (a byte table does folding and separators); a value costs one look-up when it is a
+    token of the line, which is the rule, and is split otherwise. The order is fixed by the document.
+    """
+    out = _tokens(doc.get("event.original") or "")
+    rest: list[str] = []
+    for name in searched_fields(doc):
+        value = doc[name]
+        if value.__class__ is str:
+            if value not in out:
+                rest.append(value)
+        elif value.__class__ is list:
+            rest.extend([item if item.__class__ is str else _plain(item) for item in value if item not in out])
+        elif value is not None:
+            text = _plain(value)
+            if text not in out:
+                rest.append(text)
+    if rest:
+        out.update(_tokens("\n".join(rest)))
+    return " ".join(out) if len(out) <= MOST_TOKENS else " ".join(islice(out, MOST_TOKENS))
+
+
+def _plain(value: Any) -> str:
+    """A value as text: as JSON would write it."""
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
 
 # Control characters (C0, C1, DEL), line separators, bidirectional controls, zero-width and other format characters,
