@@ -1,0 +1,157 @@
+"""The worker commits in order, retries what passes, begins again after a conflict, and never tells a source too early."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from soc.adapters.memory import MemoryStore
+from soc.adapters.metrics import NoMetrics
+from soc.clock import FrozenClock, SystemClock
+from soc.errors import AccessDenied, Conflict, StoreUnavailable
+from soc.ingest.pipeline import Pipeline, SourceInfo
+from soc.ingest.registry import installed
+from soc.ingest.worker import Worker
+from soc.model.event import Doc, Event
+from soc.model.alert import Alert
+from soc.model.query import All
+from soc.ports import Committed, Effects, EventQuery, Verdict
+from tests.ingest.supplies import ListSource, Step, record, unavailable
+
+LINE = 'date=2026-11-21 time=08:00:{:02d} devname="FG" devid="FG1" eventtime={} tz="+0700" logid="0000000013" type="traffic" subtype="forward" level="notice" srcip=10.0.0.{} dstip=192.0.2.1 action="accept" sessionid={}'
+
+
+class Plain:
+    """No rules: every event is harmless."""
+
+    hash = "none"
+
+    def classify(self, doc: Doc) -> Verdict:
+        return Verdict("none", "", "", ())
+
+    def alert(self, index: int, event: Event, detected_at: str) -> Alert:
+        raise NotImplementedError
+
+
+class Watched:
+    """A memory store whose commits can be made to fail, in front of the real one."""
+
+    def __init__(self, before: Callable[[int], None] = lambda _number: None) -> None:
+        self.store = MemoryStore(clock=FrozenClock(0))
+        self.commits: list[list[int]] = []
+        self._before = before
+        self._number = 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.store, name)
+
+    def commit(self, effects: Effects) -> Committed:
+        self._number += 1
+        self._before(self._number)
+        self.commits.append([progress.first for progress in effects.progress])
+        return self.store.commit(effects)
+
+
+def _records(count: int, partition: str = "p0") -> list[Step]:
+    return [record(number, LINE.format(number % 60, 1_795_222_800_000_000_000 + number, number % 250, number), partition=partition) for number in range(count)]
+
+
+def _worker(store: Watched, *sources: ListSource, batch_size: int = 10) -> Worker:
+    pipeline = Pipeline(
+        registry=installed(),
+        classifier=Plain(),
+        sources={source.name: SourceInfo(source.name) for source in sources},
+        kept_state=store.store.state,
+        owners=store.store.owners,
+    )
+    return Worker(
+        store=store,  # type: ignore[arg-type]
+        pipeline=pipeline,
+        sources=sources,
+        clock=SystemClock(),
+        metrics=NoMetrics(),
+        batch_size=batch_size,
+        batch_wait_s=0.01,
+    )
+
+
+def _stored(store: Watched) -> int:
+    return store.store.count(EventQuery(All(), scope=None))
+
+
+def test_everything_is_stored_in_order_and_told_to_the_source() -> None:
+    """35 records in batches of 10: four commits in the order of the log, and the source hears of the end."""
+    store, source = Watched(), ListSource("fw", _records(35))
+    totals = _worker(store, source).run()
+    assert (totals.received, totals.stored, _stored(store)) == (35, 35, 35)
+    assert store.commits == [[0], [10], [20], [30]]
+    assert source.committed == {"p0": 35}
+
+
+def test_a_passing_fault_of_the_store_is_waited_out() -> None:
+    """A commit refused as unavailable is given again, unchanged; nothing is skipped or doubled."""
+
+    def fail_twice(number: int) -> None:
+        if number in {2, 3}:
+            raise StoreUnavailable("full queue", retry_after_s=0.01)
+
+    store, source = Watched(fail_twice), ListSource("fw", _records(35))
+    _worker(store, source).run()
+    assert store.commits == [[0], [10], [20], [30]]
+    assert _stored(store) == 35
+
+
+def test_a_passing_fault_of_the_source_is_waited_out() -> None:
+    """An unreachable source is tried again; its records come once."""
+    steps = _records(20)
+    store, source = Watched(), ListSource("fw", [*steps[:7], unavailable(), unavailable(), *steps[7:]])
+    _worker(store, source).run()
+    assert _stored(store) == 20
+
+
+@pytest.mark.parametrize("failing", [1, 2, 4])
+def test_a_conflict_makes_it_read_again_from_the_stores_positions(failing: int) -> None:
+    """When another worker took over, everything in hand is dropped and read again; the store ends complete."""
+
+    def conflict_once(number: int) -> None:
+        if number == failing:
+            raise Conflict("partition p0 was taken over")
+
+    store, source = Watched(conflict_once), ListSource("fw", _records(35))
+    _worker(store, source).run()
+    assert _stored(store) == 35
+    assert source.opened == 2
+    assert [first for [first] in store.commits] == [0, 10, 20, 30]
+
+
+def test_what_waiting_cannot_mend_ends_the_run() -> None:
+    """Refused credentials are no fault of a document: the run stops, and the source is told nothing of the batch."""
+
+    def refuse(number: int) -> None:
+        if number == 2:
+            raise AccessDenied("401")
+
+    store, source = Watched(refuse), ListSource("fw", _records(35))
+    with pytest.raises(AccessDenied):
+        _worker(store, source).run()
+    assert store.commits == [[0]]
+    assert source.committed in ({"p0": 10}, {})
+
+
+def test_two_sources_go_side_by_side() -> None:
+    """An idle source never holds up a busy one; both end complete."""
+    store = Watched()
+    first, second = ListSource("fw", _records(30)), ListSource("mail", [])
+    _worker(store, first, second).run()
+    assert _stored(store) == 30
+
+
+def test_stop_finishes_what_was_begun() -> None:
+    """After a stop every committed position is backed by stored events."""
+    stop = threading.Event()
+    store, source = Watched(lambda number: stop.set() if number == 2 else None), ListSource("fw", _records(1000))
+    _worker(store, source).run(stop)
+    assert _stored(store) == store.store.positions()["p0"]
+    assert _stored(store) < 1000
