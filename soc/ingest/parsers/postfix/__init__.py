@@ -1,0 +1,1 @@
+"""Postfix with amavis, SpamAssassin and rspamd."""

@@ -1,0 +1,352 @@
+"""Reads Postfix lines without a queue id: connections, TLS, logins, postscreen, statistics, warnings, the daemons themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from soc.ingest.parsers.postfix.address import LONGEST_VALUE, endpoint, endpoint_after, envelope, ip_of, pairs
+from soc.ingest.parsers.postfix.queued import VERBS, read_queued
+from soc.model.event import Doc
+
+
+def read_session(message: str, doc: Doc) -> None:
+    """Put the message of a daemon into `doc`; a form that is not known leaves at least what names a peer."""
+    word = message.partition(" ")[0]
+    reader = _BY_WORD.get(word)
+    if reader is not None:
+        reader(message, doc)
+    elif word[-1:] == ":" and (word[:-1] in VERBS or word.startswith("milter-")):
+        read_queued(message, doc)
+    elif "TLS connection established" in message:
+        _tls(message, doc)
+    else:
+        _peers(message, doc)
+
+
+def _peers(message: str, doc: Doc) -> None:
+    """Whose address a line names, by the preposition before it."""
+    if endpoint_after(doc, "source", message, " from ") < 0:
+        for marker in (" to ", " for ", " with "):
+            if endpoint_after(doc, "destination", message, marker) >= 0:
+                return
+
+
+# connections ------------------------------------------------------------------------------------------------------------
+
+
+def _connect(message: str, doc: Doc) -> None:
+    # Reference: Postfix src/smtpd/smtpd.c: `connect from name[address]`; src/smtp/smtp_connect.c: `connect to name[address]:port: reason`.
+    doc["event.category"] = ["network"]
+    if message.startswith("connect from "):
+        endpoint(doc, "source", message, 13)
+        doc["event.type"] = ["connection", "start"]
+        doc["event.action"] = "connect"
+        return
+    doc["event.type"] = ["connection", "error"]
+    doc["event.action"] = "connect-to-server"
+    doc["event.outcome"] = "failure"
+    end = endpoint(doc, "destination", message, 11)
+    if end > 0:
+        doc["event.reason"] = message[end:].lstrip(": ")
+
+
+def _disconnect(message: str, doc: Doc) -> None:
+    # Reference: Postfix src/smtpd/smtpd.c: `disconnect from name[address] ehlo=1 auth=0/1 quit=1 commands=2/3` (accepted/tried).
+    doc["event.category"] = ["network"]
+    doc["event.type"] = ["connection", "end"]
+    doc["event.action"] = "disconnect"
+    end = endpoint(doc, "source", message, 16)
+    if end <= 0:
+        return
+    counts = message[end:].strip()
+    if counts:
+        doc["postfix.commands"] = counts[:LONGEST_VALUE]
+        at = counts.find("auth=")
+        if at >= 0:
+            done, slash, tried = counts[at + 5 :].partition(" ")[0].partition("/")
+            doc["postfix.auth_failed"] = str(int(tried) - int(done)) if slash and _small(done) and _small(tried) else "0"
+
+
+def _small(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 9  # noqa: PLR2004 - a count of commands
+
+
+# Reference: Postfix src/smtpd/smtpd.c: `lost connection after DATA (0 bytes) from name[address]`, `timeout after …`,
+# `too many errors after …`, `improper command pipelining after AUTH from name[address]: text`, `bare <LF> received after …`.
+_AFTER = re.compile(r"(?P<what>[^\[\]]{1,64}?) after (?P<stage>[A-Za-z. -]{1,32}?)(?: \(.{1,64}?\))? from ")
+
+
+def _after(message: str, doc: Doc) -> None:
+    match = _AFTER.match(message)
+    if match is None:
+        _peers(message, doc)
+        return
+    doc["event.category"] = ["network"]
+    doc["event.type"] = ["connection", "end"]
+    doc["event.action"] = match["what"].replace("<", "").replace(">", "").lower().replace(" ", "-")
+    doc["event.outcome"] = "failure"
+    doc["postfix.stage"] = match["stage"]
+    end = endpoint(doc, "source", message, match.end())
+    if end > 0 and message[end : end + 2] == ": ":
+        doc["postfix.data"] = message[end + 2 :][:LONGEST_VALUE]
+
+
+# Reference: Postfix src/tls/tls_misc.c `tls_log_summary`: `Trusted TLS connection established to name[address]:port: TLSv1.3 with cipher X (256/256 bits) …`.
+_TLS = re.compile(r"(?P<protocol>TLS|SSL)v(?P<version>[\d.]{1,8}) with cipher (?P<cipher>[\w.-]{1,64})")
+
+
+def _tls(message: str, doc: Doc) -> None:
+    trust, _, rest = message.partition(" TLS connection established ")
+    doc["event.category"] = ["network"]
+    doc["event.type"] = ["protocol"]
+    doc["event.action"] = "tls-established"
+    doc["event.outcome"] = "success"
+    doc["tls.established"] = True
+    doc["postfix.tls_trust"] = trust.lower()
+    side, at = ("source", 5) if rest.startswith("from ") else ("destination", 3)
+    end = endpoint(doc, side, rest, at)
+    match = _TLS.search(rest, max(end, 0))
+    if match is not None:
+        doc["tls.version_protocol"] = match["protocol"].lower()
+        doc["tls.version"] = match["version"]
+        doc["tls.cipher"] = match["cipher"]
+
+
+def _tls_error(message: str, doc: Doc) -> None:
+    # Reference: Postfix src/tls/tls_server.c, tls_client.c: `SSL_accept error from name[address]: reason`, `SSL_connect error to …`.
+    doc["event.category"] = ["network"]
+    doc["event.type"] = ["protocol", "error"]
+    doc["event.action"] = message.partition(" ")[0].lower().replace("_", "-") + "-error"
+    doc["event.outcome"] = "failure"
+    side, marker = ("source", " from ") if " from " in message else ("destination", " to ")
+    end = endpoint_after(doc, side, message, marker)
+    if end > 0:
+        doc["event.reason"] = message[end:].lstrip(": ")
+
+
+def _certificate(message: str, doc: Doc) -> None:
+    doc["event.category"] = ["network"]
+    doc["event.type"] = ["protocol", "error"]
+    doc["event.action"] = "certificate-verification"
+    doc["event.outcome"] = "failure"
+    side = "destination" if " for " in message else "source"
+    end = endpoint_after(doc, side, message, " for " if side == "destination" else " from ")
+    if end > 0:
+        doc["event.reason"] = message[end:].lstrip(": ")
+
+
+# postscreen, dnsblog ------------------------------------------------------------------------------------------------------
+
+# Reference: https://www.postfix.org/POSTSCREEN_README.html: words in capitals, then `[address]:port`, and for violations
+# `after TIME` or `after COMMAND: text`.
+_SCREEN = re.compile(r"(?P<what>[A-Z][A-Z -]{2,31}?)(?: (?:rank )?(?P<number>[\d.]{1,12}))?(?: after (?P<time>[\d.]{1,12}))?(?: (?:from|for))? \[")
+_SCREEN_TYPE = {
+    "CONNECT": ["connection", "start"],
+    "DISCONNECT": ["connection", "end"],
+    "PASS OLD": ["allowed"],
+    "PASS NEW": ["allowed"],
+    "WHITELISTED": ["allowed"],
+    "ALLOWLISTED": ["allowed"],
+    "BLACKLISTED": ["denied"],
+    "DENYLISTED": ["denied"],
+}
+
+
+def _screen(message: str, doc: Doc) -> None:
+    match = _SCREEN.match(message)
+    if match is None:
+        _peers(message, doc)
+        return
+    what = match["what"].rstrip()
+    doc["event.category"] = ["network"]
+    doc["event.type"] = list(_SCREEN_TYPE.get(what, ("connection", "info")))
+    doc["event.action"] = what.lower().replace(" ", "-")
+    end = endpoint(doc, "source", message, match.end() - 1)
+    if what == "DNSBL":
+        doc["postfix.dnsbl_rank"] = match["number"] or ""
+        return
+    if match["time"]:
+        doc["postfix.after_s"] = match["time"]
+    rest = message[end:] if end > 0 else ""
+    if rest.startswith(" to "):
+        endpoint(doc, "destination", rest, 4)
+    elif rest.startswith(" after "):
+        stage, _, data = rest[7:].partition(": ")
+        doc["postfix.stage"] = stage
+        if data:
+            doc["postfix.data"] = data[:LONGEST_VALUE]
+    elif rest.startswith(": "):
+        doc["postfix.data"] = rest[2:][:LONGEST_VALUE]
+
+
+def _listed(message: str, doc: Doc) -> None:
+    # Reference: Postfix src/dnsblog/dnsblog.c: `addr ADDRESS listed by domain DOMAIN as ADDRESS`.
+    words = message.split(" ", 8)
+    if len(words) < 6 or words[2] != "listed":  # noqa: PLR2004 - the words up to the domain
+        return
+    address = ip_of(words[1])
+    if address:
+        doc["source.ip"] = doc["source.address"] = address
+    doc["event.category"] = ["network"]
+    doc["event.action"] = "dnsbl-listed"
+    doc["rule.name"] = words[5]
+    doc["rule.category"] = "dnsbl"
+    if len(words) > 7:  # noqa: PLR2004
+        doc["postfix.dnsbl_result"] = words[7]
+
+
+# anvil, scache ------------------------------------------------------------------------------------------------------------
+
+# Reference: Postfix src/anvil/anvil.c: `statistics: max connection rate 1/60s for (service:address) at Oct 26 18:13:50`; the
+# service is a name or an address and port.
+_ANVIL = re.compile(
+    r"statistics: max (?P<what>[a-z ]{1,40}) (?P<value>[\d/smhd]{1,24}) for \((?P<service>[\d.]{7,15}:\w{1,32}|\[[^\]]{1,64}\]:\w{1,32}|[^:()]{1,255}):(?P<client>[^()]{1,64})\)"
+)
+
+
+def _statistics(message: str, doc: Doc) -> None:
+    doc["event.action"] = "statistics"
+    match = _ANVIL.match(message)
+    if match is None:
+        return
+    doc["postfix.statistic"] = match["what"]
+    doc["postfix.value"] = match["value"]
+    doc["postfix.service"] = match["service"]
+    address = ip_of(match["client"])
+    if address:
+        doc["source.ip"] = doc["source.address"] = address
+
+
+# warnings -----------------------------------------------------------------------------------------------------------------
+
+# Reference: Postfix src/smtpd/smtpd_sasl_glue.c: `warning: name[address]: SASL LOGIN authentication failed: reason, sasl_username=x`.
+_SASL = re.compile(r"(?:]|]:\d{1,5}): SASL (?P<method>[\w-]{1,32}) authentication (?P<what>failed|aborted)(?:: (?P<reason>.*))?", re.DOTALL)
+# Reference: Postfix src/smtpd/smtpd_peer.c: `hostname NAME does not resolve to address ADDRESS: reason`; before 2.9
+# `ADDRESS: hostname NAME verification failed: reason`, `ADDRESS: address not listed for hostname NAME`.
+_RESOLVE = re.compile(r"hostname (?P<name>\S{1,255}) does not resolve to address (?P<address>[0-9A-Fa-f.:]{2,45}?)(?:: |$)")
+_LIMIT = re.compile(r"(?P<what>[A-Z][a-z A-Z]{1,60}) limit exceeded: (?P<value>\d{1,9}) from ")
+
+
+def _level(message: str, doc: Doc) -> None:
+    level, _, text = message.partition(": ")
+    doc["log.level"] = level
+    doc["event.reason"] = text[:LONGEST_VALUE]
+    if "SASL " in text and _sasl(text, doc):
+        return
+    if text.startswith("hostname "):
+        match = _RESOLVE.match(text)
+        if match is not None and ip_of(match["address"]):
+            doc["event.action"] = "hostname-mismatch"
+            doc["source.ip"] = doc["source.address"] = ip_of(match["address"])
+        return
+    limit = _LIMIT.match(text)
+    if limit is not None:
+        doc["event.category"] = ["network"]
+        doc["event.type"] = ["denied"]
+        doc["event.action"] = limit["what"].lower().replace(" ", "-") + "-limit"
+        doc["event.outcome"] = "failure"
+        doc["rule.name"] = limit["what"] + " limit"
+        endpoint(doc, "source", text, limit.end())
+        return
+    if text.startswith("header "):
+        read_queued(message, doc)
+        return
+    if text.startswith("non-SMTP command from "):
+        doc["event.action"] = "non-smtp-command"
+        end = endpoint(doc, "source", text, 22)
+        if end > 0:
+            doc["postfix.data"] = text[end:].removeprefix(": ")[:LONGEST_VALUE]
+        return
+    first = text.partition(": ")[0]
+    if (first[-1:] == "]" and " " not in first) or ip_of(first):
+        endpoint(doc, "source", first if "[" in first else f"[{first}]")
+    else:
+        _peers(message, doc)
+        if text.startswith("Illegal address syntax"):
+            doc["event.action"] = "illegal-address-syntax"
+
+
+def _sasl(text: str, doc: Doc) -> bool:
+    match = _SASL.search(text)
+    if match is None or endpoint(doc, "source", text) < 0:
+        return False
+    doc["event.category"] = ["authentication", "email"]
+    doc["event.type"] = ["start"]
+    doc["event.action"] = "sasl-authentication"
+    doc["event.outcome"] = "failure"
+    doc["postfix.sasl_method"] = match["method"]
+    reason = match["reason"] or match["what"]
+    at = reason.rfind("sasl_username=")
+    if at >= 0:
+        envelope(doc, {"sasl_username": reason[at + 14 :]})
+        reason = reason[:at].rstrip(", ")
+    doc["event.reason"] = reason[:LONGEST_VALUE]
+    return True
+
+
+# daemons ------------------------------------------------------------------------------------------------------------------
+
+_SUMMARY = re.compile(r"(?P<what>Deleted|Requeued|Placed on hold|Released from hold): (?P<count>\d{1,12}) messages?$")
+
+
+def _daemon(message: str, doc: Doc) -> None:
+    doc["event.category"] = ["process"]
+    word = message.partition(" ")[0]
+    doc["event.type"] = {"terminating": ["end"], "stopping": ["end"]}.get(word, ["start"] if word in ("daemon", "starting") else ["change"])
+    doc["event.action"] = {"daemon": "start", "starting": "start", "terminating": "stop", "stopping": "stop"}.get(word, word)
+    match = _VERSION.search(message)
+    if match is not None:
+        doc["service.version"] = match["version"].rstrip(",")
+
+
+_VERSION = re.compile(r"-- version (?P<version>\S{1,64})")
+
+
+def _summary(message: str, doc: Doc) -> None:
+    match = _SUMMARY.match(message)
+    if match is not None:
+        doc["event.action"] = match["what"].lower().replace(" ", "-")
+        doc["postfix.messages"] = match["count"]
+
+
+def _discarding(message: str, doc: Doc) -> None:
+    values = pairs(message)
+    envelope(doc, values)
+    doc["event.action"] = "discard-ehlo-keywords"
+
+
+_BY_WORD: dict[str, Callable[[str, Doc], None]] = {
+    "connect": _connect,
+    "disconnect": _disconnect,
+    **dict.fromkeys(("lost", "timeout", "too", "improper", "bare"), _after),
+    **dict.fromkeys(("SSL_accept", "SSL_connect"), _tls_error),
+    "certificate": _certificate,
+    **dict.fromkeys(("warning:", "error:", "fatal:", "panic:", "info:"), _level),
+    "statistics:": _statistics,
+    "addr": _listed,
+    **dict.fromkeys(
+        [
+            "CONNECT",
+            "DISCONNECT",
+            "PASS",
+            "WHITELISTED",
+            "BLACKLISTED",
+            "ALLOWLISTED",
+            "DENYLISTED",
+            "WHITELIST",
+            "ALLOWLIST",
+            "DNSBL",
+            "HANGUP",
+            "PREGREET",
+            "COMMAND",
+            "NON-SMTP",
+            "BARE",
+            "DENYLIST",
+        ],
+        _screen,
+    ),
+    **dict.fromkeys(("daemon", "reload", "terminating", "starting", "stopping", "refreshing"), _daemon),
+    **dict.fromkeys(("Deleted:", "Requeued:", "Placed", "Released"), _summary),
+    "discarding": _discarding,
+}
