@@ -55,6 +55,10 @@ _HOST = re.compile(r"(?P<host>[A-Za-z0-9_.:@/%~-]{1,255})(?:->[^\s]{1,255})?(?: 
 _CISCO_SEQUENCE = re.compile(r"(?:\d{1,10})?: ?(?=[*.]?[A-Z][a-z]{2} [ \d]\d|\d{4})")
 
 
+_NO_HEADER = frozenset(["date", "devn", "CEF:", "LEEF"])
+"""How the commonest lines without a header begin; only a short cut, the long way finds the same."""
+
+
 def frame(text: str) -> Line:
     """The line with its syslog header (RFC 5424, RFC 3164 or what passes for it) taken off; a JSON wrapper of a shipper too.
 
@@ -72,6 +76,8 @@ def _frame(text: str, whole: str, depth: int) -> Line:
             priority = _PRIORITIES.get(text[1:end], -1)
             if priority >= 0:
                 text = text[end + 1 :]
+    if text[:4] in _NO_HEADER:
+        return Line(whole, text, priority)
     first = text[:1]
     if first.isdigit() or text[:3].lower() in _MONTHS or first in "*.:" or first.isspace() or first == "\ufeff":
         return _with_header(text.lstrip(" \ufeff"), whole, priority, depth)

@@ -7,6 +7,7 @@ from datetime import date
 from functools import cache
 from hashlib import blake2b
 from importlib import resources
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import yaml
@@ -42,17 +43,29 @@ Identify = Callable[[Sequence[str], int], str]
 
 def natural_key_fields(at: Mapping[str, int]) -> Identify:
     """What makes the key of a line whose values stand at these positions: (values, time in microseconds) → key, "" = by its text."""
-    ways = [
-        (entry.since_us, tuple(at[name] for name in entry.fields), tuple((at[name], most) for name, most in entry.digits.items()))
-        for entry in entries()
-        if all(name in at for name in entry.fields)
-    ]
+    identify: Identify = _by_text
+    for entry in reversed(entries()):
+        if all(name in at for name in entry.fields):
+            identify = _by_fields(entry, at, identify)
+    return identify
+
+
+def _by_text(_values: Sequence[str], _ts_us: int) -> str:
+    return ""
+
+
+def _by_fields(entry: Entry, at: Mapping[str, int], otherwise: Identify) -> Identify:
+    since_us = entry.since_us
+    get = itemgetter(*[at[name] for name in entry.fields])  # at least two fields
+    digits = [(at[name], length) for name, length in entry.digits.items()]
 
     def identify(values: Sequence[str], ts_us: int) -> str:
-        for since_us, positions, digits in ways:
-            if ts_us >= since_us and all(len(values[position]) == length for position, length in digits):
-                return PREFIX + SEPARATOR.join([values[position] for position in positions])
-        return ""
+        if ts_us < since_us:
+            return otherwise(values, ts_us)
+        for position, length in digits:
+            if len(values[position]) != length:
+                return otherwise(values, ts_us)
+        return PREFIX + SEPARATOR.join(get(values))
 
     return identify
 

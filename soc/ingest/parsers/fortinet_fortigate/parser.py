@@ -6,7 +6,6 @@ Source: FortiOS Log Message Reference, https://docs.fortinet.com/product/fortiga
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -21,8 +20,8 @@ from soc.ingest.syslog import syslog_fields
 from soc.model.event import Doc
 
 NAME = "fortinet_fortigate"
-# Reference: serial numbers of FortiMail (FE), FortiWeb (FV), FortiAnalyzer (FAZ, FL) and FortiManager (FMG), which log alike.
-_OTHER_PRODUCT = re.compile(r"\b(?:devid|device_id)=\"?(?:FE[VA0-9]|FV[VB0-9]|FAZ|FL[0-9]|FMG)", re.ASCII)
+# Reference: serial numbers begin with the product: FortiMail, FortiWeb, FortiAnalyzer, FortiManager and FortiSandbox log alike.
+_OTHER_PRODUCTS = frozenset(["FE", "FV", "FL", "FA", "FM", "FS"])
 HEAD = 600
 """Where the telling keys of a line must stand: FortiOS writes them first."""
 CEF_PREFIXES = ("FTNTFGT", "FortinetFortiGate")
@@ -41,14 +40,17 @@ class FortiGate:
     def claims(self, line: Line) -> bool:
         """Whether the line carries FortiOS' date and log id (or device id), or a Fortinet CEF header."""
         message = line.message
-        head = message[:HEAD]
         if message[:4] == "CEF:":
-            return "|Fortinet|Forti" in head[:40] and "|fortigate|" in head[:60].lower()
-        if "date=" not in head:
+            return "|Fortinet|Forti" in message[:40] and "|fortigate|" in message[:60].lower()
+        if message.find("date=", 0, HEAD) < 0:
             return False
-        if "logid=" not in head and "log_id=" not in head and "devid=" not in head and not (message[:5] == "date=" and " msg=" in message):
-            return False
-        return _OTHER_PRODUCT.search(head) is None
+        at = message.find("devid=", 0, HEAD)
+        if at < 0:
+            at = message.find("device_id=", 0, HEAD)
+        if at >= 0:
+            serial = message[message.find("=", at) + 1 : at + 14].lstrip('"')[:2]
+            return serial not in _OTHER_PRODUCTS
+        return message.find("logid=", 0, HEAD) >= 0 or message.find("log_id=", 0, HEAD) >= 0 or (message[:5] == "date=" and " msg=" in message)
 
     def parse(self, line: Line, context: Context) -> Parsed:
         """The ECS event of one line.
@@ -60,10 +62,9 @@ class FortiGate:
         """
         if line.message[:4] == "CEF:":
             return self._plain(_cef_pairs(line), line, context)
-        read = self._plans.read(line.message)
-        if read is None:
-            return self._plain(pairs_of(line.message), line, context)
-        plan, values = read
+        plan, values = self._plans.read(line.message)
+        if not values:
+            raise UnknownFormat("no key=value pairs", parser=NAME, fields=syslog_fields(line))
         try:
             doc = plan.fill(values)
         except ValueError:
@@ -85,8 +86,7 @@ class FortiGate:
 
 
 def _finish(doc: Doc, ts_us: int, natural_key: str, line: Line) -> Parsed:
-    if line.priority >= 0 or line.host:
-        doc.update(syslog_fields(line))
+    doc.update(syslog_fields(line))
     if not ts_us:
         return Parsed(doc, 0)
     doc["@timestamp"] = iso(ts_us)
@@ -110,25 +110,33 @@ def moment(date: str, clock: str, zone: str, event_time: str, line: Line, contex
     Without a zone (before FortiOS 6.2), `eventtime` tells how far the clock is from UTC where both are of one moment;
     else the source's time zone counts.
     """
-    ts_us = civil_us(date, clock) if date else -1
-    exact = event_us(event_time) if event_time else 0
-    if ts_us >= 0 and not zone and exact:
-        ahead = ts_us - exact // SECOND_US * SECOND_US
-        if abs(ahead) <= 14 * HOUR_US and (ahead + MINUTE_US) % (15 * MINUTE_US) <= 2 * MINUTE_US:
+    ts_us, second = _utc(date, clock, zone, context.timezone) if date else (-1, "")
+    if ts_us < 0:
+        exact = event_us(event_time)
+        return exact + context.offset_us if exact else _usable(line.header_time, context)
+    if not zone and event_time:
+        exact = event_us(event_time)
+        ahead = civil_us(date, clock) - exact // SECOND_US * SECOND_US
+        if exact and abs(ahead) <= 14 * HOUR_US and (ahead + MINUTE_US) % (15 * MINUTE_US) <= 2 * MINUTE_US:
             return exact + context.offset_us
-    if ts_us >= 0:
-        ts_us = to_utc_us(ts_us, zone, context.timezone)
-        if exact // SECOND_US == ts_us // SECOND_US:
-            ts_us = exact
-        return ts_us + context.offset_us
-    if exact:
-        return exact + context.offset_us
-    return _usable(line.header_time, context)
+    fraction = event_time[10:16]
+    if fraction and event_time[:10] == second and fraction.isdecimal() and fraction.isascii():
+        ts_us += int(fraction.ljust(6, "0"))
+    return ts_us + context.offset_us
 
 
 @lru_cache(maxsize=16_384)
+def _utc(date: str, clock: str, zone: str, timezone: str) -> tuple[int, str]:
+    """Microseconds since 1970 of a device time, and its seconds as text; -1 for a date that is none."""
+    civil = civil_us(date, clock)
+    if civil < 0:
+        return -1, ""
+    ts_us = to_utc_us(civil, zone, timezone)
+    return ts_us, str(ts_us // SECOND_US)
+
+
 def civil_us(date: str, clock: str) -> int:
-    """Microseconds since 1970 on the device's own clock; -1 for a date that is none."""
+    """Microseconds since 1970 on the device's own clock; -1 for a date that is none or lies before."""
     try:
         us: int = midnight_us(date) + clock_us(clock.replace(" ", ""))
         iso(us)

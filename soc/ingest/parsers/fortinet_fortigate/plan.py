@@ -8,7 +8,7 @@ over a copy of a document that has all keys already, so it is never resized; num
 Taking the line apart is half of the cost, so a sequence of keys that is seen often also gets a pattern that matches
 the whole line and gives all values in one call. The pattern is found by a cheap fingerprint (log id, number of `=` and
 `"`), and fits only lines that the plain scanner reads the same way: no backslash, no empty or `N/A` value where it
-expects one, no space in a bare value. Whatever does not fit takes the plain way, whose result is the same.
+expects one, no space in a bare value; the count of quotes says that bare values hold none. Whatever does not fit takes the plain way, whose result is the same.
 
 Tables are bounded: a sender that invents keys costs time for itself, never memory.
 """
@@ -16,15 +16,21 @@ Tables are bounded: a sender that invents keys costs time for itself, never memo
 from __future__ import annotations
 
 import re
+import socket
+from collections import deque
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import compress
 from operator import itemgetter
-from typing import Any
+from typing import TypeVar
 
 from soc.ingest.framing import key_values
+from soc.ingest.normalize import count, ip
+from soc.ingest.parser import Line
 from soc.ingest.parsers.fortinet_fortigate.classify import TELLING, classify
 from soc.ingest.parsers.fortinet_fortigate.keys import natural_key_fields
 from soc.ingest.parsers.fortinet_fortigate.mapping import CONVERTERS, Target, assign, convert, family, table, vendor_field
+from soc.ingest.syslog import syslog_fields
 from soc.model.event import Doc
 
 MOST_PLANS = 4096
@@ -42,7 +48,14 @@ CONSTANTS: Doc = {
     "observer.product": "Fortigate",
     "observer.type": "firewall",
 }
-_IN_C = ("", "ip", "port", "count")
+_LATER = ("@timestamp", *(f"event.{name}" for name in ("kind", "category", "type", "action", "outcome")), *syslog_fields(Line("", "", 0, host="-")))
+"""Fields that are added after the copy."""
+_LARGEST_PORT = 0xFFFF
+_LARGEST_COUNT = 2**63 - 1
+MOST_DIGITS = 512
+"""More digits in the numbers of one line are looked at one by one: `int` of a long text is slow."""
+_ipv4 = partial(socket.inet_pton, socket.AF_INET)
+_IN_C = frozenset(["", "ip", "port", "count"])
 """Kinds whose values move in C, all of one kind at once."""
 
 
@@ -102,7 +115,23 @@ def getter(positions: Sequence[int]) -> Callable[[Sequence[str]], Sequence[str]]
 class Plan:
     """How the lines of one sequence of keys become documents."""
 
-    __slots__ = ("_classes", "_converted", "_groups", "_loose", "_present", "_sums", "_tell", "_template", "date", "identify", "keys", "seen")
+    __slots__ = (
+        "_addresses",
+        "_classes",
+        "_converted",
+        "_counts",
+        "_loose",
+        "_ports",
+        "_present",
+        "_sums",
+        "_tell",
+        "_template",
+        "_texts",
+        "date",
+        "identify",
+        "keys",
+        "seen",
+    )
 
     def __init__(self, keys: tuple[str, ...], log_type: str) -> None:
         """Works out everything that depends on the keys and the log type alone."""
@@ -115,17 +144,22 @@ class Plan:
             if key in keys and not any(t.field == vendor_field(key) for t in targets)
         ]
         at = {key: position for position, key in enumerate(keys)}
-        self._groups: list[tuple[tuple[str, ...], Callable[[Sequence[str]], Sequence[str]], Callable[[str], Any] | None]] = []
-        for kind in _IN_C:
-            chosen = [target for target in targets if target.kind == kind and target.field != "url"]
-            if chosen:
-                self._groups.append((tuple(target.field for target in chosen), getter([at[target.key] for target in chosen]), CONVERTERS.get(kind)))
+
+        def chosen(kind: str) -> tuple[tuple[str, ...], Callable[[Sequence[str]], Sequence[str]]]:
+            of_kind = [target for target in targets if target.kind == kind and target.field != "url"]
+            return tuple(target.field for target in of_kind), getter([at[target.key] for target in of_kind])
+
+        self._texts, self._addresses, self._ports, self._counts = chosen(""), chosen("ip"), chosen("port"), chosen("count")
         self._loose = [(target, at[target.key]) for target in targets if target.kind in {"hash", "ui"} or target.field == "url"]
         self._converted = [(target.field, CONVERTERS[target.kind], at[target.key]) for target in targets if target.kind not in {*_IN_C, "hash", "ui"}]
         fields = {target.field for target in targets}
         self._sums = [unit for unit in ("bytes", "packets") if {f"source.{unit}", f"destination.{unit}"} <= fields]
         self._template: Doc = {**CONSTANTS, **dict.fromkeys(target.field for target in targets if target.kind not in {"hash", "ui"} and target.field != "url")}
         self._template.update(dict.fromkeys(f"network.{unit}" for unit in self._sums))
+        for name in _LATER:  # the copy then has room for what comes later, and is never resized
+            self._template[name] = None
+        for name in _LATER:
+            del self._template[name]
         self._present = {name: at[name] for name in TELLING if name in at}
         self._tell = getter([position for name, position in self._present.items() if name not in {"app", "cfgpath"}])
         self._classes: dict[Sequence[str], Doc] = {}
@@ -138,8 +172,25 @@ class Plan:
         Raises: ValueError when a value is not what its field wants: the plain way then keeps it as text.
         """
         doc = self._template.copy()
-        for fields, get, convert_one in self._groups:
-            doc.update(zip(fields, get(values) if convert_one is None else map(convert_one, get(values)), strict=False))
+        fields, get = self._texts
+        doc.update(zip(fields, get(values), strict=False))
+        fields, get = self._addresses
+        addresses = get(values)
+        try:
+            deque(map(_ipv4, addresses), 0)
+        except OSError:
+            addresses = [ip(address) for address in addresses]
+        doc.update(zip(fields, addresses, strict=False))
+        for (fields, get), most in ((self._ports, _LARGEST_PORT), (self._counts, _LARGEST_COUNT)):
+            if fields:
+                digits = get(values)
+                joined = "".join(digits)
+                if not (joined.isdecimal() and joined.isascii()):
+                    raise ValueError("not a number")
+                numbers = list(map(int, digits)) if len(joined) < MOST_DIGITS else [count(text) for text in digits]
+                if max(numbers) > most:
+                    raise ValueError("too large")
+                doc.update(zip(fields, numbers, strict=False))
         for field, convert_one, position in self._converted:
             doc[field] = convert_one(values[position])
         for target, position in self._loose:
@@ -160,6 +211,9 @@ class Plan:
         return event
 
 
+P = TypeVar("P", Plan, None)
+
+
 class Plans:
     """The plans in use, and the patterns of the frequent ones."""
 
@@ -167,12 +221,12 @@ class Plans:
         self._plans: dict[tuple[str, ...], Plan | None] = {}
         self._patterns: dict[tuple[str, int, int], tuple[Callable[[str], re.Match[str] | None], Plan]] = {}
 
-    def read(self, message: str) -> tuple[Plan, Sequence[str]] | None:
-        """The plan of a line and its values; None for a line that only the plain way reads right."""
+    def read(self, message: str) -> tuple[Plan, Sequence[str]]:
+        """The plan of a line and its values."""
         at = message.find("logid=")
         fingerprint = (message[at : at + 18], message.count("="), message.count('"'))
         known = self._patterns.get(fingerprint)
-        if known is not None:
+        if known is not None and "\\" not in message:
             match = known[0](message)
             if match is not None:
                 found = match.groups()
@@ -180,28 +234,44 @@ class Plans:
                     return known[1], found
         tokens = tokenise(message)
         if tokens is None:
-            return None
+            return self._unusual(message)
         keys, values, quoted = tokens
         said = [value not in NOTHING for value in values]
-        plan = self._plan(tuple(key for key, is_said in zip(keys, said, strict=True) if is_said), keys, values)
+        all_said = all(said)
+        plan = self._plan(tuple(keys if all_said else compress(keys, said)), keys, values)
         if plan is None:
-            return None
+            return self._unusual(message)
         plan.seen += 1
         if known is None and plan.seen >= SEEN_OFTEN:
             self._keep(fingerprint, keys, values, quoted, plan)
-        return plan, [value for value, is_said in zip(values, said, strict=True) if is_said]
+        return plan, values if all_said else list(compress(values, said))
+
+    def _unusual(self, message: str) -> tuple[Plan, Sequence[str]]:
+        """The plan and values of a line that only the plain scanner reads right."""
+        pairs = pairs_of(message)
+        name = (*pairs, "plain", family(pairs.get("type", "")))
+        plan = self._plans.get(name)
+        if plan is None:
+            plan = self._put(name, Plan(tuple(pairs), pairs.get("type", "")))
+        return plan, list(pairs.values())
 
     def _plan(self, said: tuple[str, ...], keys: Sequence[str], values: Sequence[str]) -> Plan | None:
-        log_type = next((value for key, value in zip(keys, values, strict=True) if key == "type"), "")
+        log_type = values[keys.index("type")] if "type" in said else ""
         name = (*said, "", family(log_type))
-        if name not in self._plans:
-            if len(self._plans) >= MOST_PLANS:
-                self._plans.clear()
-                self._patterns.clear()
-            fit = len(set(keys)) == len(keys) and not any(key in table()["aliases"] for key in keys) and all(_KEY.fullmatch(key) for key in keys)
+        plan = self._plans.get(name)
+        if plan is None and name not in self._plans:
+            aliases = table()["aliases"]
+            fit = len(set(keys)) == len(keys) and not any(key in aliases for key in keys) and all(_KEY.fullmatch(key) for key in keys)
             fit = fit and not ("status" in said and "action" not in said and log_type == "traffic")
-            self._plans[name] = Plan(said, log_type) if fit else None
-        return self._plans[name]
+            plan = self._put(name, Plan(said, log_type)) if fit else self._put(name, None)
+        return plan
+
+    def _put(self, name: tuple[str, ...], plan: P) -> P:
+        if len(self._plans) >= MOST_PLANS:
+            self._plans.clear()
+            self._patterns.clear()
+        self._plans[name] = plan
+        return plan
 
     def _keep(self, fingerprint: tuple[str, int, int], keys: Sequence[str], values: Sequence[str], quoted: Sequence[bool], plan: Plan) -> None:
         if len(self._patterns) >= MOST_PATTERNS:
@@ -214,7 +284,7 @@ def compiled(keys: tuple[str, ...], nothing: tuple[str | None, ...], quoted: tup
     """The matcher of whole lines with these keys; keys of value `nothing` (not None) must have that value again."""
     parts = []
     for key, value, is_quoted in zip(keys, nothing, quoted, strict=True):
-        inner = re.escape(value) if value is not None else r'([^"\\]+)' if is_quoted else r'([^ "\\]+)'
+        inner = re.escape(value) if value is not None else '([^"]+)' if is_quoted else "([^ ]+)"
         parts.append(f'{re.escape(key)}="{inner}"' if is_quoted else f"{re.escape(key)}={inner}")
     return re.compile(" ".join(parts) + " ?").fullmatch
 
@@ -224,8 +294,15 @@ def tokenise(message: str) -> tuple[list[str], list[str], list[bool]] | None:
 
     Cost: split at the quotes: pieces of even number hold bare pairs and end with the key of the quoted piece after them.
     """
-    if "\\" in message or "," in message[:16]:
+    if "," in message[:16]:
         return None
+    masked = ""
+    if "\\" in message:
+        if _MASK in message:
+            return None
+        masked = message = message.replace('\\"', _MASK)
+        if "\\" in message:
+            return None
     pieces = message.split('"')
     if not len(pieces) & 1:
         return None
@@ -260,4 +337,12 @@ def tokenise(message: str) -> tuple[list[str], list[str], list[bool]] | None:
             keys.append(key)
             values.append(value)
             quoted.append(False)
+    if masked:
+        if any(_MASK in value and not is_quoted for value, is_quoted in zip(values, quoted, strict=True)):
+            return None
+        values = [value.replace(_MASK, '"') for value in values]
     return keys, values, quoted
+
+
+_MASK = "\x00"
+"""Stands for an escaped quote while a line is split at the others."""
