@@ -1,0 +1,24 @@
+"""What all tests share: clocks and the real servers."""
+
+from __future__ import annotations
+
+import pytest
+
+from soc.clock import FrozenClock, SystemClock
+
+pytest_plugins = ["tests.servers.fixtures"]
+
+NOW_US = 1_795_222_800_000_000
+"""2026-11-21T01:00:00Z: the frozen now of tests."""
+
+
+@pytest.fixture
+def frozen_clock() -> FrozenClock:
+    """A clock that stands at `NOW_US` until it is told to move."""
+    return FrozenClock(NOW_US)
+
+
+@pytest.fixture
+def system_clock() -> SystemClock:
+    """The clock of the machine, for tests with real servers."""
+    return SystemClock()
