@@ -198,7 +198,7 @@ class Output:
     def text(self, text: str, style: str = "") -> None:
         """A line of data, colored where colors are shown."""
         safe = "\n".join(display_safe(line) for line in text.split("\n"))
-        click.echo(click.style(safe, **_click_style(style)) if style and self.colors() else safe)
+        click.echo(click.style(safe, **click_style(style)) if style and self.colors() else safe)
 
     def colors(self) -> bool:
         """Whether stdout gets colors."""
@@ -214,7 +214,8 @@ class Output:
         )
 
 
-def _click_style(style: str) -> dict[str, Any]:
+def click_style(style: str) -> dict[str, Any]:
+    """What `click.style` needs for a style such as `bold red`."""
     words = style.split()
     color = next((word for word in words if word not in ("bold", "dim", "underline")), None)
     return {"bold": "bold" in words or None, "dim": "dim" in words or None, "underline": "underline" in words or None, "fg": color}

@@ -42,7 +42,9 @@ class Session:
 
             overrides = dict(self.overrides)
             if self.store is not None:
-                overrides |= {"store.kind": "embedded", "store.path": str(self.store.absolute())}
+                folder = str(self.store.absolute())
+                # Spool and store together: two pipelines on two stores must not share what they receive.
+                overrides |= {"store.kind": "embedded", "store.path": folder, "data_dir": folder}
             if self.timezone:
                 overrides["timezone"] = self.timezone
             self._loaded = config_files.load(self.config, os.environ, overrides)
@@ -56,8 +58,8 @@ class Session:
         """The settings."""
         return self.load()[0]
 
-    def app(self, *, pipeline: bool = False) -> App:
-        """The wired application of the settings; closed when the command ends."""
+    def app(self, *, pipeline: bool = False, settings: Settings | None = None) -> App:
+        """The wired application of the settings (or of others made from them); closed when the command ends."""
         from soc.application.app import Actor
         from soc.bootstrap import open_app
         from soc.telemetry import setup_logging
@@ -65,7 +67,7 @@ class Session:
         log = self.settings.log
         level = "error" if self.verbosity < 0 else "debug" if self.debug or self.verbosity > 1 else log.level if pipeline else "warning"
         setup_logging(level, log.format)
-        app = open_app(self.settings, Actor(actor_name()), pipeline=pipeline)
+        app = open_app(settings or self.settings, Actor(actor_name()), pipeline=pipeline)
         self._apps.append(app)
         return app
 

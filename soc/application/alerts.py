@@ -1,0 +1,76 @@
+"""Asking for alerts and the groups that analysts triage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from soc.application.app import App
+from soc.errors import NotFound
+from soc.model.alert import Alert, AlertGroup
+from soc.ports import AlertQuery
+from soc.rules.load import load_ruleset
+
+PAGE = 1000
+
+
+def groups(app: App, query: AlertQuery) -> tuple[int, list[AlertGroup]]:
+    """Total and the first `limit` groups (0 = all), newest first."""
+    if query.limit:
+        return app.store.alert_groups(query)
+    found: list[AlertGroup] = []
+    while True:
+        total, page = app.store.alert_groups(msgspec.structs.replace(query, limit=PAGE, offset=len(found)))
+        found += page
+        if not page or len(found) >= total:
+            return len(found), found
+
+
+def each(app: App, query: AlertQuery) -> tuple[int, list[Alert]]:
+    """Total and the first `limit` alerts (0 = all), newest first."""
+    if query.limit:
+        return app.store.alerts(query)
+    found: list[Alert] = []
+    while True:
+        total, page = app.store.alerts(msgspec.structs.replace(query, limit=PAGE, offset=len(found)))
+        found += page
+        if not page or len(found) >= total:
+            return len(found), found
+
+
+def get(app: App, prefix: str) -> Alert | AlertGroup:
+    """The alert or group of an id or unique prefix.
+
+    Raises: NotFound, Conflict when several fit.
+    """
+    found = app.store.get_alert(prefix)
+    if found is None:
+        raise NotFound(f"no alert or group {prefix}", hint="soc alerts list")
+    return found
+
+
+def explained(app: App, prefix: str) -> Alert:
+    """The alert that explains an id: the alert itself, or the newest alert of a group."""
+    found = get(app, prefix)
+    if isinstance(found, Alert):
+        return found
+    alert = app.store.get_alert(found.last_alert)
+    if not isinstance(alert, Alert):
+        raise NotFound(f"the newest alert {found.last_alert} of group {found.id} is missing", hint="soc store ledger")
+    return alert
+
+
+def first_document(app: App, group: AlertGroup) -> dict[str, Any]:
+    """The nested document of the event behind the newest alert of a group ({} when there is none, as for health alerts)."""
+    alert = app.store.get_alert(group.last_alert)
+    return alert.documents[0] if isinstance(alert, Alert) and alert.documents else {}
+
+
+def triage_text(app: App, rule_id: str, language: str) -> str:
+    """What the rule tells analysts to do, in a language or else in the other; "" when the rule is gone or says nothing."""
+    ruleset, _errors = load_ruleset(app.settings.rules)
+    rule = ruleset.get(rule_id)
+    if rule is None:
+        return ""
+    return rule.triage.get(language) or next(iter(rule.triage.values()), "") or rule.description

@@ -1,0 +1,32 @@
+"""Asking for dead letters."""
+
+from __future__ import annotations
+
+from soc.application.app import App
+from soc.errors import NotFound
+from soc.model.deadletter import DeadLetter
+
+PAGE = 500
+
+
+def listed(app: App, *, state: str, source: str, limit: int) -> tuple[int, list[DeadLetter]]:
+    """Total and the first `limit` dead letters (0 = all), oldest first."""
+    if limit:
+        return app.store.dead_letters(state=state, source=source, limit=limit)
+    found: list[DeadLetter] = []
+    while True:
+        total, page = app.store.dead_letters(state=state, source=source, limit=PAGE, offset=len(found))
+        found += page
+        if not page or len(found) >= total:
+            return len(found), found
+
+
+def get(app: App, prefix: str) -> DeadLetter:
+    """The dead letter of an id or unique prefix.
+
+    Raises: NotFound, Conflict when several fit.
+    """
+    letter = app.store.get_dead_letter(prefix)
+    if letter is None:
+        raise NotFound(f"no dead letter {prefix}", hint="soc deadletters list")
+    return letter

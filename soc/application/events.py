@@ -1,0 +1,120 @@
+"""Asking for events: search, one by id, live tail, statistics, export."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from soc.application.app import App
+from soc.errors import Conflict, NotFound
+from soc.model.event import Doc
+from soc.model.query.parse import parse
+from soc.ports import Bucket, EventQuery
+
+PAGE = 1000
+TAIL_WINDOW_US = 600_000_000
+"""A tail also shows events whose device time is up to ten minutes old: clocks and networks are late."""
+MOST_SEEN = 200_000
+
+
+class Found(msgspec.Struct):
+    """What a search found: flat documents, and how many fit in all."""
+
+    total: int
+    docs: list[Doc]
+
+
+class Stats(msgspec.Struct):
+    """Figures about the events of a query. `threats`: (level, category) → occurrences, each counted once."""
+
+    total: int
+    histogram: list[Bucket]
+    facets: dict[str, list[tuple[str, int]]]
+    threats: dict[tuple[str, str], int]
+
+
+def event_query(
+    text: str, *, scope: str | None = "real", since_us: int | None = None, until_us: int | None = None, limit: int = 100, oldest_first: bool = False
+) -> EventQuery:
+    """The query of a text in the analyst language.
+
+    Raises: QuerySyntaxError.
+    """
+    return EventQuery(where=parse(text), scope=scope, since_us=since_us, until_us=until_us, descending=not oldest_first, limit=limit)
+
+
+def search(app: App, query: EventQuery) -> Found:
+    """The first `limit` events (0 = all), and the total."""
+    if query.limit == 0:
+        docs = list(app.store.stream(query))
+        return Found(len(docs), docs)
+    docs, after = [], ""
+    while len(docs) < query.limit:
+        page = app.store.search(msgspec.structs.replace(query, limit=min(PAGE, query.limit - len(docs)), after=after))
+        docs += page.docs
+        after = page.next
+        if not after:
+            return Found(len(docs), docs)
+    return Found(app.store.count(query), docs)
+
+
+def get(app: App, prefix: str) -> Doc:
+    """The event of an id or unique prefix.
+
+    Raises: NotFound, Conflict when several fit.
+    """
+    docs = app.store.get_events([prefix])
+    if not docs:
+        raise NotFound(f"no event {prefix}", hint="soc events search")
+    if len(docs) > 1:
+        raise Conflict(f"{prefix} fits {len(docs)} events", hint="give more characters of the id")
+    return docs[0]
+
+
+class Tail:
+    """Shows what has come in since the last look."""
+
+    def __init__(self, app: App, query: EventQuery) -> None:
+        self._app = app
+        self._query = query
+        self._seen: dict[str, None] = {}
+
+    def look(self) -> tuple[list[Doc], bool]:
+        """New events in time order, and whether there were more than one look can show."""
+        since = self._app.clock.now_us() - TAIL_WINDOW_US
+        query = msgspec.structs.replace(self._query, since_us=max(since, self._query.since_us or since), limit=PAGE, after="", descending=True)
+        page = self._app.store.search(query).docs
+        new = [doc for doc in page if doc["soc.id"] not in self._seen]
+        self._seen.update((doc["soc.id"], None) for doc in reversed(new))
+        while len(self._seen) > MOST_SEEN:
+            del self._seen[next(iter(self._seen))]
+        return new[::-1], len(new) == PAGE
+
+
+def stats(app: App, query: EventQuery, *, interval: Literal["hour", "day", "month"], by: str, fields: Sequence[str], most: int, tz: str) -> Stats:
+    """Histogram, commonest values and threats of a query."""
+    return Stats(
+        total=app.store.count(query),
+        histogram=app.store.histogram(query, interval, by, tz),
+        facets={field: app.store.facets(query, field, most) for field in fields},
+        threats=app.store.threats(query),
+    )
+
+
+def stream(app: App, query: EventQuery) -> Iterator[Doc]:
+    """All events of a query, in constant memory."""
+    return app.store.stream(query)
+
+
+def pick(doc: Doc, fields: Sequence[str]) -> dict[str, Any]:
+    """The named fields of a flat document, and all below a name that is a prefix (`source` = `source.ip`, …)."""
+    out: dict[str, Any] = {}
+    for field in fields:
+        if field in doc:
+            out[field] = doc[field]
+        else:
+            below = {key: value for key, value in doc.items() if key.startswith(field + ".")}
+            out.update(below or {field: None})
+    return out

@@ -1,0 +1,166 @@
+"""Asking for sources: what is configured, how each is doing, whether it works."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from soc.application.app import App
+from soc.clock import iso
+from soc.config import FileSource, HttpSource, KafkaSource, Settings, SourceBase, SyslogSource
+from soc.errors import NotFound, SocError
+from soc.model.query.tree import Term
+from soc.ports import EventQuery
+
+
+class SourceStatus(msgspec.Struct):
+    """How one source is doing. `state`: `ok`, `silent` (a gap is open), `quiet` (nothing yet)."""
+
+    source: str
+    type: str
+    scope: str
+    state: str
+    last_event_at: str
+    last_hour: int
+    received: int
+    stored: int
+    dead_lettered: int
+    difference: int
+    lost: int
+    silent_since: str
+    clock_offset_s: float
+    proposed_offset_s: float | None
+
+
+def listed(app: App) -> list[dict[str, Any]]:
+    """What is configured, by name."""
+    return [
+        {
+            "source": name,
+            "type": source.type,
+            "reads": ", ".join(reads(source)),
+            "product": source.product,
+            "scope": source.scope,
+            "agency": source.agency,
+            "network_point": source.network_point,
+            "rhythm_s": source.rhythm_s,
+            "timezone": source.timezone,
+        }
+        for name, source in sorted(app.settings.sources.items())
+    ]
+
+
+def reads(source: SourceBase) -> list[str]:
+    """Where a source gets its lines from."""
+    if isinstance(source, SyslogSource):
+        return [f"{word} {address}" for word, address in (("udp", source.udp), ("tcp", source.tcp), ("tls", source.tls)) if address]
+    if isinstance(source, FileSource):
+        return list(source.paths)
+    if isinstance(source, KafkaSource):
+        return list(source.topics)
+    return [f"http {source.listen}"] if isinstance(source, HttpSource) else []
+
+
+def status(app: App) -> list[SourceStatus]:
+    """Every source that is configured or known to the ledger."""
+    rows = app.store.ledger()
+    open_gaps = {gap.source: gap for gap in app.store.gaps() if not gap.until_us}
+    offsets = {str(fact["source"]): float(fact["offset_s"]) for fact in app.store.facts("clock-offset")}
+    proposals = {str(fact["source"]): float(fact["offset_s"]) for fact in app.store.facts("clock-offset-proposal")}
+    names = sorted(set(app.settings.sources) | {row.source for row in rows})
+    out = []
+    for name in names:
+        configured = app.settings.sources.get(name)
+        own = [row for row in rows if row.source == name]
+        scope = configured.scope if configured else "real"
+        last_at, last_hour = _recent(app, name, scope)
+        gap = open_gaps.get(name)
+        offset = offsets.get(name, configured.clock_offset_s if configured else 0.0)
+        proposed = proposals.get(name)
+        out.append(
+            SourceStatus(
+                source=name,
+                type=configured.type if configured else "-",
+                scope=scope,
+                state="silent" if gap else "ok" if own else "quiet",
+                last_event_at=last_at,
+                last_hour=last_hour,
+                received=sum(row.received for row in own),
+                stored=sum(row.stored for row in own),
+                dead_lettered=sum(row.dead_lettered for row in own),
+                difference=sum(row.difference for row in own),
+                lost=sum(row.lost for row in own),
+                silent_since=iso(gap.from_us) if gap else "",
+                clock_offset_s=offset,
+                proposed_offset_s=proposed if proposed is not None and proposed != offset else None,
+            )
+        )
+    return out
+
+
+def _recent(app: App, name: str, scope: str) -> tuple[str, int]:
+    query = EventQuery(where=Term("soc.source", name), scope=scope, limit=1)
+    docs = app.store.search(query).docs
+    if not docs:
+        return "", 0
+    hour = msgspec.structs.replace(query, since_us=app.clock.now_us() - 3_600_000_000)
+    return str(docs[0].get("@timestamp", "")), app.store.count(hour)
+
+
+class SourceTest(msgspec.Struct):
+    """What a test of a source showed: steps with `ok` or the error, and the lines that were read."""
+
+    source: str
+    ok: bool
+    steps: list[tuple[str, bool, str]]
+    sample: list[dict[str, Any]]
+
+
+def settings_for_test(settings: Settings, name: str, scratch: Path) -> Settings:
+    """Settings that reach one source only and disturb nothing: an own consumer group, a spool in `scratch`.
+
+    Raises: NotFound for a source that is not configured.
+    """
+    if name not in settings.sources:
+        raise NotFound(f"no source {name}", hint="soc sources list")
+    kafka = settings.kafka.model_copy(update={"group": f"{settings.kafka.group}-test", "instance_id": ""})
+    return settings.model_copy(update={"sources": {name: settings.sources[name]}, "data_dir": scratch, "kafka": kafka})
+
+
+def probe(app: App, name: str, *, most: int = 5, wait_s: float = 5.0) -> SourceTest:
+    """Open one source of the (test) settings, and read a few records without storing or committing anything."""
+    steps: list[tuple[str, bool, str]] = []
+    sample: list[dict[str, Any]] = []
+    try:
+        if isinstance(app.settings.sources[name], SyslogSource | HttpSource):
+            _listen(app, steps)
+        else:
+            _read(app, most, wait_s, steps, sample)
+    except SocError as error:
+        steps.append((error.message, False, error.hint))
+    return SourceTest(name, all(ok for _, ok, _ in steps), steps, sample)
+
+
+def _listen(app: App, steps: list[tuple[str, bool, str]]) -> None:
+    with app.wiring.spool() as (sink, _sources):
+        for collector in app.wiring.collectors(sink):
+            collector.start()
+            try:
+                steps += [(f"listens to {address}", True, "") for address in collector.addresses()]
+            finally:
+                collector.stop()
+
+
+def _read(app: App, most: int, wait_s: float, steps: list[tuple[str, bool, str]], sample: list[dict[str, Any]]) -> None:
+    for source in app.wiring.sources():
+        try:
+            source.open({})
+            steps.append(("opened", True, ""))
+            records = source.poll(most, wait_s)
+        finally:
+            source.close()
+        steps.append((f"read {len(records)} records", True, "" if records else "nothing to read at the moment"))
+        for record in records:
+            sample.append({"seq": record.seq, "received_at": iso(record.received_us), "raw": record.raw.decode("utf-8", "replace")})

@@ -1,0 +1,90 @@
+"""Keeping house: ledger, status, backup, restore, retention, migration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from soc.application.app import App
+from soc.application.pipelines import make_pipeline
+from soc.clock import iso
+from soc.errors import NotAllowed, UsageError
+from soc.ingest.records import record_of
+from soc.model.event import Doc
+from soc.model.level import KINDS
+from soc.ports import LedgerItem
+
+Progress = Callable[[str, int, int], None]
+
+
+def ledger(app: App) -> tuple[list[LedgerItem], bool]:
+    """All rows, and whether every difference is 0."""
+    items = app.store.ledger()
+    return items, not any(item.difference for item in items)
+
+
+def status(app: App) -> dict[str, Any]:
+    """Kind, place, schema, partitions and free space of the store."""
+    return app.store.status()
+
+
+def backup(app: App, target: Path, progress: Progress) -> dict[str, Any]:
+    """A consistent copy at `target`, which must not exist or be empty; its manifest.
+
+    Raises: UsageError, StoreFull.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UsageError(f"{target} exists and is not an empty folder", hint="name a new folder")
+    return app.store.backup(target, progress)
+
+
+def restore(app: App, source: Path, progress: Progress) -> dict[str, Any]:
+    """Put a backup into the store of the settings, which must be empty; its manifest."""
+    if app.settings.read_only:
+        raise NotAllowed("this is read-only", hint="set read_only = false")
+    return app.wiring.restore(source, progress)
+
+
+def retention(app: App, *, kind: str, before_us: int, dry_run: bool) -> list[dict[str, Any]]:
+    """The partitions of a kind ("" = every kind) that end before a time; removed unless `dry_run`."""
+    if kind and kind not in KINDS:
+        raise UsageError(f"no kind is named {kind!r}", hint=f"one of {', '.join(KINDS)}")
+    if app.settings.read_only and not dry_run:
+        raise NotAllowed("this is read-only", hint="set read_only = false")
+    return [dropped for name in ([kind] if kind else KINDS) for dropped in app.store.drop_partitions(kind=name, before_us=before_us, dry_run=dry_run)]
+
+
+def migrate(app: App, *, reparse: bool, dry_run: bool, progress: Callable[[int, int], None]) -> dict[str, Any]:
+    """Bring the store to this version's schema; with `reparse` every event is read anew from its original line.
+
+    What people and rules said of an event (level, category, agency) stays when its line is read anew.
+    """
+    return app.store.migrate(_reparser(app) if reparse else None, dry_run=dry_run, progress=progress)
+
+
+def _reparser(app: App) -> Callable[[Doc], Doc]:
+    pipeline = make_pipeline(app, app.wiring.memory_store())
+
+    def again(doc: Doc) -> Doc:
+        if "soc.derived" in doc or "event.original" not in doc:
+            return doc
+        events = pipeline.process([record_of(doc)]).events
+        new = next((event.doc for event in events if "soc.derived" not in event.doc), None)
+        if new is None:
+            return doc
+        return {**new, **{key: value for key, value in doc.items() if key.startswith(("soc.threat.", "soc.agency.", "soc.system."))}, "soc.id": doc["soc.id"]}
+
+    return again
+
+
+def record_offset(app: App, source: str, offset_s: float, from_us: int, why: str) -> dict[str, Any]:
+    """Record the clock offset of a source from a received time on; the fact.
+
+    Raises: UsageError without a reason.
+    """
+    if not why.strip():
+        raise UsageError("a clock offset needs a reason", hint="--why '…'")
+    fact = {"source": source, "offset_s": offset_s, "from_us": from_us, "from": iso(from_us), "by": app.actor.name, "why": why, "at": iso(app.clock.now_us())}
+    app.store.record_fact("clock-offset", fact)
+    return fact

@@ -1,0 +1,49 @@
+"""The options that say which events or alerts: period, scope, limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from soc.cli._session import Session
+from soc.cli._show import read_time
+from soc.clock import SystemClock
+from soc.i18n import gettext as _
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+__all__ = ["limit_option", "period_options", "read_time", "scope_option"]
+
+
+def period_options(command: F) -> F:
+    """`--since`, `--until`; give microseconds since 1970 or None."""
+    command = click.option("--until", "until_us", callback=_time, metavar="TIME", help=_("Before this time (exclusive)."))(command)
+    return click.option("--since", "since_us", callback=_time, metavar="TIME", help=_("From this time on: 24h, 7d, 2026-11-20, '2026-11-20 08:30', RFC 3339."))(
+        command
+    )
+
+
+def _time(ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    if value is None:
+        return None
+    session = ctx.ensure_object(Session)
+    return read_time(value, SystemClock().now_us(), session.timezone or session.settings.timezone)
+
+
+def scope_option(command: F) -> F:
+    """`--scope`; gives the scope, or None for all."""
+    return click.option(
+        "--scope",
+        default="real",
+        callback=lambda _ctx, _param, value: None if value == "all" else value,
+        help=_("real, exercise:ID, or all."),
+        show_default=True,
+    )(command)
+
+
+def limit_option(default: int = 100) -> Callable[[F], F]:
+    """`--limit`."""
+    return click.option("--limit", type=click.IntRange(min=0), default=default, show_default=True, help=_("How many at most; 0 = all."))

@@ -1,0 +1,54 @@
+"""Shows why an alert was raised: the rule's condition as a tree, marked where it matched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from soc.i18n import gettext as _
+from soc.model.text import display_safe
+
+Part = tuple[str, str]
+"""Text and style."""
+
+MOST_DEPTH = 32
+
+
+def tree_lines(node: dict[str, Any], depth: int = 0) -> Iterator[list[Part]]:
+    """The lines of an explanation, each as styled parts; matched leaves underline the value that matched."""
+    matched = bool(node.get("matched"))
+    indent = "  " * min(depth, MOST_DEPTH)
+    mark: Part = ("✔ ", "green") if matched else ("✖ ", "dim")
+    kind = str(node.get("node", ""))
+    if kind in ("and", "or", "not"):
+        word = {"and": _("all of"), "or": _("any of"), "not": _("not")}[kind]
+        yield [(indent, ""), mark, (word, "" if matched else "dim")]
+        if depth < MOST_DEPTH:
+            for child in node.get("children", ()):
+                yield from tree_lines(child, depth + 1)
+        if node.get("omitted"):
+            yield [(indent + "  ", ""), (_("… and {count} more that did not match").format(count=node["omitted"]), "dim")]
+        return
+    test = str(node.get("test", ""))
+    pattern = node.get("pattern")
+    head = " ".join(filter(None, (str(node.get("field", "")), test, "" if pattern is None else display_safe(pattern, most=200))))
+    yield [(indent, ""), mark, (display_safe(head), "" if matched else "dim"), *_values(node)]
+
+
+def _values(node: dict[str, Any]) -> Iterator[Part]:
+    if "matched_value" in node:
+        text = str(node["matched_value"])
+        start, end = node.get("position") or (0, len(text))
+        yield ("  ← ", "dim")
+        yield (display_safe(text[:start]), "")
+        yield (display_safe(text[start:end]), "underline bold")
+        yield (display_safe(text[end:]), "")
+    elif node.get("values"):
+        yield ("  ← " + ", ".join(display_safe(value, most=80) for value in node["values"][:5]), "dim")
+    elif not node.get("matched"):
+        yield ("  ← " + _("(absent)"), "dim")
+
+
+def plain(parts: list[Part]) -> str:
+    """The line without styles; what is underlined stands in ⟦⟧, so that nothing is told by looks alone."""
+    return "".join(f"⟦{text}⟧" if "underline" in style and text else text for text, style in parts)

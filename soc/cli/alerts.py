@@ -1,0 +1,252 @@
+"""`soc alerts`: list, get, why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from soc.cli import _show
+from soc.cli._io import Column, json_option, list_options, write_json
+from soc.cli._query import limit_option, period_options, scope_option
+from soc.cli._session import Session, pass_session
+from soc.i18n import gettext as _
+
+if TYPE_CHECKING:
+    from soc.application.app import App
+    from soc.model.alert import Alert, AlertGroup
+
+LEVELS = ("critical", "high", "medium", "low", "informational")
+
+
+@click.group(help=_("Alerts: what the rules say needs a look."))
+def command() -> None:
+    """The noun."""
+
+
+@command.command("list", help=_("List groups of alerts (one rule, one key), the newest first; --each lists single alerts."))
+@click.option("--each", is_flag=True, help=_("Single alerts instead of groups."))
+@click.option("--level", "levels", multiple=True, type=click.Choice(LEVELS), help=_("Only this level (may be repeated)."))
+@click.option("--rule", default="", metavar="ID", help=_("Only this rule."))
+@click.option("--group", default="", metavar="ID", help=_("Only alerts of this group (with --each)."))
+@click.option("--source", default="", metavar="NAME", help=_("Only alerts of this source."))
+@period_options
+@scope_option
+@limit_option()
+@list_options
+@pass_session
+def list_command(
+    session: Session,
+    each: bool,
+    levels: tuple[str, ...],
+    rule: str,
+    group: str,
+    source: str,
+    since_us: int | None,
+    until_us: int | None,
+    scope: str | None,
+    limit: int,
+    form: str | None,
+    fields: tuple[str, ...],
+) -> None:
+    """List groups or alerts."""
+    from soc.application import alerts
+    from soc.ports import AlertQuery
+
+    app = session.app()
+    query = AlertQuery(scope=scope, levels=levels, rule=rule, group=group, source=source, since_us=since_us, until_us=until_us, limit=limit)
+    now = app.clock.now_us()
+    if each or group:
+        total, single = alerts.each(app, query)
+        session.out.items("alerts", [alert_item(alert) for alert in single], _alert_columns(now), total=total, form=form, fields=fields)
+    else:
+        total, groups = alerts.groups(app, query)
+        session.out.items("alert-groups", [_group_item(app, group) for group in groups], _group_columns(now), total=total, form=form, fields=fields)
+    if not total:
+        session.out.say(_("no alerts"))
+
+
+def alert_item(alert: Alert) -> dict[str, Any]:
+    """An alert as the JSON of lists: without documents and explanation."""
+    from soc.model.event import flatten
+
+    doc = flatten(alert.documents[0]) if alert.documents else {}
+    return {
+        "id": alert.id,
+        "group": alert.group,
+        "level": alert.rule.level,
+        "rule": {"id": alert.rule.id, "title": alert.rule.title, "hash": alert.rule.hash, "kind": alert.rule.kind},
+        "ts": alert.ts,
+        "detected_at": alert.detected_at,
+        "late": alert.late,
+        "scope": alert.scope,
+        "source": alert.source,
+        "agency": alert.agency,
+        "key": alert.group_key,
+        "threat": {"level": alert.threat_level, "category": alert.threat_category},
+        "from": _show.ends(doc, "source"),
+        "to": _show.ends(doc, "destination"),
+        "events": len(alert.events),
+    }
+
+
+def _group_item(app: App, group: AlertGroup) -> dict[str, Any]:
+    from soc.application.alerts import first_document
+    from soc.model.event import flatten
+
+    doc = flatten(first_document(app, group))
+    return {
+        "id": group.id,
+        "level": group.rule.level,
+        "rule": {"id": group.rule.id, "title": group.rule.title, "hash": group.rule.hash, "kind": group.rule.kind},
+        "key": group.key,
+        "count": group.count,
+        "first_at": group.first_at,
+        "last_at": group.last_at,
+        "last_alert": group.last_alert,
+        "scope": group.scope,
+        "agencies": group.agencies,
+        "threat": {"level": group.threat_level, "category": group.threat_category},
+        "state": group.state,
+        "from": _show.ends(doc, "source"),
+        "to": _show.ends(doc, "destination"),
+    }
+
+
+def _level_column() -> Column:
+    return Column("level", _("Level"), lambda item: _show.level(item["level"]), lambda item: _show.style_of(item["level"]))
+
+
+def _ends(item: dict[str, Any]) -> str:
+    return " → ".join(filter(None, (item["from"], item["to"]))) or " ".join(f"{key}={value}" for key, value in item["key"].items())
+
+
+def _group_columns(now_us: int) -> list[Column]:
+    return [
+        _level_column(),
+        Column("last_at", _("Age"), lambda item: _show.age(item["last_at"], now_us), right=True),
+        Column("rule", _("Rule"), lambda item: item["rule"]["title"]),
+        Column("from", _("From → to"), _ends),
+        Column("count", _("Count"), lambda item: _show.number(item["count"]), right=True),
+        Column("agencies", _("Agency")),
+        Column("id", "ID", lambda item: item["id"][:10]),
+    ]
+
+
+def _alert_columns(now_us: int) -> list[Column]:
+    return [
+        _level_column(),
+        Column("ts", _("Age"), lambda item: _show.age(item["ts"], now_us), right=True),
+        Column("rule", _("Rule"), lambda item: item["rule"]["title"]),
+        Column("from", _("From → to"), _ends),
+        Column("agency", _("Agency")),
+        Column("late", _("Late"), lambda item: _("detected late") if item["late"] else ""),
+        Column("id", "ID", lambda item: item["id"][:10]),
+    ]
+
+
+@command.command(help=_("Show one alert or group whole; ID may be the beginning of an id."))
+@click.argument("id")
+@json_option
+@pass_session
+def get(session: Session, id: str, as_json: bool) -> None:
+    """Show one alert or group."""
+    import msgspec
+
+    from soc.application import alerts
+    from soc.cli._io import cell
+
+    found = msgspec.to_builtins(alerts.get(session.app(), id))
+    if as_json:
+        write_json(found)
+        return
+    zone = session.settings.timezone
+    for key, value in found.items():
+        if key in ("documents", "explanation"):
+            continue
+        shown = _show.when(value, zone) if key == "ts" or key.endswith("_at") else _show.level(value) if key == "threat_level" else cell(value)
+        session.out.text(f"{key:<16} {shown}")
+    session.out.say(_("Why: soc alerts why {id}").format(id=str(found["id"])[:10]))
+
+
+@command.command(help=_("Explain an alert (of a group: its newest): the rule, what matched, the events, what to do."))
+@click.argument("id")
+@json_option
+@pass_session
+def why(session: Session, id: str, as_json: bool) -> None:
+    """Explain an alert."""
+    import msgspec
+
+    from soc.application import alerts
+
+    app = session.app()
+    alert = alerts.explained(app, id)
+    if as_json:
+        write_json(msgspec.to_builtins(alert))
+        return
+    _tell_why(session, app, alert)
+
+
+def _tell_why(session: Session, app: App, alert: Alert) -> None:
+    from soc import i18n
+    from soc.application import alerts
+    from soc.cli._why import tree_lines
+    from soc.model.event import flatten
+
+    out, zone = session.out, session.settings.timezone
+    out.text(f"{_show.level(alert.rule.level)}  {alert.rule.title}", _show.style_of(alert.rule.level))
+    rows = [
+        (_("Alert"), alert.id + (f"  ({_('detected late')})" if alert.late else "")),
+        (_("Group"), alert.group + "  " + " ".join(f"{key}={value}" for key, value in alert.group_key.items())),
+        (_("Time"), _show.when(alert.ts, zone)),
+        (_("Detected"), _show.when(alert.detected_at, zone)),
+        (_("Threat"), f"{_show.level(alert.threat_level)} {alert.threat_category}"),
+        (_("Rule"), f"{alert.rule.id}  {_('hash')} {alert.rule.hash}"),
+        (_("Tags"), " ".join(alert.rule.tags)),
+        (_("Source"), alert.source),
+        (_("Agency"), alert.agency),
+        (_("Scope"), alert.scope if alert.scope != "real" else ""),
+    ]
+    for title, value in rows:
+        if value.strip():
+            out.text(f"  {title:<11} {value}")
+    out.text("\n" + _("Why"), "bold")
+    for parts in tree_lines(alert.explanation, 1):
+        _styled(session, parts)
+    out.text("\n" + _("Events ({count})").format(count=len(alert.events)), "bold")
+    for identity, document in zip(alert.events, alert.documents, strict=False):
+        doc = flatten(document)
+        line = "  ".join(
+            filter(
+                None,
+                (
+                    identity[:10],
+                    _show.when(str(doc.get("@timestamp", "")), zone),
+                    " → ".join(filter(None, (_show.ends(doc, "source"), _show.ends(doc, "destination")))),
+                ),
+            )
+        )
+        out.text("  " + line)
+        if doc.get("event.original"):
+            out.text("    " + str(doc["event.original"]))
+    if len(alert.events) > len(alert.documents):
+        out.text("  " + _("… and {count} more: soc events get ID").format(count=len(alert.events) - len(alert.documents)))
+    text = alerts.triage_text(app, alert.rule.id, i18n.current())
+    if text:
+        out.text("\n" + _("What to do"), "bold")
+        out.text("\n".join("  " + line for line in text.strip().split("\n")))
+    out.say("")
+    if alert.events:
+        out.say(_("Next: soc events get {id}").format(id=alert.events[0][:10]))
+    else:
+        out.say(_("Next: soc alerts list --each --group {id}").format(id=alert.group[:10]))
+
+
+def _styled(session: Session, parts: list[tuple[str, str]]) -> None:
+    from soc.cli._io import click_style
+    from soc.cli._why import plain
+
+    if session.out.colors():
+        click.echo("".join(click.style(text, **click_style(style)) if style else text for text, style in parts))
+    else:
+        click.echo(plain(parts))

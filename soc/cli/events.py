@@ -1,0 +1,265 @@
+"""`soc events`: search, tail, get, stats, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from soc.cli import _show
+from soc.cli._io import Column, csv_line, json_option, list_options, to_json, write_json
+from soc.cli._query import limit_option, period_options, scope_option
+from soc.cli._session import Session, pass_session
+from soc.i18n import gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from soc.model.event import Doc
+
+QUERY = click.argument("query", nargs=-1, metavar="[QUERY]")
+
+
+@click.group(help=_("Events: search, follow, count, export."))
+def command() -> None:
+    """The noun."""
+
+
+def _columns(zone: str) -> list[Column]:
+    return [
+        Column("soc.id", "ID", lambda doc: str(doc.get("soc.id", ""))[:10]),
+        Column("@timestamp", _("Time"), lambda doc: _show.when(doc.get("@timestamp", ""), zone)),
+        Column(
+            "soc.threat.level",
+            _("Level"),
+            lambda doc: _show.level(doc.get("soc.threat.level", "none")),
+            lambda doc: _show.style_of(doc.get("soc.threat.level", "")),
+        ),
+        Column("soc.source", _("Source")),
+        Column("event.action", _("Action"), lambda doc: str(doc.get("event.action") or doc.get("event.type") or "")),
+        Column("from", _("From → to"), lambda doc: " → ".join(filter(None, (_show.ends(doc, "source"), _show.ends(doc, "destination"))))),
+        Column("message", _("What"), _what, most=80),
+    ]
+
+
+def _what(doc: Doc) -> str:
+    for field in ("rule.name", "threat.indicator.name", "email.subject", "url.original", "message", "event.original"):
+        if doc.get(field):
+            return str(doc[field])
+    return ""
+
+
+@command.command(help=_("Find events.") + "\n\n" + _("QUERY: see soc help filters."))
+@QUERY
+@period_options
+@scope_option
+@limit_option()
+@click.option("--oldest-first", is_flag=True, help=_("The oldest first."))
+@list_options
+@pass_session
+def search(
+    session: Session,
+    query: tuple[str, ...],
+    since_us: int | None,
+    until_us: int | None,
+    scope: str | None,
+    limit: int,
+    oldest_first: bool,
+    form: str | None,
+    fields: tuple[str, ...],
+) -> None:
+    """Find events."""
+    from soc.application import events
+    from soc.model.event import nest
+
+    asked = events.event_query(" ".join(query), scope=scope, since_us=since_us, until_us=until_us, limit=limit, oldest_first=oldest_first)
+    found = events.search(session.app(), asked)
+    if fields:
+        rows: list[dict[str, Any]] = [events.pick(doc, fields) for doc in found.docs]
+        session.out.items("events", rows, [], total=found.total, form=form, fields=tuple(dict.fromkeys(key for row in rows for key in row)) or fields)
+    elif form in ("json", "jsonl"):
+        session.out.items("events", [nest(doc) for doc in found.docs], [], total=found.total, form=form)
+    else:
+        session.out.items("events", found.docs, _columns(session.settings.timezone), total=found.total, form=form)
+
+
+@command.command(help=_("Follow events as they come in; Ctrl-C ends it."))
+@QUERY
+@scope_option
+@click.option("--interval", type=click.FloatRange(min=0.1), default=1.0, show_default=True, help=_("Seconds between looks."))
+@click.option("--jsonl", "as_json", is_flag=True, help=_("One JSON document per line."))
+@click.option("--looks", type=click.IntRange(min=1), help=_("End after so many looks."))
+@pass_session
+def tail(session: Session, query: tuple[str, ...], scope: str | None, interval: float, as_json: bool, looks: int | None) -> None:
+    """Follow events."""
+    from itertools import count
+
+    from soc.application import events
+    from soc.model.event import nest
+
+    app = session.app()
+    asked = events.event_query(" ".join(query), scope=scope)
+    following = events.Tail(app, asked)
+    columns = _columns(session.settings.timezone)
+    for number in count(1):
+        docs, more = following.look()
+        for doc in docs:
+            click.echo(to_json(nest(doc))) if as_json else session.out.text(
+                "  ".join(column.text(doc) for column in columns), _show.style_of(doc.get("soc.threat.level", ""))
+            )
+        if more:
+            session.out.warn(_("more came in than can be shown; narrow the query"))
+        if number == looks:
+            return
+        app.clock.sleep(interval)
+
+
+@command.command(help=_("Show one event; ID may be the beginning of an id."))
+@click.argument("id")
+@json_option
+@click.option("--raw", is_flag=True, help=_("Only the line as it was received."))
+@pass_session
+def get(session: Session, id: str, as_json: bool, raw: bool) -> None:
+    """Show one event."""
+    from soc.application import events
+    from soc.model.event import nest
+
+    doc = events.get(session.app(), id)
+    if raw:
+        session.out.text(str(doc.get("event.original", "")))
+    elif as_json:
+        write_json(nest(doc))
+    else:
+        zone = session.settings.timezone
+        for key in sorted(doc):
+            shown = _show.when(doc[key], zone) if key == "@timestamp" or key.endswith("_at") else doc[key]
+            session.out.text(f"{key:<32} {shown if isinstance(shown, str) else to_json(shown)}")
+
+
+@command.command(help=_("Count events over time and by their commonest values."))
+@QUERY
+@period_options
+@scope_option
+@click.option("--interval", type=click.Choice(["hour", "day", "month"]), default="day", show_default=True, help=_("Width of a bar."))
+@click.option("--by", default="", metavar="FIELD", help=_("Split the bars by this field."))
+@click.option("--facet", "facets", multiple=True, metavar="FIELD", help=_("Commonest values of this field (may be repeated)."))
+@click.option("--most", type=click.IntRange(1, 1000), default=10, show_default=True, help=_("How many values per field."))
+@json_option
+@pass_session
+def stats(
+    session: Session,
+    query: tuple[str, ...],
+    since_us: int | None,
+    until_us: int | None,
+    scope: str | None,
+    interval: Any,
+    by: str,
+    facets: tuple[str, ...],
+    most: int,
+    as_json: bool,
+) -> None:
+    """Count events."""
+    from soc.application import events
+
+    fields = facets or ("soc.threat.level", "soc.source", "event.action", "source.ip", "destination.ip")
+    asked = events.event_query(" ".join(query), scope=scope, since_us=since_us, until_us=until_us)
+    zone = session.settings.timezone
+    found = events.stats(session.app(), asked, interval=interval, by=by, fields=fields, most=most, tz=zone)
+    threats = sorted(found.threats.items(), key=lambda row: (-row[1], row[0]))
+    if as_json:
+        histogram = [{"at": bucket.at, "by": bucket.by, "count": bucket.count} for bucket in found.histogram]
+        values = {field: [{"value": value, "count": count} for value, count in rows] for field, rows in found.facets.items()}
+        counted = [{"level": level, "category": category, "count": count} for (level, category), count in threats]
+        write_json(
+            {
+                "schema_version": 1,
+                "kind": "event-stats",
+                "total": found.total,
+                "interval": interval,
+                "tz": zone,
+                "histogram": histogram,
+                "facets": values,
+                "threats": counted,
+            }
+        )
+        return
+    out = session.out
+    out.text(_("Events: {count}").format(count=_show.number(found.total)))
+    cut = {"hour": 16, "day": 10, "month": 7}[interval]
+    _bars(session, _("By time"), [(_show.when(bucket.at, zone)[:cut] + (f" {bucket.by}" if by else ""), bucket.count) for bucket in found.histogram])
+    for field, rows in found.facets.items():
+        _bars(session, field, rows)
+    _bars(
+        session, _("Threats (each occurrence once)"), [(f"{_show.level(level)} {category}", count) for (level, category), count in threats if level != "none"]
+    )
+
+
+def _bars(session: Session, title: str, rows: list[tuple[str, int]]) -> None:
+    if not rows:
+        return
+    session.out.text("\n" + title, "bold")
+    width = min(max(len(label) for label, _count in rows), 44)
+    most = max(count for _label, count in rows)
+    for label, count in rows:
+        session.out.text(f"  {label[:width]:<{width}} {_show.number(count):>11} {_show.bar(count, most)}".rstrip())
+
+
+@command.command(help=_("Write all events of a query to a file (NDJSON or CSV, by its name; .gz is packed) or to stdout."))
+@QUERY
+@period_options
+@scope_option
+@click.option("--to", "target", type=click.Path(path_type=Path, dir_okay=False), help=_("File to write; it appears only when it is whole."))
+@click.option("--csv", "as_csv", is_flag=True, help=_("CSV on stdout (or whatever the name of the file says)."))
+@click.option("--fields", metavar="A,B", help=_("Only these fields; with CSV they are the columns."))
+@click.option("--oldest-first", is_flag=True, help=_("The oldest first."))
+@pass_session
+def export(
+    session: Session,
+    query: tuple[str, ...],
+    since_us: int | None,
+    until_us: int | None,
+    scope: str | None,
+    target: Path | None,
+    as_csv: bool,
+    fields: str | None,
+    oldest_first: bool,
+) -> None:
+    """Write all events of a query."""
+    from soc.application import events
+    from soc.cli._export import text_file
+    from soc.cli._progress import Progress
+
+    asked = events.event_query(" ".join(query), scope=scope, since_us=since_us, until_us=until_us, oldest_first=oldest_first)
+    names = [name.strip() for name in fields.split(",") if name.strip()] if fields else []
+    csv_wanted = as_csv or (target is not None and ".csv" in target.suffixes[-2:])
+    docs = events.stream(session.app(), asked)
+    lines = _csv_lines(docs, names or list(CSV_FIELDS)) if csv_wanted else _json_lines(docs, names)
+    written = -1 if csv_wanted else 0
+    with text_file(target) as write, Progress(session) as progress:
+        for line in lines:
+            write(line + "\n")
+            written += 1
+            progress(_("{count} events written").format(count=written))
+    if target is not None:
+        session.out.say(_("{count} events written to {path}").format(count=written, path=target))
+
+
+CSV_FIELDS = (
+    "@timestamp", "soc.id", "soc.source", "soc.threat.level", "soc.threat.category", "event.action", "event.outcome", "source.ip", "source.port",
+    "destination.ip", "destination.port", "email.from.address", "email.to.address", "email.subject", "rule.name", "message",
+)  # fmt: skip
+
+
+def _json_lines(docs: Iterator[Doc], names: list[str]) -> Iterator[str]:
+    from soc.application.events import pick
+    from soc.model.event import nest
+
+    for doc in docs:
+        yield to_json(pick(doc, names) if names else nest(doc))
+
+
+def _csv_lines(docs: Iterator[Doc], names: list[str]) -> Iterator[str]:
+    yield csv_line(names)
+    for doc in docs:
+        yield csv_line(doc.get(name) for name in names)
