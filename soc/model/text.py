@@ -52,7 +52,7 @@ def runs_of(text: str) -> list[str]:
 
 
 def tokens_of(text: str) -> set[str]:
-    """The folded tokens of a text: each run, and the letter-bearing parts of a compound run (`mail`, `evil`, `com` of `mail.evil.com`)."""
+    """The folded tokens of a text: each run, and of a compound run its letter-bearing parts (`mail`, `evil`, `com` of `mail.evil.com:8080`) and its sides (`mail.evil.com`)."""
     out: set[str] = set()
     add_tokens(text, out)
     return out
@@ -100,7 +100,11 @@ def _compound(run: str) -> tuple[str, ...]:
     elif token.isalnum():
         found = (token,)
     else:
-        found = (token, *(part for part in _PART.findall(token) if not part.isdigit()))
+        # An address without its port and a mail's domain are asked for as often as the whole; what stands here as a
+        # token has its own tokens here too, or `event_tokens` could not skip values that are tokens of the line.
+        sides = token.split("@") if "@" in token else token.split(":") if token.count(":") == 1 else ()
+        parts = (part for part in _PART.findall(token) if not part.isdigit())
+        found = tuple(dict.fromkeys((token, *(inner for side in sides if not side.isdigit() for inner in _compound(side)), *parts)))
     if len(run) <= 64:  # noqa: PLR2004 - names and addresses repeat, longer things seldom
         if len(_COMPOUNDS) >= _MOST_COMPOUNDS:
             _COMPOUNDS.clear()

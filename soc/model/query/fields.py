@@ -1,0 +1,49 @@
+"""What the query language knows of fields: short names for daily use, and which fields are times.
+
+Adding a short name is adding a line to `ALIASES`; `docs/reference/query-language.md` lists them (a test compares).
+"""
+
+from __future__ import annotations
+
+ALIASES: dict[str, tuple[str, ...]] = {
+    "level": ("soc.threat.level",),
+    "category": ("soc.threat.category",),
+    "kind": ("soc.kind",),
+    "agency": ("soc.agency.id",),
+    "feed": ("soc.source",),
+    "id": ("soc.id",),
+    "parser": ("soc.parser",),
+    "blocked": ("soc.blocked",),
+    "verdict": ("soc.mail.verdict",),
+    "time": ("@timestamp",),
+    "received": ("soc.received_at",),
+    "source": ("source.ip",),
+    "src": ("source.ip",),
+    "sport": ("source.port",),
+    "destination": ("destination.ip",),
+    "dst": ("destination.ip",),
+    "dport": ("destination.port",),
+    "ip": ("source.ip", "destination.ip"),
+    "port": ("source.port", "destination.port"),
+    "proto": ("network.transport",),
+    "service": ("network.protocol",),
+    "app": ("network.application",),
+    "user": ("user.name", "source.user.name"),
+    "host": ("host.name", "observer.name"),
+    "device": ("observer.name",),
+    "action": ("event.action",),
+    "outcome": ("event.outcome",),
+    "dataset": ("event.dataset",),
+    "rule": ("rule.name", "rule.id"),
+    "from": ("email.from.address",),
+    "to": ("email.to.address",),
+    "subject": ("email.subject",),
+    "url": ("url.original", "url.full"),
+    "domain": ("url.domain", "dns.question.name"),
+    "file": ("file.name",),
+    "hash": ("file.hash.sha256", "file.hash.sha1", "file.hash.md5"),
+}
+"""Short name → ECS fields; several mean any of them."""
+
+TIME_FIELDS = frozenset({"@timestamp", "event.created", "event.start", "event.end", "event.ingested", "soc.received_at"})
+"""Fields whose values are RFC 3339 UTC times: queries may write them as dates or relative to now."""

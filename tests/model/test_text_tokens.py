@@ -1,0 +1,74 @@
+"""The tokens that free text finds events by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from soc.model.text import MOST_TOKEN, MOST_TOKENS, event_tokens, runs_of, searched_fields, tokens_of, vi_fold
+
+TEXTS = st.one_of(
+    st.text(max_size=40),
+    st.lists(
+        st.sampled_from(["mail.evil.com", "10.0.0.1", "Đăng", "a@b.vn", "x=1", "a@b.vn:25", "b.vn:25", "c:25", "fe80::1", "--", "A_B-c", "“q”", "½", "ﷺ", "\x00", "İ", "ΑΣ"]), max_size=5
+    ).map(" ".join),
+)
+VALUES = st.one_of(TEXTS, st.integers(), st.booleans(), st.floats(allow_nan=False), st.none(), st.lists(TEXTS, max_size=3))
+DOCS = st.dictionaries(st.sampled_from(["event.original", "a", "b.c", "soc.id", "soc.threat.category", "@timestamp", "source.port"]), VALUES)
+
+
+@settings(max_examples=300, deadline=None)
+@given(DOCS, TEXTS)
+def test_every_searched_value_is_found_by_its_own_tokens(doc: dict[str, Any], line: str) -> None:
+    """An event's tokens hold those of its line and of every value but times and bookkeeping, each once, and nothing else."""
+    doc["event.original"] = line
+    tokens = event_tokens(doc).split(" ") if event_tokens(doc) else []
+    expected = tokens_of(line)
+    for name in searched_fields(doc):
+        for value in doc[name] if isinstance(doc[name], list) else [doc[name]]:
+            if value is not None:
+                expected |= tokens_of(("true" if value else "false") if isinstance(value, bool) else str(value))
+    assert set(tokens) == expected
+    assert len(tokens) == len(set(tokens))
+    assert not any(character.isspace() for token in tokens for character in token)
+
+
+@settings(max_examples=300, deadline=None)
+@given(TEXTS)
+def test_folding_twice_is_folding_once(text: str) -> None:
+    """Folded text and tokens stay as they are, so a query for a token finds it."""
+    assert vi_fold(vi_fold(text)) == vi_fold(text)
+    for token in tokens_of(text):
+        assert runs_of(token) == [token]
+
+
+def test_parts_of_a_compound_are_found_and_its_numbers_are_not() -> None:
+    """A host is found whole, without its port and by its words, an address only whole, a mail address also by its domain."""
+    assert tokens_of("10.0.0.1:443 bob@b.vn 08:30 10:20:30") == {"10.0.0.1:443", "10.0.0.1", "bob@b.vn", "bob", "b.vn", "b", "vn", "08:30", "10:20:30"}
+    assert tokens_of('<a href="http://Mail.Evil.com:8080/x">10.0.0.1, Đường.') == {
+        "a",
+        "href",
+        "http",
+        "mail.evil.com:8080",
+        "mail.evil.com",
+        "mail",
+        "evil",
+        "com",
+        "x",
+        "10.0.0.1",
+        "duong",
+    }
+
+
+def test_hostile_lines_stay_within_bounds() -> None:
+    """A long run is cut, and a line of countless words is indexed in part."""
+    assert tokens_of("x" * 1_000_000) == {"x" * MOST_TOKEN}
+    assert len(event_tokens({"event.original": " ".join(map(str, range(100_000)))}).split()) == MOST_TOKENS
+
+
+def test_times_and_bookkeeping_are_no_words_but_categories_are() -> None:
+    """Only what people search as words is indexed."""
+    doc = {"@timestamp": "2026-11-20T01:02:03.004Z", "soc.id": "abc", "soc.threat.category": "brute-force", "soc.mail.verdict": "spam", "event.original": ""}
+    assert sorted(event_tokens(doc).split()) == ["brute", "brute-force", "force", "spam"]
