@@ -163,6 +163,11 @@ def _zone(name: str) -> ZoneInfo | None:
         return None
 
 
+def known_zone(name: str) -> bool:
+    """Whether a zone name means anything here (`+0700`, `ICT`, `Asia/Ho_Chi_Minh`)."""
+    return zone_us(name) is not None or _zone(name) is not None
+
+
 @lru_cache(maxsize=65_536)
 def _local_offset_us(hour: int, name: str) -> int:
     """The offset of zone `name` in the civil hour `hour` (hours since 1970 on that zone's own clock)."""

@@ -1,0 +1,1 @@
+"""Common Event Format (CEF) of any sender, through the ArcSight dictionary."""
