@@ -162,5 +162,4 @@ def _read(app: App, most: int, wait_s: float, steps: list[tuple[str, bool, str]]
         finally:
             source.close()
         steps.append((f"read {len(records)} records", True, "" if records else "nothing to read at the moment"))
-        for record in records:
-            sample.append({"seq": record.seq, "received_at": iso(record.received_us), "raw": record.raw.decode("utf-8", "replace")})
+        sample += [{"seq": record.seq, "received_at": iso(record.received_us), "raw": record.raw.decode("utf-8", "replace")} for record in records]

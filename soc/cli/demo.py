@@ -1,0 +1,96 @@
+"""`soc demo`: half an hour of traffic with two incidents."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from pathlib import Path
+
+import click
+
+from soc.cli import _show
+from soc.cli._session import Session, pass_session
+from soc.errors import NotAllowed
+from soc.i18n import gettext as _
+
+MARK = "soc-demo.toml"
+"""Stands in a demonstration's folder: only such a folder is ever emptied."""
+
+
+@click.command(help=_("Play a seeded half-hour of firewall and mail traffic, ending now, into a fresh store, and show what was found."))
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(".demo"),
+    show_default=True,
+    help=_("Where; what an earlier demonstration left there is removed."),
+)
+@click.option("--seed", type=int, default=2026, show_default=True, help=_("Another seed, other traffic."))
+@pass_session
+def command(session: Session, folder: Path, seed: int) -> None:
+    """Play the demonstration."""
+    from soc.application import alerts, events
+    from soc.application.demo.play import play
+    from soc.cli._progress import Progress
+    from soc.cli._totals import totals_text
+    from soc.ports import AlertQuery
+
+    _fresh(folder)
+    session.store = folder.absolute()
+    app = session.app(pipeline=True)
+    out = session.out
+    out.say(_("Half an hour of firewall and mail traffic, into {path} …").format(path=folder))
+    with Progress(session) as progress:
+        played = play(
+            app,
+            folder / "traffic",
+            seed=seed,
+            progress=lambda done, total: progress(_("{done} of {total} lines").format(done=_show.number(done), total=_show.number(total)), done, total),
+        )
+
+    out.text(_("Taken in"), "bold")
+    for name, lines in played.files.items():
+        out.text(f"  {name:<14} {_show.number(lines):>9} " + _("lines"))
+    out.text(f"  {totals_text(played.totals)}")
+    found = events.stats(app, events.event_query(""), interval="hour", by="", fields=(), most=1, tz=session.settings.timezone)
+    out.text("\n" + _("Threats by level"), "bold")
+    by_level: dict[str, int] = {}
+    for (level, _category), count in found.threats.items():
+        by_level[level] = by_level.get(level, 0) + count
+    for level in ("critical", "high", "medium", "low"):
+        if by_level.get(level):
+            out.text(f"  {_show.level(level):<16} {_show.number(by_level[level]):>9}", _show.style_of(level))
+    total, groups = alerts.groups(app, AlertQuery(limit=8))
+    out.text("\n" + _("Open alerts ({count})").format(count=total), "bold")
+    now = app.clock.now_us()
+    for group in groups:
+        key = " ".join(f"{name}={value}" for name, value in group.key.items())
+        out.text(
+            f"  {group.id[:10]}  {_show.level(group.rule.level):<14} {_show.age(group.last_at, now):>5}  ×{group.count:<4} {group.rule.title}  {key}",
+            _show.style_of(group.rule.level),
+        )
+    _next_steps(session, folder, groups[0].id[:10] if groups else "")
+
+
+def _fresh(folder: Path) -> None:
+    """An empty folder with our mark; a folder that is not ours is left alone.
+
+    Raises: NotAllowed.
+    """
+    if folder.exists():
+        if not (folder / MARK).is_file() and any(folder.iterdir()):
+            raise NotAllowed(f"{folder} is no demonstration folder, so it is not emptied", hint="--folder ANOTHER")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    (folder / MARK).write_text("# Made by `soc demo`: this folder may be removed at any time.\n", encoding="utf-8")
+
+
+def _next_steps(session: Session, folder: Path, group: str) -> None:
+    # From a checkout the launcher stands at bin/soc; an installed soc is on PATH.
+    launcher = Path(__file__).parents[2] / "bin" / "soc"
+    name = shlex.quote(os.path.relpath(launcher)) if launcher.exists() else "soc"
+    store = shlex.quote(str(folder))
+    session.out.text("\n" + _("Next"), "bold")
+    for line in (f"alerts list --store {store}", f"alerts why {group} --store {store}", f"events search 'soc.threat.level:critical' --store {store}"):
+        session.out.text(f"  {name} {line}")

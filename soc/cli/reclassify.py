@@ -1,0 +1,63 @@
+"""`soc reclassify`: a wrong class is repaired openly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from soc.cli import _show
+from soc.cli._io import json_option, write_json
+from soc.cli._query import period_options, scope_option
+from soc.cli._session import Session, may_ask, pass_session
+from soc.i18n import gettext as _
+
+
+@click.command(help=_("Give events another threat class: a stated one, or what the rules say now. Who, why and both figures are kept."))
+@click.argument("query", nargs=-1, metavar="[QUERY]")
+@period_options
+@scope_option
+@click.option("--level", default="", metavar="LEVEL", help=_("The right level (critical, high, medium, low, none)."))
+@click.option("--category", default="", metavar="NAME", help=_("The right category (spam, malware, …)."))
+@click.option("--rules", "rules_dir", type=click.Path(path_type=Path, exists=True, file_okay=False), help=_("Class by the rules of this folder."))
+@click.option("--why", default="", help=_("The reason, for the record (required)."))
+@click.option("--dry-run", is_flag=True, help=_("Only count what would change."))
+@click.option("--yes", is_flag=True, help=_("Do it; without it the plan is shown."))
+@json_option
+@pass_session
+def command(
+    session: Session,
+    query: tuple[str, ...],
+    since_us: int | None,
+    until_us: int | None,
+    scope: str | None,
+    level: str,
+    category: str,
+    rules_dir: Path | None,
+    why: str,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Reclassify events."""
+    from soc.application.events import event_query
+    from soc.application.reclassify import reclassify
+
+    app = session.app(pipeline=not dry_run and (yes or may_ask(session)))
+    asked = event_query(" ".join(query), scope=scope, since_us=since_us, until_us=until_us, limit=0)
+    counts = reclassify(app, query=asked, level=level, category=category, rules_dir=rules_dir, why=why, dry_run=True)
+    written = False
+    if counts.get("changed") and not dry_run:
+        plan = _("{count} events will get another class.").format(count=_show.number(counts["changed"]))
+        if not yes:
+            session.out.say(plan)
+        if yes or (may_ask(session) and click.confirm(_("Do it?"), default=False, err=True)):
+            counts = reclassify(app, query=asked, level=level, category=category, rules_dir=rules_dir, why=why, dry_run=False)
+            written = True
+    if as_json:
+        write_json({"schema_version": 1, "kind": "reclassification", "written": written, "counts": counts})
+    else:
+        for name, count in counts.items():
+            session.out.text(f"{name:<28} {_show.number(count):>11}")
+    if not written:
+        session.out.say(_("Nothing was changed; --yes does it.") if not dry_run and counts.get("changed") else _("Nothing was changed."))

@@ -1,0 +1,57 @@
+"""`soc run`: the main job."""
+
+from __future__ import annotations
+
+import click
+
+from soc.cli._io import json_option, write_json
+from soc.cli._session import Session, pass_session
+from soc.i18n import gettext as _
+
+
+@click.command(help=_("Receive, parse, classify and store until Ctrl-C; without any configuration: syslog on 127.0.0.1:5514."))
+@click.option("--once", is_flag=True, help=_("Read what is there, then end."))
+@click.option("--roles", metavar="A,B", help=_("Only these roles: collect, ingest."))
+@json_option
+@pass_session
+def command(session: Session, once: bool, roles: str | None, as_json: bool) -> None:
+    """Run the pipeline."""
+    from soc.application.run import run
+    from soc.cli._signals import stop_on_signal
+    from soc.cli._totals import alert_teller, tell_rule_errors, totals_item, totals_text
+
+    if roles:
+        session.overrides["roles"] = [role.strip() for role in roles.split(",") if role.strip()]
+    app = session.app(pipeline=True)
+    out = session.out
+
+    def ready(addresses: list[str]) -> None:
+        tell_rule_errors(session, app.rule_errors)
+        out.say(_("store: {place}").format(place=place_of(session)))
+        for address in addresses:
+            out.say(_("listens to {address}").format(address=address))
+        if app.settings.sources.keys() != session.settings.sources.keys():
+            out.say(_("No source is configured. To try it, in another window:"))
+            out.say("  logger --udp --server 127.0.0.1 --port 5514 --rfc3164 'type=\"traffic\" …'")
+            out.say("  soc ingest file /var/log/mail.log")
+        out.say(_("Next: soc events tail · soc alerts list · soc sources status"))
+
+    with stop_on_signal(session) as stop:
+        totals = run(app, once=once, on_ready=ready, on_alerts=alert_teller(session), stop=stop)
+    if as_json:
+        write_json(totals_item(totals))
+    out.say(_("done: {totals}").format(totals=totals_text(totals)))
+
+
+def place_of(session: Session) -> str:
+    """Where the store is, for people."""
+    from soc.bootstrap import store_path
+
+    store = session.settings.store
+    return (
+        ", ".join(store.hosts)
+        if store.kind == "elasticsearch"
+        else _("memory (nothing is kept)")
+        if store.kind == "memory"
+        else str(store_path(session.settings))
+    )

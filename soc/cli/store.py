@@ -1,0 +1,174 @@
+"""`soc store`: ledger, status, backup, restore, retention, migrate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from soc.cli import _show
+from soc.cli._io import Column, cell, json_option, list_options, write_json
+from soc.cli._progress import Progress
+from soc.cli._query import read_time
+from soc.cli._session import Session, may_ask, pass_session
+from soc.i18n import gettext as _
+
+YES = click.option("--yes", is_flag=True, help=_("Do it; without it the plan is shown."))
+
+
+@click.group(help=_("The store: ledger, status, backup, restore, retention, migration."))
+def command() -> None:
+    """The noun."""
+
+
+@command.command(help=_("What came in and where it is now, recounted from the store; exit code 1 when anything is missing."))
+@list_options
+@pass_session
+def ledger(session: Session, form: str | None, fields: tuple[str, ...]) -> int:
+    """Show the ledger."""
+    import msgspec
+
+    from soc.application import store
+
+    rows, balanced = store.ledger(session.app())
+    names = ("received", "stored", "dead_lettered", "in_flight", "difference")
+    titles = (_("Received"), _("Stored"), _("Dead letters"), _("In flight"), _("Difference"))
+    numbers = [Column(name, title, lambda item, name=name: _show.number(item[name]), right=True) for name, title in zip(names, titles, strict=True)]  # type: ignore[misc]
+    columns = [
+        Column("source", _("Source")),
+        Column("partition", _("Partition"), most=40),
+        Column("first", _("Positions"), lambda item: f"{item['first']}–{item['last']}"),
+        *numbers[:3],
+        Column("dropped", _("Dropped")),
+        *numbers[3:],
+        Column("knowledge", _("Knowledge"), lambda item: {"proved": _("proved"), "counted": _("counted"), "unknowable": _("unknowable")}[item["knowledge"]]),
+    ]
+    session.out.items("ledger", [msgspec.to_builtins(row) for row in rows], columns, form=form, fields=fields)
+    if rows and form in (None, "plain"):
+        session.out.say(_("The ledger balances: nothing is lost.") if balanced else _("The ledger does not balance: records are missing."))
+    return 0 if balanced else 1
+
+
+@command.command(help=_("Kind, place, schema, partitions and free space."))
+@json_option
+@pass_session
+def status(session: Session, as_json: bool) -> None:
+    """Show the status."""
+    from soc.application import store
+
+    found = store.status(session.app())
+    if as_json:
+        write_json({"schema_version": 1, "kind": "store-status", "status": found})
+        return
+    for key, value in found.items():
+        if key != "partitions":
+            session.out.text(f"{key:<16} {_show.size(value) if key.endswith('bytes') and isinstance(value, int) else cell(value)}")
+    zone = session.settings.timezone
+    columns = [
+        Column("name", _("Partition")),
+        Column("events", _("Events"), lambda item: _show.number(item.get("events", 0)), right=True),
+        Column("bytes", _("Size"), lambda item: _show.size(item.get("bytes", 0)), right=True),
+        Column("from", _("From"), lambda item: _show.when(item.get("from") or "", zone)),
+        Column("until", _("Until"), lambda item: _show.when(item.get("until") or "", zone)),
+    ]
+    session.out.items("partitions", found.get("partitions", []), columns)
+
+
+@command.command(help=_("Copy the store to a new folder while the pipeline goes on."))
+@click.argument("target", type=click.Path(path_type=Path))
+@json_option
+@pass_session
+def backup(session: Session, target: Path, as_json: bool) -> None:
+    """Copy the store."""
+    from soc.application import store
+
+    with Progress(session) as progress:
+        manifest = store.backup(session.app(), target, lambda name, done, total: progress(name, done, total))
+    if as_json:
+        write_json({"schema_version": 1, "kind": "backup", "manifest": manifest})
+    session.out.say(_("copied to {path}; to restore: soc store restore {path} --store NEW_FOLDER").format(path=target))
+
+
+@command.command(help=_("Put a backup into the store of the settings, which must be empty."))
+@click.argument("source", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@YES
+@json_option
+@pass_session
+def restore(session: Session, source: Path, yes: bool, as_json: bool) -> int:
+    """Restore a backup."""
+    from soc.application import store
+
+    app = session.app()
+    if not _agreed(session, yes, _("{path} will be restored into the configured store.").format(path=source)):
+        return 0
+    with Progress(session) as progress:
+        manifest = store.restore(app, source, lambda name, done, total: progress(name, done, total))
+    if as_json:
+        write_json({"schema_version": 1, "kind": "restore", "manifest": manifest})
+    session.out.say(_("restored; check it: soc store ledger"))
+    return 0
+
+
+@command.command(help=_("Remove whole partitions that end before a time; the plan is shown first, and the removal is recorded."))
+@click.option("--before", required=True, metavar="TIME", help=_("Partitions that end before this time (365d, 2025-11-01)."))
+@click.option("--kind", default="", help=_("Only this kind of events (firewall, mail, …)."))
+@YES
+@click.option("--dry-run", is_flag=True, help=_("Only show the plan."))
+@json_option
+@pass_session
+def retention(session: Session, before: str, kind: str, yes: bool, dry_run: bool, as_json: bool) -> int:
+    """Remove old partitions."""
+    from soc.application import store
+
+    app = session.app()
+    before_us = read_time(before, app.clock.now_us(), session.settings.timezone)
+    plan = store.retention(app, kind=kind, before_us=before_us, dry_run=True)
+    removed = False
+    if plan and not dry_run:
+        count = sum(int(one.get("events", 0)) for one in plan)
+        question = _("{partitions} partitions with {events} events will be removed for good.").format(partitions=len(plan), events=_show.number(count))
+        if _agreed(session, yes, question):
+            plan, removed = store.retention(app, kind=kind, before_us=before_us, dry_run=False), True
+    if as_json:
+        write_json({"schema_version": 1, "kind": "retention", "removed": removed, "total": len(plan), "truncated": False, "items": plan})
+        return 0
+    for one in plan:
+        session.out.text(f"{'✖' if removed else '·'} {one.get('name', '')}  {_show.number(int(one.get('events', 0)))}")
+    if not plan:
+        session.out.say(_("nothing is older"))
+    return 0
+
+
+@command.command(help=_("Bring the store to this version; with --reparse every event is read anew from its original line."))
+@click.option("--reparse", is_flag=True, help=_("Read every event anew: a new generation is written beside the old and takes its place."))
+@YES
+@click.option("--dry-run", is_flag=True, help=_("Only show what would be done."))
+@json_option
+@pass_session
+def migrate(session: Session, reparse: bool, yes: bool, dry_run: bool, as_json: bool) -> int:
+    """Migrate the store."""
+    from soc.application import store
+
+    # With the lock: a pipeline must not write while partitions change places.
+    app = session.app(pipeline=True)
+    if not dry_run and not _agreed(session, yes, _("The store will be brought to this version.")):
+        dry_run = True
+    with Progress(session) as progress:
+        done = store.migrate(app, reparse=reparse, dry_run=dry_run, progress=lambda now, total: progress(_("{count} events").format(count=now), now, total))
+    if as_json:
+        write_json({"schema_version": 1, "kind": "migration", "dry_run": dry_run, "result": done})
+    else:
+        for key, value in done.items():
+            session.out.text(f"{key:<16} {cell(value)}")
+    return 0
+
+
+def _agreed(session: Session, yes: bool, plan: str) -> bool:
+    """Whether a change may be made: `--yes`, or a person says so; else the plan is all there is."""
+    if yes:
+        return True
+    session.out.say(plan)
+    if may_ask(session):
+        return click.confirm(_("Do it?"), default=False, err=True)
+    session.out.say(_("Nothing was changed; --yes does it."))
+    return False
