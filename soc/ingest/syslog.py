@@ -5,24 +5,24 @@ from __future__ import annotations
 from soc.ingest.parser import Line
 from soc.model.event import Doc
 
-# Reference: RFC 5424 6.2.1, tables 1 and 2; names as Elastic writes them.
+# Reference: RFC 5424 6.2.1, tables 1 and 2; keywords of syslog.conf(5).
 _FACILITIES = [
-    "kernel",
-    "user-level",
+    "kern",
+    "user",
     "mail",
-    "system",
-    "security/authorization",
-    "syslogd",
-    "line-printer",
-    "network-news",
-    "UUCP",
-    "clock",
-    "security/authorization",
-    "FTP",
-    "NTP",
-    "log-audit",
-    "log-alert",
-    "clock",
+    "daemon",
+    "auth",
+    "syslog",
+    "lpr",
+    "news",
+    "uucp",
+    "cron",
+    "authpriv",
+    "ftp",
+    "ntp",
+    "security",
+    "console",
+    "solaris-cron",
     "local0",
     "local1",
     "local2",
@@ -32,7 +32,7 @@ _FACILITIES = [
     "local6",
     "local7",
 ]
-_SEVERITIES = ("Emergency", "Alert", "Critical", "Error", "Warning", "Notice", "Informational", "Debug")
+_SEVERITIES = ("emergency", "alert", "critical", "error", "warning", "notice", "informational", "debug")
 
 
 def _of_priority(priority: int) -> Doc:

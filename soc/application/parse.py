@@ -1,0 +1,137 @@
+"""Parses lines without store or configuration: what `soc parse` answers for each line of a file.
+
+Lines are read one by one and never kept: memory does not grow with the input.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import msgspec
+import orjson
+
+from soc.errors import ParseError, UsageError
+from soc.ingest.framing import decode, frame
+from soc.ingest.normalize import iso, known_zone, time_us
+from soc.ingest.parser import Context, Line, Parsed
+from soc.ingest.registry import Recogniser, Registry
+from soc.ingest.syslog import syslog_fields
+from soc.model.event import Doc, nest
+
+LONGEST_LINE = 16 * 1024 * 1024
+"""Of which the rest is not read: sixteen times what a source takes."""
+EMPTY = "empty"
+UNKNOWN = "no parser recognises this line"
+
+
+class Answer(msgspec.Struct):
+    """What became of one line: `doc` flat (of a failed line what could be read), `error` "" for a parsed one."""
+
+    n: int
+    doc: Doc
+    error: str = ""
+    parser: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """The answer as `soc parse` prints it: `{"n", "ecs"}` or `{"n", "error", "ecs"}`."""
+        if self.error:
+            return {"n": self.n, "error": self.error, "ecs": nest(self.doc)}
+        return {"n": self.n, "ecs": nest(self.doc)}
+
+
+def context_of(timezone: str, received_at: str, now_us: int) -> Context:
+    """The context that completes dates, from what the user typed ("" = now).
+
+    Raises: UsageError for a zone or time that is none.
+    """
+    if not known_zone(timezone):
+        raise UsageError(f"{timezone!r} is not a time zone", hint="write a name as Asia/Ho_Chi_Minh or an offset as +07:00")
+    context = Context(now_us, timezone)
+    if received_at:
+        try:
+            context.received_us = time_us(received_at, context)
+            iso(context.received_us)
+        except ValueError as error:
+            raise UsageError(f"{received_at!r} is not a time", hint="write it as 2026-11-21T08:00:00+07:00") from error
+    return context
+
+
+def parse_stream(stream: BinaryIO, registry: Registry, context: Context, *, product: str = "", records: bool = False) -> Iterator[Answer]:
+    """One answer per line of the stream, in order; with `records` each line is JSON `{"n": …, "raw": "…"}`.
+
+    Raises: UsageError for a product that no parser has. Cost: constant memory; a line over `LONGEST_LINE` is not kept.
+    """
+    if product:
+        registry.get(product)
+    recogniser = Recogniser(registry, product)
+    return _answers(stream, recogniser, context, records=records)
+
+
+def _answers(stream: BinaryIO, recogniser: Recogniser, context: Context, *, records: bool) -> Iterator[Answer]:
+    number = 0
+    while raw := stream.readline(LONGEST_LINE):
+        number += 1
+        if len(raw) == LONGEST_LINE and not raw.endswith(b"\n"):
+            while rest := stream.readline(LONGEST_LINE):
+                if rest.endswith(b"\n"):
+                    break
+            yield Answer(number, {"message": decode(raw[:1024])[0]}, f"the line is longer than {LONGEST_LINE} bytes")
+            continue
+        raw = raw.removesuffix(b"\n").removesuffix(b"\r")
+        yield _record(number, raw, recogniser, context) if records else parse_line(number, raw, recogniser, context)
+
+
+def _record(number: int, raw: bytes, recogniser: Recogniser, context: Context) -> Answer:
+    """The answer to one `{"n", "raw"}` record."""
+    if not raw.strip():
+        return Answer(number, {}, EMPTY)
+    try:
+        record = orjson.loads(raw)
+        text, n = record["raw"], record.get("n", number)
+    except (orjson.JSONDecodeError, TypeError, KeyError, AttributeError):
+        record, text, n = None, "", number
+    if not isinstance(text, str) or not isinstance(n, int) or record is None:
+        return Answer(number, {"event.original": decode(raw)[0]}, 'not a record {"n": …, "raw": "…"}')
+    return parse_line(n, text.encode("utf-8", "surrogatepass"), recogniser, context)
+
+
+def parse_line(number: int, raw: bytes, recogniser: Recogniser, context: Context) -> Answer:
+    """The answer to one line."""
+    text, _broken = decode(raw)
+    if not text.strip("\0 \t\r\n\v\f\ufeff"):
+        return Answer(number, {}, EMPTY)
+    line = frame(text)
+    parser = recogniser.recognise(line)
+    if parser is None:
+        return Answer(number, _finished(_framed(line, context), text), UNKNOWN)
+    try:
+        parsed: Parsed = parser.parse(line, context)
+    except ParseError as error:
+        return Answer(number, _finished({**_framed(line, context), **error.fields}, text), error.reason, parser.name)
+    return Answer(number, _finished(parsed.doc, text), parsed.error, parser.name)
+
+
+def _finished(doc: Doc, text: str) -> Doc:
+    doc["event.original"] = text
+    return doc
+
+
+def _framed(line: Line, context: Context) -> Doc:
+    """What the header alone says of a line."""
+    doc: Doc = dict(syslog_fields(line))
+    if line.message:
+        doc["message"] = line.message
+    if line.host:
+        doc["host.hostname"] = line.host
+    if line.header_time:
+        try:
+            doc["@timestamp"] = iso(time_us(_UNSYNCHRONISED.sub("", line.header_time), context))
+        except ValueError:
+            return doc
+    return doc
+
+
+# Reference: Cisco IOS marks a clock that is not synchronised by `*` or `.` before the time.
+_UNSYNCHRONISED = re.compile(r"^[*.]")
