@@ -16,7 +16,7 @@ LONGEST_VALUE = 4096
 
 # Reference: Postfix src/smtpd/smtpd_peer.c (`namaddr`) and src/smtp/smtp_session.c (`namaddrport`): name[address] or
 # name[address]:port; postscreen writes an empty name; a socket has its path in the brackets.
-_ENDPOINT = re.compile(r"(?P<host>[^\s\[\]]{0,255})\[(?P<address>[^\]\s]{1,255})\](?::(?P<port>\d{1,5}))?")
+_ENDPOINT = re.compile(r"(?P<host>[^\s\[\]()<>,;]{0,255})\[(?P<address>[^\]\s]{1,255})\](?::(?P<port>\d{1,5}))?")
 # Reference: Postfix src/smtpd/smtpd.c `log_whatsup`, src/cleanup/cleanup_message.c: `from=<a> to=<b> proto=ESMTP helo=<c>`,
 # postscreen separates by comma and blank.
 _PAIR = re.compile(r"(?P<key>[A-Za-z_][\w-]{0,63})=(?:<(?P<quoted>[^>]*)>|(?P<bare>[^\s,]*))")

@@ -366,7 +366,7 @@ def finished(mail: Mail, key: str = "") -> Parsed | None:
         "soc.blocked": blocked,
         "soc.mail.verdict": mail.verdict or ("rejected" if mail.refused else "unknown"),
         "soc.mail.recipients": len(mail.recipients) + mail.more_recipients,
-        "soc.mail.lines": list(mail.lines),
+        "soc.mail.event_ids": list(mail.lines),
     }
     if mail.recipients:
         doc["email.to.address"] = list(mail.recipients)

@@ -119,7 +119,8 @@ def _product(app: str) -> str:
     if known:
         return known
     instance, slash, daemon = app.rpartition("/")
-    return "postfix" if slash and daemon in _DAEMONS and not instance.startswith("/") else ""
+    ours = slash and daemon in _DAEMONS and instance and not instance.startswith(("/", "cyrus", "imap", "dovecot", "exim"))
+    return "postfix" if ours else ""
 
 
 class PostfixParser:

@@ -9,8 +9,9 @@ from soc.ingest.parsers.postfix.address import LONGEST_VALUE, endpoint, endpoint
 from soc.model.event import Doc
 
 # Reference: https://www.postfix.org/postconf.5.html#enable_long_queue_ids: short ids are upper-case hexadecimal (5 digits of
-# microseconds, then the inode), long ones count in base 52 without vowels (seconds, microseconds, `z`, inode).
-is_queue_id = re.compile(r"[0-9A-F]{5,20}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,26}").fullmatch
+# microseconds, then the inode), long ones count in base 52 without vowels (seconds, microseconds, `z`, inode). Logs made
+# anonymous write any letter, so a long one is letters and digits with a digit among them.
+is_queue_id = re.compile(r"[0-9A-F]{5,20}|(?=[A-Za-z]{0,25}[0-9])[0-9A-Za-z]{10,26}").fullmatch
 
 
 def read_queued(rest: str, doc: Doc) -> None:
@@ -72,7 +73,9 @@ def _delivery(rest: str, doc: Doc) -> None:
     action = doc["event.action"] = _STATUS_ACTION.get(word, word)
     doc["event.outcome"] = "failure" if action in _FAILED else "success"
     if text:
-        doc["postfix.response"] = doc["event.reason"] = text[:LONGEST_VALUE]
+        doc["postfix.response"] = text[:LONGEST_VALUE]
+        if action in _FAILED:
+            doc["event.reason"] = text[:LONGEST_VALUE]
         at = text.find("queued as ")
         if at >= 0:
             queued = text[at + 10 :].split(" ", 1)[0].rstrip(".,;)")
@@ -123,7 +126,8 @@ def _client(rest: str, doc: Doc) -> None:
 def _uid(rest: str, doc: Doc) -> None:
     values = pairs(rest)
     envelope(doc, {"from": values.get("from", "")})
-    doc["user.id"] = values.get("uid", "")
+    if uid := values.get("uid"):
+        doc["user.id"] = uid
     doc["event.action"] = "submitted"
 
 
@@ -279,11 +283,13 @@ def _content(text: str, doc: Doc) -> None:
     if reason:
         _reason(reason, doc)
     name, colon, value = value.partition(":")
+    checked = doc["event.action"] not in ("info", "warning", "ignore")
     if where.endswith("header") and colon:
-        doc["rule.name"] = f"{where} {name}"
+        if checked:
+            doc["rule.name"] = f"{where} {name}"
         if name.lower() == "subject":
             doc["email.subject"] = header_text(value.strip())
-    elif where == "body":
+    elif where == "body" and checked:
         doc["rule.name"] = "body"
 
 
