@@ -129,6 +129,7 @@ class PostfixParser:
     name = "postfix"
     version = 1
     kind = "mail"
+    fields_hold_line = False
 
     def __init__(self) -> None:
         self._apps: dict[str, tuple[str, str]] = {}
