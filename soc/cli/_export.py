@@ -29,7 +29,7 @@ def text_file(target: Path | None) -> Iterator[Callable[[str], object]]:
         with part.open("xb") as raw:
             os.fchmod(raw.fileno(), 0o600)
             packed = gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) if target.suffix == ".gz" else None
-            with io.TextIOWrapper(packed or raw, encoding="utf-8", newline="") as text:  # type: ignore[arg-type]  # GzipFile is a buffered writer to TextIOWrapper
+            with io.TextIOWrapper(packed or raw, encoding="utf-8", newline="") as text:
                 yield text.write
                 text.flush()
                 if packed is not None:

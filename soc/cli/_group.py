@@ -52,7 +52,7 @@ class Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         names = command_names()
         for title, group in ((_("Daily"), [n for n in DAILY if n in names]), (_("More"), [n for n in names if n not in DAILY])):
-            rows = [(name, command.get_short_help_str(100)) for name in group if (command := self.get_command(ctx, name)) and not command.hidden]
+            rows = [(name, command.get_short_help_str(200)) for name in group if (command := self.get_command(ctx, name)) and not command.hidden]
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows)

@@ -83,7 +83,7 @@ def backup(session: Session, target: Path, as_json: bool) -> None:
     from soc.application import store
 
     with Progress(session) as progress:
-        manifest = store.backup(session.app(), target, lambda name, done, total: progress(name, done, total))
+        manifest = store.backup(session.app(), target, progress)
     if as_json:
         write_json({"schema_version": 1, "kind": "backup", "manifest": manifest})
     session.out.say(_("copied to {path}; to restore: soc store restore {path} --store NEW_FOLDER").format(path=target))
@@ -102,7 +102,7 @@ def restore(session: Session, source: Path, yes: bool, as_json: bool) -> int:
     if not _agreed(session, yes, _("{path} will be restored into the configured store.").format(path=source)):
         return 0
     with Progress(session) as progress:
-        manifest = store.restore(app, source, lambda name, done, total: progress(name, done, total))
+        manifest = store.restore(app, source, progress)
     if as_json:
         write_json({"schema_version": 1, "kind": "restore", "manifest": manifest})
     session.out.say(_("restored; check it: soc store ledger"))

@@ -1,0 +1,152 @@
+"""Checks everything that a run needs, and says how to mend each thing."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from soc.application.app import App
+from soc.application.sources import probe
+from soc.clock import iso
+from soc.config import HttpSource, KafkaSource, Settings, SyslogSource, secret
+from soc.errors import SocError, StoreUnavailable
+
+LEAST_FREE_BYTES = 1 << 30
+"""About a day of a small province; below it a run may stop with a full disk soon."""
+EARLIEST_US = 1_767_225_600_000_000
+"""2026-01-01: a clock before this release's year is wrong."""
+
+
+class Check(msgspec.Struct):
+    """One thing that was looked at: `fix` says what to do ("" when it is fine)."""
+
+    name: str
+    state: Literal["ok", "warn", "fail"]
+    text: str
+    fix: str = ""
+
+
+def check_python() -> Iterator[Check]:
+    """Interpreter and libraries."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    new_enough = sys.version_info >= (3, 11)
+    yield Check("python", "ok" if new_enough else "fail", f"Python {version}", "" if new_enough else "install Python 3.11 or newer, then: make setup")
+    needed = {"orjson": "orjson", "zstandard": "zstandard", "re2": "google-re2", "msgspec": "msgspec", "sigma": "pysigma", "crc32c": "crc32c", "lz4": "lz4"}
+    missing = [package for module, package in needed.items() if importlib.util.find_spec(module) is None]
+    where = sysconfig.get_path("purelib")
+    yield Check(
+        "libraries",
+        "fail" if missing else "ok",
+        f"missing: {', '.join(missing)}" if missing else f"complete ({where})",
+        "make setup, or install the bundle again" if missing else "",
+    )
+    web = all(importlib.util.find_spec(module) for module in ("starlette", "uvicorn"))
+    yield Check(
+        "extra web",
+        "ok" if web else "warn",
+        "HTTP intake is installed" if web else "HTTP intake is not installed",
+        "" if web else "pip install 'soc[web]' (sources of type http)",
+    )
+
+
+def check_clock(app: App) -> Iterator[Check]:
+    """The machine's clock and the zone that times are shown in."""
+    now_us = app.clock.now_us()
+    plausible = now_us >= EARLIEST_US
+    yield Check("clock", "ok" if plausible else "fail", iso(now_us), "" if plausible else "set the clock (timedatectl set-ntp true)")
+    zone = app.settings.timezone
+    try:
+        ZoneInfo(zone)
+        yield Check("time zone", "ok", zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        yield Check("time zone", "fail", f"unknown: {zone}", 'timezone = "Asia/Ho_Chi_Minh"')
+
+
+def check_secrets(settings: Settings) -> Iterator[Check]:
+    """Files and commands of secrets; their values are never told."""
+    for name, file, command in (
+        ("store.password", settings.store.password_file, settings.store.password_command),
+        ("kafka.password", settings.kafka.password_file, settings.kafka.password_command),
+    ):
+        if file is None and not command:
+            continue
+        try:
+            found = secret("password", file, command)
+        except SocError as error:
+            yield Check(name, "fail", error.message, error.hint)
+        else:
+            yield Check(name, "ok" if found else "warn", f"from {file or 'its command'}" if found else "is empty", "" if found else "write it into the file")
+
+
+def check_store(app: App, folder: Path | None) -> Iterator[Check]:
+    """The store: can it be opened, written, and is there room. `folder`: the embedded store's."""
+    if folder is not None:
+        yield from _folder(folder)
+        if not folder.exists():
+            yield Check("store", "ok", f"{folder} will be made by the first run")
+            return
+    try:
+        found = app.store.status()
+    except StoreUnavailable as error:
+        yield Check("store", "fail", error.message, error.hint or "start the server, or set store.hosts")
+    except SocError as error:
+        yield Check("store", "fail", error.message, error.hint)
+    else:
+        facts = {key: found[key] for key in ("kind", "place", "version", "schema") if key in found}
+        yield Check("store", "ok", ", ".join(f"{key} {value}" for key, value in facts.items()))
+        for problem in found.get("problems", ()):
+            yield Check("store", "warn", str(problem), "soc store status")
+
+
+def _folder(folder: Path) -> Iterator[Check]:
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not os.access(existing, os.W_OK | os.X_OK):
+        yield Check("store folder", "fail", f"{existing} cannot be written", "chown it, or set store.path; --store DIR")
+        return
+    free = shutil.disk_usage(existing).free
+    yield Check(
+        "disk",
+        "ok" if free >= LEAST_FREE_BYTES else "warn",
+        f"{free / (1 << 30):.1f} GiB free at {existing}",
+        "" if free >= LEAST_FREE_BYTES else "soc store retention --before 365d, or a larger disk",
+    )
+
+
+def check_rules(app: App) -> Iterator[Check]:
+    """Every rule compiles; one that does not is left out and named."""
+    try:
+        classifier = app.classifier
+    except SocError as error:
+        yield Check("rules", "fail", error.message, error.hint)
+        return
+    for problem in app.rule_errors[:20]:
+        yield Check("rule", "warn", problem.message, problem.hint or "mend the rule, or name it in rules.disabled")
+    errors = len(app.rule_errors)
+    yield Check("rules", "warn" if errors else "ok", f"rule set {classifier.hash}, {errors} not usable", "mend the rules named above" if errors else "")
+
+
+def check_source(app: App, name: str) -> Iterator[Check]:
+    """One source of test settings (`soc.application.sources.settings_for_test`): its topic, file or port."""
+    source = app.settings.sources[name]
+    if isinstance(source, HttpSource) and importlib.util.find_spec("uvicorn") is None:
+        yield Check(f"source {name}", "fail", "needs the extra [web]", "pip install 'soc[web]'")
+        return
+    found = probe(app, name, most=1, wait_s=1.0 if isinstance(source, KafkaSource) else 0.1)
+    failed = [(text, hint) for text, ok, hint in found.steps if not ok]
+    if not failed:
+        yield Check(f"source {name}", "ok", "; ".join(text for text, _ok, _hint in found.steps))
+    elif isinstance(source, SyslogSource | HttpSource) and "in use" in failed[0][0]:
+        yield Check(f"source {name}", "warn", failed[0][0], "fine when soc run is running; else stop what holds the port")
+    else:
+        yield Check(f"source {name}", "fail", failed[0][0], failed[0][1])
