@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from contextlib import suppress
 from functools import cache as once
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
@@ -87,7 +88,8 @@ class Cache:
                 file.write(data)
             temporary.replace(self._path)
         except OSError:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
 
     def _load(self) -> _Files:
         try:

@@ -19,7 +19,7 @@ from sigma import conditions as sigma_conditions
 from sigma import types as sigma_types
 from sigma.exceptions import SigmaError
 from sigma.modifiers import modifier_mapping
-from sigma.rule import SigmaRule
+from sigma.rule import SigmaDetectionItem, SigmaRule
 
 from soc.errors import RuleSyntaxError, RuleUnsupported
 from soc.model.ids import digest_id
@@ -48,25 +48,18 @@ def read_rule(document: Document, placeholders: dict[str, list[str]] | None = No
     """
     data = document.data
     _refuse_others(document)
-    _check_detection(document)
-    try:
-        sigma = SigmaRule.from_dict(data)
-        condition = _conditions(document, sigma, placeholders or {})
-    except SigmaError as error:
-        raise RuleSyntaxError(document.path, _line_of_error(document, str(error)), display_safe(str(error), most=300)) from error
-    except (TypeError, ValueError, AttributeError, KeyError, RecursionError) as error:
-        # pySigma answers some wrong types with errors of Python itself
-        raise RuleSyntaxError(document.path, document.line_of("detection"), f"not a Sigma rule: {display_safe(str(error), most=200)}") from error
-    if sum(1 for _ in leaves(condition)) > MOST_LEAVES:
-        raise RuleUnsupported(document.path, document.line_of("detection"), f"the rule has more than {MOST_LEAVES:,} tests once its lists are written out")
     text_hash = hashlib.blake2b(document.text.encode(), digest_size=16).hexdigest()
     classify, group_by, triage = _soc(document)
+    _check_detection(document)
     return Rule(
         id=_rule_id(document, text_hash),
         title=_text(document, "title"),
         level=_level(document),
         logsource=_logsource(document),
-        condition=condition,
+        tags=_texts(document, "tags"),
+        references=_texts(document, "references"),
+        falsepositives=_texts(document, "falsepositives"),
+        condition=_condition(document, placeholders or {}),
         hash=text_hash,
         path=document.path,
         line=document.line_of("title"),
@@ -75,13 +68,27 @@ def read_rule(document: Document, placeholders: dict[str, list[str]] | None = No
         author=str(data.get("author") or ""),
         date=str(data.get("date") or ""),
         modified=str(data.get("modified") or ""),
-        tags=_texts(document, "tags"),
-        references=_texts(document, "references"),
-        falsepositives=_texts(document, "falsepositives"),
         classify=classify,
         group_by=group_by,
         triage=triage,
     )
+
+
+def _condition(document: Document, placeholders: dict[str, list[str]]) -> Node:
+    """The condition as a tree.
+
+    Raises: RuleSyntaxError, RuleUnsupported.
+    """
+    try:
+        condition = _conditions(document, SigmaRule.from_dict(document.data), placeholders)
+    except SigmaError as error:
+        raise RuleSyntaxError(document.path, _line_of_error(document, str(error)), display_safe(str(error), most=300)) from error
+    except (TypeError, ValueError, AttributeError, KeyError, RecursionError) as error:
+        # pySigma answers some wrong types with errors of Python itself
+        raise RuleSyntaxError(document.path, document.line_of("detection"), f"not a Sigma rule: {display_safe(str(error), most=200)}") from error
+    if sum(1 for _ in leaves(condition)) > MOST_LEAVES:
+        raise RuleUnsupported(document.path, document.line_of("detection"), f"the rule has more than {MOST_LEAVES:,} tests once its lists are written out")
+    return condition
 
 
 # --- the document ---------------------------------------------------------------------------------------------------
@@ -180,14 +187,19 @@ def _check_regex(document: Document, line: int, pattern: str) -> None:
 
 
 def _line_of_error(document: Document, text: str) -> int:
-    """The line that an error of pySigma is most likely about: of a detection name that it quotes, else of the part it speaks of."""
-    for name in document.data["detection"]:
-        if f"'{name}'" in text:
-            return document.line_of("detection", str(name))
-    for part in ("condition", "logsource", "level", "status", "date", "tags", "id"):
-        if part in text.lower():
-            return document.line_of("detection", part) if part == "condition" else document.line_of(part)
-    return document.line_of("detection")
+    """The line that an error of pySigma is about: of the item that gives the same error alone, else of the part it speaks of."""
+    for name, definition in document.data["detection"].items():
+        for item in definition if isinstance(definition, list) else [definition]:
+            for key, value in item.items() if isinstance(item, dict) else ():
+                try:
+                    SigmaDetectionItem.from_mapping(key, value)
+                except SigmaError as error:
+                    if str(error) == text:
+                        return document.line_of("detection", str(name), str(key))
+    for part in ("status", "date", "modified", "related", "fields", "scope", "license"):
+        if part in text.lower() and part in document.data:
+            return document.line_of(part)
+    return document.line_of("detection", "condition")
 
 
 # --- the facts about the rule ------------------------------------------------------------------------------------------
