@@ -1,0 +1,142 @@
+"""Alerts and their groups in `control.db`: create-only, folded into groups in the same transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import zstandard
+
+from soc.adapters.sqlite.control import Control
+from soc.clock import from_iso
+from soc.model.alert import Alert, AlertGroup
+from soc.model.level import ThreatLevel
+from soc.ports import AlertQuery
+
+
+class _Kept(msgspec.Struct):
+    """A group with what its next alert must be compared with: times and ids of the first, newest and worst alert."""
+
+    group: AlertGroup
+    first: tuple[int, str]
+    newest: tuple[int, str]
+    worst: tuple[int, int, str]
+
+
+class Alerts:
+    """The alerts of a store."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    def put(self, alert: Alert) -> bool:
+        """Add an alert inside the caller's transaction; False when it is known."""
+        db = self._control.db
+        ts_us = from_iso(alert.ts)
+        body = zstandard.compress(msgspec.msgpack.encode(alert), 1)
+        known = db.execute(
+            "INSERT OR IGNORE INTO alert VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (alert.id, alert.group, alert.rule.id, alert.rule.level, alert.scope, alert.source, ts_us, body),
+        )
+        if not known.rowcount:
+            return False
+        occurrence = alert.natural_key or (alert.events[0] if alert.events else alert.id)
+        new = db.execute("INSERT OR IGNORE INTO member VALUES (?, ?)", (alert.group, occurrence)).rowcount
+        found = db.execute("SELECT body FROM grp WHERE id = ?", (alert.group,)).fetchone()
+        kept = _fold(msgspec.msgpack.decode(found[0], type=_Kept) if found else None, alert, ts_us, new)
+        db.execute(
+            "INSERT OR REPLACE INTO grp VALUES (?, ?, ?, ?, ?)",
+            (alert.group, kept.group.rule.id, kept.group.scope, kept.newest[0], msgspec.msgpack.encode(kept)),
+        )
+        return True
+
+    def page(self, query: AlertQuery) -> tuple[int, list[Alert]]:
+        """Total and one page, newest first."""
+        where, values = _where(query)
+        total = self._control.rows(f"SELECT count(*) FROM alert WHERE {where}", values)[0][0]  # noqa: S608 - the text is ours, the values are bound
+        found = self._control.rows(
+            f"SELECT body FROM alert WHERE id IN (SELECT id FROM alert WHERE {where} ORDER BY ts_us DESC, id DESC LIMIT ? OFFSET ?) ORDER BY ts_us DESC, id DESC",  # noqa: S608
+            (*values, query.limit, query.offset),
+        )
+        return total, [_alert(body) for (body,) in found]
+
+    def groups(self, query: AlertQuery) -> tuple[int, list[AlertGroup]]:
+        """Total and one page of groups that have a fitting alert, newest last alert first."""
+        simple = not (query.levels or query.source or query.since_us is not None or query.until_us is not None)
+        if simple:
+            where, values = "1", []
+            for column, value in (("scope", query.scope), ("rule", query.rule or None), ("id", query.group or None)):
+                if value is not None:
+                    where += f" AND {column} = ?"
+                    values.append(value)
+        else:
+            inner, values = _where(query)
+            where = f"id IN (SELECT grp FROM alert WHERE {inner})"  # noqa: S608
+        total = self._control.rows(f"SELECT count(*) FROM grp WHERE {where}", values)[0][0]  # noqa: S608
+        found = self._control.rows(f"SELECT body FROM grp WHERE {where} ORDER BY last_us DESC, id DESC LIMIT ? OFFSET ?", (*values, query.limit, query.offset))  # noqa: S608
+        return total, [msgspec.msgpack.decode(body, type=_Kept).group for (body,) in found]
+
+    def get(self, prefix: str) -> Alert | AlertGroup | None:
+        """The alert or group of an id or unique prefix.
+
+        Raises: Conflict.
+        """
+        if prefix.startswith("g-"):
+            body = self._control.by_prefix("grp", prefix)
+            return msgspec.msgpack.decode(body, type=_Kept).group if body is not None else None
+        body = self._control.by_prefix("alert", prefix) if prefix.startswith("a-") else None
+        return _alert(body) if body is not None else None
+
+
+def _alert(body: bytes) -> Alert:
+    return msgspec.msgpack.decode(zstandard.decompress(body), type=Alert)
+
+
+def _fold(kept: _Kept | None, alert: Alert, ts_us: int, new: int) -> _Kept:
+    """The group with one more alert; the order in which alerts come makes no difference."""
+    at, worst = (ts_us, alert.id), (ThreatLevel(alert.threat_level).rank, ts_us, alert.id)
+    if kept is None:
+        group = AlertGroup(
+            alert.group,
+            alert.rule,
+            dict(alert.group_key),
+            alert.scope,
+            new,
+            alert.ts,
+            alert.ts,
+            alert.id,
+            alert.threat_level,
+            alert.threat_category,
+            [alert.agency] if alert.agency else [],
+        )
+        return _Kept(group, at, at, worst)
+    group = kept.group
+    group.count += new
+    if at < kept.first:
+        kept.first, group.first_at = at, alert.ts
+    if at > kept.newest:
+        kept.newest, group.last_at, group.last_alert, group.rule, group.key = at, alert.ts, alert.id, alert.rule, dict(alert.group_key)
+    if worst > kept.worst:
+        kept.worst, group.threat_level, group.threat_category = worst, alert.threat_level, alert.threat_category
+    if alert.agency and alert.agency not in group.agencies:
+        group.agencies = sorted([*group.agencies, alert.agency])
+    return kept
+
+
+def _where(query: AlertQuery) -> tuple[str, list[Any]]:
+    """The condition on the table `alert`, and its values."""
+    parts, values = ["1"], []
+    for column, value in (("scope", query.scope), ("rule", query.rule or None), ("grp", query.group or None), ("source", query.source or None)):
+        if value is not None:
+            parts.append(f"{column} = ?")
+            values.append(value)
+    if query.levels:
+        parts.append(f"level IN ({','.join('?' * len(query.levels))})")
+        values += query.levels
+    if query.since_us is not None:
+        parts.append("ts_us >= ?")
+        values.append(query.since_us)
+    if query.until_us is not None:
+        parts.append("ts_us < ?")
+        values.append(query.until_us)
+    return " AND ".join(parts), values

@@ -1,0 +1,84 @@
+"""The event files of a store's folder: which there are, which are open, and which the next events go to."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+
+from soc.adapters.sqlite.database import guarded
+from soc.adapters.sqlite.events import EventFile, Name, parse_name
+from soc.adapters.sqlite.order import Month
+
+_MOST_OPEN = 48
+"""Kept open at a time: more than the files of half a year, fewer than any limit on descriptors allows."""
+
+
+class Catalog:
+    """The event files under `folder`, opened when first needed; safe for several threads.
+
+    A file once handed out stays usable: those closed to make room are closed when nobody holds them any more.
+    """
+
+    def __init__(self, folder: Path, *, read_only: bool, events_per_file: int) -> None:
+        self.folder = folder
+        self._read_only = read_only
+        self._events_per_file = events_per_file
+        self._open: OrderedDict[str, EventFile] = OrderedDict()
+        self._newest: dict[tuple[str, str], Name] = {}
+        self._lock = threading.RLock()
+
+    def names(self) -> list[Name]:
+        """All event files there are, by kind, month and number."""
+        if not self.folder.exists():
+            return []
+        with guarded(self.folder, "listing"):
+            found = [parse_name(entry.name) for entry in self.folder.iterdir()]
+        return sorted(name for name in found if name is not None)
+
+    def get(self, name: Name) -> EventFile:
+        """The file of that name, open."""
+        with self._lock:
+            known = self._open.get(name.file)
+            if known is not None:
+                self._open.move_to_end(name.file)
+                return known
+            file = EventFile(self.folder, name, read_only=self._read_only)
+            self._open[name.file] = file
+            if len(self._open) > _MOST_OPEN:
+                self._open.popitem(last=False)  # closed by its last holder's letting go
+            return file
+
+    def all(self) -> Iterator[EventFile]:
+        """All files, opened one after another."""
+        for name in self.names():
+            yield self.get(name)
+
+    def writable(self, kind: str, month: Month) -> EventFile:
+        """The file that the next events of a kind and month go to: the newest, or one after it when that is full."""
+        at = (kind, month.name)
+        name = self._newest.get(at)
+        if name is None:
+            name = max((known for known in self.names() if (known.kind, known.month.name) == at), default=Name(kind, month, 1))
+        file = self.get(name)
+        if file.next > self._events_per_file:
+            name = Name(kind, month, name.number + 1)
+            file = self.get(name)
+        self._newest[at] = name
+        return file
+
+    def forget(self, name: Name) -> None:
+        """Close a file and forget it: it was removed or replaced."""
+        with self._lock:
+            file = self._open.pop(name.file, None)
+            self._newest.pop((name.kind, name.month.name), None)
+        if file is not None:
+            file.close()
+
+    def close(self) -> None:
+        """Close everything; idempotent."""
+        with self._lock:
+            while self._open:
+                self._open.popitem()[1].close()
+            self._newest.clear()

@@ -1,0 +1,234 @@
+"""`control.db`: positions, ledger, dead letters, claims, pipeline state, gaps and facts; the commit point of every batch."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import orjson
+
+from soc.adapters.sqlite.database import connect, guarded
+from soc.adapters.sqlite.schema import CONTROL
+from soc.adapters.sqlite.spans import Spans
+from soc.errors import Conflict
+from soc.model.deadletter import DeadLetter
+from soc.model.event import Event
+from soc.model.ids import digest_id, raw_hash
+from soc.ports import Gap, LedgerItem, Progress
+
+FILE = "control.db"
+_AFTER = "\U0010ffff"
+"""Beyond every character that continues a prefix."""
+
+
+class Control:
+    """The open control database. Methods named `put_…` run inside the caller's transaction."""
+
+    def __init__(self, folder: Path, *, read_only: bool) -> None:
+        self.path = folder / FILE
+        self.db = connect(self.path, CONTROL, read_only=read_only)
+
+    def close(self) -> None:
+        """Give the file back."""
+        self.db.close()
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query."""
+        with guarded(self.path, "reading"):
+            return self.db.execute(sql, values).fetchall()
+
+    # positions and ledger ------------------------------------------------------------------------------------------
+
+    def batch(self) -> int:
+        """The number of the last committed batch."""
+        number: int = self.rows("SELECT value FROM meta WHERE name = 'batch'")[0][0]
+        return number
+
+    def positions(self) -> dict[str, int]:
+        """Next position per partition."""
+        return dict(self.rows("SELECT partition, next FROM position"))
+
+    def put_batch(self, number: int) -> None:
+        """Record the number of the batch that this transaction commits."""
+        self.db.execute("UPDATE meta SET value = ? WHERE name = 'batch'", (number,))
+
+    def put_progress(self, progress: Progress, replays: int, faults: int) -> None:
+        """Add what a batch took from a partition."""
+        at = (progress.source, progress.partition)
+        self.db.execute("INSERT INTO position VALUES (?, ?) ON CONFLICT DO UPDATE SET next = excluded.next", (progress.partition, progress.next))
+        self.db.execute(
+            "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET last = max(last, excluded.last), received = received + excluded.received,"
+            " lost = lost + excluded.lost, faults = faults + excluded.faults, knowledge = excluded.knowledge",
+            (*at, progress.first, progress.last, progress.received, progress.lost, faults, progress.knowledge),
+        )
+        for reason, records in progress.dropped.items():
+            self.put_dropped(*at, reason, records)
+        if replays:
+            self.put_dropped(*at, "replay", replays)
+
+    def put_dropped(self, source: str, partition: str, reason: str, records: int) -> None:
+        """Add dropped records to the ledger."""
+        self.db.execute(
+            "INSERT INTO dropped VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET records = records + excluded.records", (source, partition, reason, records)
+        )
+
+    def ledger(self, stored: Mapping[tuple[str, str], int]) -> list[LedgerItem]:
+        """The rows of the ledger, given the events recounted from the event files."""
+        dead = {
+            (source, partition): count
+            for source, partition, count in self.rows("SELECT source, partition, count(*) FROM letter WHERE state <> 'redriven' GROUP BY 1, 2")
+        }
+        waiting = {(source, partition): count for source, partition, count in self.rows("SELECT source, partition, count(*) FROM inbox GROUP BY 1, 2")}
+        dropped: dict[tuple[str, str], dict[str, int]] = {}
+        for source, partition, reason, records in self.rows("SELECT source, partition, reason, records FROM dropped ORDER BY 3"):
+            dropped.setdefault((source, partition), {})[reason] = records
+        items = []
+        for source, partition, first, last, received, lost, faults, knowledge in self.rows(
+            "SELECT source, partition, first, last, received, lost, faults, knowledge FROM ledger ORDER BY source, partition"
+        ):
+            at = (source, partition)
+            here, letters, gone = stored.get(at, 0) + waiting.get(at, 0), dead.get(at, 0), dropped.get(at, {})
+            difference = received - here - letters - sum(gone.values())
+            items.append(LedgerItem(source, partition, first, last, received, here, letters, gone, 0, difference, knowledge, lost, faults))
+        return items
+
+    # dead letters --------------------------------------------------------------------------------------------------
+
+    def put_letter(self, letter: DeadLetter) -> tuple[bool, str]:
+        """Add a dead letter, create-only; whether it is a replay from another position, and the id of a fault (same id, other bytes)."""
+        fault = ""
+        known = self._letter(letter.id)
+        if known is not None and known.raw != letter.raw:
+            fault = letter.id
+            letter = msgspec.structs.replace(letter, id=digest_id(letter.id, raw_hash(letter.raw)))
+            known = self._letter(letter.id)
+        if known is not None:
+            return (known.partition, known.seq) != (letter.partition, letter.seq), fault
+        self.db.execute(
+            "INSERT INTO letter VALUES (?, ?, ?, ?, ?, ?)",
+            (letter.id, letter.source, letter.partition, letter.state, letter.received_us, msgspec.msgpack.encode(letter)),
+        )
+        return False, fault
+
+    def _letter(self, identity: str) -> DeadLetter | None:
+        found = self.db.execute("SELECT body FROM letter WHERE id = ?", (identity,)).fetchone()
+        return msgspec.msgpack.decode(found[0], type=DeadLetter) if found else None
+
+    def letters(self, state: str, source: str, limit: int, offset: int) -> tuple[int, list[DeadLetter]]:
+        """Total and one page, oldest first; "" = any."""
+        where = "WHERE (?1 = '' OR state = ?1) AND (?2 = '' OR source = ?2)"
+        total = self.rows(f"SELECT count(*) FROM letter {where}", (state, source))[0][0]  # noqa: S608 - the text is ours
+        found = self.rows(f"SELECT body FROM letter {where} ORDER BY received_us, id LIMIT ?3 OFFSET ?4", (state, source, limit, offset))  # noqa: S608
+        return total, [msgspec.msgpack.decode(body, type=DeadLetter) for (body,) in found]
+
+    def letter(self, prefix: str) -> DeadLetter | None:
+        """The dead letter of an id or unique prefix.
+
+        Raises: Conflict.
+        """
+        found = self.by_prefix("letter", prefix)
+        return msgspec.msgpack.decode(found, type=DeadLetter) if found is not None else None
+
+    def by_prefix(self, table: str, prefix: str) -> bytes | None:
+        """The body of the only row whose id begins with `prefix`, or is it.
+
+        Raises: Conflict when several fit.
+        """
+        found = self.rows(f"SELECT id, body FROM {table} WHERE id >= ? AND id < ? ORDER BY id LIMIT 2", (prefix, prefix + _AFTER))  # noqa: S608 - table names are ours
+        if len(found) > 1 and found[0][0] != prefix:
+            raise Conflict(f"several ids begin with {prefix!r}", hint="give more characters of the id")
+        return found[0][1] if found else None
+
+    def put_settled(self, letter: DeadLetter) -> None:
+        """Replace a dead letter by its settled form."""
+        self.db.execute("UPDATE letter SET state = ?, body = ? WHERE id = ?", (letter.state, msgspec.msgpack.encode(letter), letter.id))
+
+    # events that commands wrote, until the pipeline takes them over ----------------------------------------------------
+
+    def inbox(self) -> list[Event]:
+        """Redriven events that no event file holds yet."""
+        return [msgspec.msgpack.decode(body, type=Event) for (body,) in self.rows("SELECT body FROM inbox ORDER BY no")]
+
+    def put_inbox(self, event: Event) -> None:
+        """Add a redriven event."""
+        self.db.execute(
+            "INSERT OR IGNORE INTO inbox (id, source, partition, body) VALUES (?, ?, ?, ?)",
+            (event.id, event.source, event.partition, msgspec.msgpack.encode(event)),
+        )
+
+    def put_taken(self, ids: Iterable[str]) -> None:
+        """Remove what the event files hold now."""
+        self.db.executemany("DELETE FROM inbox WHERE id = ?", [(identity,) for identity in ids])
+
+    # claims, state, origins ----------------------------------------------------------------------------------------
+
+    def owners(self, keys: Iterable[str]) -> dict[str, str]:
+        """The owners of the natural keys that are claimed."""
+        found = {}
+        with guarded(self.path, "reading"):
+            for key in keys:
+                row = self.db.execute("SELECT owner FROM claim WHERE key = ?", (_claim(key),)).fetchone()
+                if row is not None:
+                    found[key] = row[0]
+        return found
+
+    def put_claims(self, claims: Mapping[str, str]) -> None:
+        """Record owners, the first for ever."""
+        self.db.executemany("INSERT OR IGNORE INTO claim VALUES (?, ?)", sorted((_claim(key), owner) for key, owner in claims.items()))
+
+    def state(self, partition: str) -> dict[str, bytes]:
+        """What the pipeline keeps for a partition."""
+        prefix = partition + "\x1f"
+        return {key[len(prefix) :]: value for key, value in self.rows("SELECT key, value FROM state WHERE key >= ? AND key < ?", (prefix, prefix + _AFTER))}
+
+    def put_state(self, state: Mapping[str, bytes | None]) -> None:
+        """Keep or forget pipeline state."""
+        self.db.executemany("DELETE FROM state WHERE key = ?", [(key,) for key, value in state.items() if value is None])
+        self.db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", [(key, value) for key, value in state.items() if value is not None])
+
+    def spans(self) -> dict[str, Spans]:
+        """Seen positions of origins that are not partitions of ours."""
+        return {origin: Spans(packed) for origin, packed in self.rows("SELECT origin, spans FROM origin")}
+
+    def put_spans(self, spans: Mapping[str, Spans]) -> None:
+        """Record the seen positions of some origins."""
+        self.db.executemany("INSERT OR REPLACE INTO origin VALUES (?, ?)", [(origin, span.packed()) for origin, span in spans.items()])
+
+    # silence and facts ---------------------------------------------------------------------------------------------
+
+    def put_gap(self, gap: Gap) -> None:
+        """Record a gap; one that began at the same time is the same gap, further on."""
+        self.db.execute("INSERT OR REPLACE INTO gap VALUES (?, ?, ?, ?, ?, ?)", (gap.source, gap.scope, gap.from_us, gap.until_us, gap.cause, gap.expected_s))
+
+    def gaps(self, source: str, since_us: int | None) -> list[Gap]:
+        """Gap facts that reach beyond `since_us`, oldest first."""
+        found = self.rows(
+            "SELECT source, scope, from_us, until_us, cause, expected_s FROM gap WHERE ?1 = '' OR source = ?1 ORDER BY from_us, source, scope", (source,)
+        )
+        gaps = [Gap(*row) for row in found]
+        return [gap for gap in gaps if since_us is None or not gap.until_us or gap.until_us >= since_us]
+
+    def put_fact(self, kind: str, fact: Mapping[str, Any]) -> None:
+        """Append a fact."""
+        self.db.execute("INSERT INTO fact (kind, body) VALUES (?, ?)", (kind, orjson.dumps(dict(fact))))
+
+    def facts(self, kind: str) -> list[dict[str, Any]]:
+        """The facts of a kind, oldest first."""
+        return [orjson.loads(body) for (body,) in self.rows("SELECT body FROM fact WHERE kind = ? ORDER BY no", (kind,))]
+
+
+def _claim(key: str) -> bytes:
+    """What a natural key is kept as: 80 bits, so that millions of keys stay small and none is mistaken for another."""
+    return blake2b(key.encode("utf-8", "surrogateescape"), digest_size=10).digest()
+
+
+def table_counts(db: sqlite3.Connection) -> dict[str, int]:
+    """Rows of the tables that a backup's manifest names."""
+    return {
+        name: db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        for name, table in (("alerts", "alert"), ("dead_letters", "letter"), ("gaps", "gap"), ("facts", "fact"))
+    }  # noqa: S608

@@ -1,0 +1,172 @@
+"""Opened database files of the store, with SQLite's complaints turned into errors that say what to do.
+
+Every file is a WAL database with synchronous=FULL: a committed transaction survives a power cut. `user_version` is the
+schema version, `application_id` says which sort of file it is. Source: https://sqlite.org/pragma.html, /wal.html,
+/rescode.html.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from soc.errors import NotAllowed, SocError, StoreCorrupt, StoreFull, StoreNewer, StoreRefused, StoreUnavailable
+
+BUSY_S = 30.0
+"""How long one writer waits for another; a batch holds the lock of a file for some 100 ms."""
+_FULL_BELOW_BYTES = 1_048_576
+"""With less free space than this, a failed write is taken as a full disk."""
+_CORRUPT_HINT = "restore the last backup (`soc store backup`/`restore`); the damaged file can be moved away, the ledger then shows what is missing"
+
+
+class Sort(NamedTuple):
+    """A sort of database file: its mark in the header, its schema version and what creates it."""
+
+    name: str
+    application_id: int
+    version: int
+    script: str
+
+
+def trouble(error: Exception, path: Path, doing: str) -> SocError:
+    """The error of `soc.errors` for a failure of SQLite or the file system."""
+    code = getattr(error, "sqlite_errorcode", 0) or 0
+    primary = code & 0xFF
+    why = f"{path}: {doing} failed: {error}"
+    if isinstance(error, OSError):
+        return _system_trouble(error, path, why)
+    if primary == sqlite3.SQLITE_FULL or (primary == sqlite3.SQLITE_IOERR and _is_full(path)):
+        return StoreFull(
+            f"{path}: {doing} failed: no space left on the disk", hint=f"make room on the disk of {path.parent}; nothing was lost, the batch is given again"
+        )
+    if primary in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        return StoreCorrupt(f"{path} is damaged: {error}", hint=_CORRUPT_HINT)
+    if primary in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}:
+        return NotAllowed(
+            f"{path}: {doing} failed: the store is read-only", hint=f"give this user write permission on {path.parent}, or open the store for reading only"
+        )
+    if primary == sqlite3.SQLITE_CANTOPEN:
+        return StoreRefused(f"{path} cannot be opened", hint=f"check that {path.parent} exists and that this user may read and write it")
+    if primary in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return StoreUnavailable(
+            f"{path}: another process has been writing for longer than {BUSY_S:.0f} s", retry_after_s=1.0, hint="try again; `soc store status` names the writer"
+        )
+    return StoreRefused(why, hint=f"check the disk of {path.parent} and the system log")
+
+
+def _system_trouble(error: OSError, path: Path, why: str) -> SocError:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        return StoreFull(why, hint=f"make room on the disk of {path.parent}")
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return NotAllowed(why, hint=f"give this user write permission on {path.parent}, or open the store for reading only")
+    return StoreRefused(why, hint=f"check {path.parent}")
+
+
+def _is_full(path: Path) -> bool:
+    try:
+        return shutil.disk_usage(path.parent).free < _FULL_BELOW_BYTES
+    except OSError:
+        return False
+
+
+@contextmanager
+def guarded(path: Path, doing: str) -> Iterator[None]:
+    """Turns errors of SQLite and the file system inside the block into those of `soc.errors`."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise trouble(error, path, doing) from error
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """One write transaction: committed at the end of the block, rolled back by any error."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def connect(path: Path, sort: Sort, *, read_only: bool, cache_kib: int = 16_384) -> sqlite3.Connection:
+    """A connection to a file of the store, created or checked. May be used from any thread, by one at a time.
+
+    Raises: StoreNewer, StoreCorrupt, StoreRefused, NotAllowed, StoreFull.
+    """
+    with guarded(path, "opening"):
+        connection = sqlite3.connect(_address(path, read_only), uri=True, isolation_level=None, timeout=BUSY_S, check_same_thread=False, cached_statements=256)
+        try:
+            _set_up(connection, path, sort, read_only=read_only, cache_kib=cache_kib)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _address(path: Path, read_only: bool) -> str:
+    uri = path.absolute().as_uri()
+    if not read_only:
+        return uri
+    # A WAL database on a medium that cannot be written has no -shm file to share; then nobody can be writing either.
+    wal = path.with_name(path.name + "-wal")
+    if not wal.exists() and path.exists() and not _can_write(path.parent):
+        return uri + "?immutable=1"
+    return uri + "?mode=ro"
+
+
+def _can_write(folder: Path) -> bool:
+    import os  # noqa: PLC0415 - only here
+
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        return False
+    return os.access(folder, os.W_OK)
+
+
+def _set_up(connection: sqlite3.Connection, path: Path, sort: Sort, *, read_only: bool, cache_kib: int) -> None:
+    connection.execute(f"PRAGMA cache_size = -{cache_kib}")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    mark = connection.execute("PRAGMA application_id").fetchone()[0]
+    if version > sort.version:
+        raise StoreNewer(
+            f"{path} has schema {version}; this version of soc knows {sort.name} files up to {sort.version}",
+            hint="use the version of soc that wrote it, or a newer one",
+        )
+    if version == 0 and mark == 0:
+        if read_only:
+            raise StoreRefused(f"{path} holds nothing yet", hint="start `soc run` first")
+        _create(connection, sort)
+    elif mark != sort.application_id:
+        raise StoreCorrupt(f"{path} is no {sort.name} file of soc", hint=_CORRUPT_HINT)
+    if not read_only:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA wal_autocheckpoint = 4000")
+
+
+def _create(connection: sqlite3.Connection, sort: Sort) -> None:
+    connection.execute("PRAGMA page_size = 8192")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    # One transaction, so that a kill leaves either nothing or a whole schema; a second creator finds it done.
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+            for statement in sort.script.split(";\n"):
+                if statement.strip():
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {sort.application_id}")
+            connection.execute(f"PRAGMA user_version = {sort.version}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

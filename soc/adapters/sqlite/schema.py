@@ -1,0 +1,80 @@
+"""The two sorts of database files of the store, as SQL.
+
+An event file holds the events of one kind and UTC month, in the order in which they came (`seq` from 1):
+
+- `ev`: one small row per event: `key` = order (time in ms since the month's begin << 15 | leading bits of the id), class.
+- `block`: up to 64 consecutive documents, JSON lines compressed together: 3 µs and about 300 bytes an event, where
+  single documents with a trained dictionary took 12 µs and 340 bytes.
+- `ft`: full text over `Event.tokens`. Dense ascending rowids make it a third of the size that rowids in time order
+  give (219 against 645 bytes an event); the time order is regained from `chunk`.
+- `chunk`: smallest and largest key of every 1,024 events: events arrive nearly in time order, so a search reads
+  chunk after chunk and has to hold only what overlaps.
+- `rollup`: counts per hour and class; written in the same transaction.
+- `meta`: `batch` and `from` name the last batch written and its first seq, so that a batch whose control transaction
+  never came can be taken back (see soc/adapters/sqlite/commit.py).
+
+`control.db` is the commit point: positions, ledger, dead letters, alerts, and everything else that is small.
+"""
+
+from __future__ import annotations
+
+import string
+
+from soc.adapters.sqlite.database import Sort
+
+# FTS5's ascii tokenizer splits on ASCII characters that are neither alphanumeric nor listed; bytes from 0x80 are token
+# characters anyway. With all punctuation listed it splits on spaces only: the tokens are ours (soc.model.text).
+# Reference: https://sqlite.org/fts5.html section 4.3.2
+_TOKEN_CHARS = string.punctuation.replace("'", "''").replace('"', '""')
+
+EVENTS = Sort(
+    "event",
+    0x50C0E001,
+    1,
+    f"""
+CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE part (id INTEGER PRIMARY KEY, source TEXT NOT NULL, partition TEXT NOT NULL, derived INTEGER NOT NULL, UNIQUE (source, partition, derived));
+CREATE TABLE name (id INTEGER PRIMARY KEY, value TEXT NOT NULL UNIQUE);
+CREATE TABLE ev (seq INTEGER PRIMARY KEY, key INTEGER NOT NULL, part INTEGER NOT NULL, level INTEGER NOT NULL, category INTEGER NOT NULL, scope INTEGER NOT NULL, counted INTEGER NOT NULL);
+CREATE INDEX ev_level ON ev (level, key) WHERE level > 0;
+CREATE INDEX ev_part ON ev (part);
+CREATE TABLE block (first INTEGER PRIMARY KEY, docs INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE TABLE chunk (no INTEGER PRIMARY KEY, low INTEGER NOT NULL, high INTEGER NOT NULL);
+CREATE TABLE rollup (hour INTEGER NOT NULL, scope INTEGER NOT NULL, level INTEGER NOT NULL, category INTEGER NOT NULL, part INTEGER NOT NULL,
+  events INTEGER NOT NULL, counted INTEGER NOT NULL, PRIMARY KEY (hour, scope, level, category, part)) WITHOUT ROWID;
+CREATE VIRTUAL TABLE ft USING fts5 (t, content='', detail=none, columnsize=0, tokenize="ascii tokenchars '{_TOKEN_CHARS}'");
+INSERT INTO ft (ft, rank) VALUES ('hashsize', 16777216);
+INSERT INTO ft (ft, rank) VALUES ('automerge', 16);
+""",
+)
+
+CONTROL = Sort(
+    "control",
+    0x50C0C001,
+    1,
+    """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+INSERT INTO meta VALUES ('batch', 0);
+CREATE TABLE position (partition TEXT PRIMARY KEY, next INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE ledger (source TEXT NOT NULL, partition TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, received INTEGER NOT NULL,
+  lost INTEGER NOT NULL, faults INTEGER NOT NULL, knowledge TEXT NOT NULL, PRIMARY KEY (source, partition)) WITHOUT ROWID;
+CREATE TABLE dropped (source TEXT NOT NULL, partition TEXT NOT NULL, reason TEXT NOT NULL, records INTEGER NOT NULL,
+  PRIMARY KEY (source, partition, reason)) WITHOUT ROWID;
+CREATE TABLE letter (id TEXT PRIMARY KEY, source TEXT NOT NULL, partition TEXT NOT NULL, state TEXT NOT NULL, received_us INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE INDEX letter_order ON letter (received_us, id);
+CREATE INDEX letter_part ON letter (source, partition, state);
+CREATE TABLE alert (id TEXT PRIMARY KEY, grp TEXT NOT NULL, rule TEXT NOT NULL, level TEXT NOT NULL, scope TEXT NOT NULL, source TEXT NOT NULL, ts_us INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE INDEX alert_order ON alert (scope, ts_us, id, level);
+CREATE INDEX alert_group ON alert (grp, level, ts_us, source);
+CREATE TABLE grp (id TEXT PRIMARY KEY, rule TEXT NOT NULL, scope TEXT NOT NULL, last_us INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE INDEX grp_order ON grp (scope, last_us, id);
+CREATE TABLE member (grp TEXT NOT NULL, occurrence TEXT NOT NULL, PRIMARY KEY (grp, occurrence)) WITHOUT ROWID;
+CREATE TABLE claim (key BLOB PRIMARY KEY, owner TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE state (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE gap (source TEXT NOT NULL, scope TEXT NOT NULL, from_us INTEGER NOT NULL, until_us INTEGER NOT NULL, cause TEXT NOT NULL, expected_s REAL NOT NULL,
+  PRIMARY KEY (source, scope, from_us)) WITHOUT ROWID;
+CREATE TABLE fact (no INTEGER PRIMARY KEY, kind TEXT NOT NULL, body BLOB NOT NULL);
+CREATE TABLE origin (origin TEXT PRIMARY KEY, spans BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE inbox (no INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, source TEXT NOT NULL, partition TEXT NOT NULL, body BLOB NOT NULL);
+""",
+)

@@ -1,0 +1,227 @@
+"""The embedded store: what `Store` of soc.ports promises, on SQLite files in one folder.
+
+    <folder>/control.db                    positions, ledger, dead letters, alerts, facts: the commit point
+    <folder>/events/events-<kind>-YYYY.MM-<n>.db   events of one kind and UTC month
+    <folder>/pipeline.lock                 held by the one pipeline process
+
+One pipeline writes events; any number of processes read; people's commands write `control.db` (its transactions are
+short), and event files only where this says so: a redriven dead letter waits in `control.db` as an event, found by
+every search, until the pipeline moves it; reclassification rewrites documents in short transactions of its own;
+retention and migration need the pipeline to be stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from soc.adapters.sqlite import lock
+from soc.adapters.sqlite.alerts import Alerts
+from soc.adapters.sqlite.catalog import Catalog
+from soc.adapters.sqlite.commit import Writer
+from soc.adapters.sqlite.control import Control
+from soc.adapters.sqlite.database import guarded, transaction
+from soc.adapters.sqlite.figures import Figures
+from soc.adapters.sqlite.search import Search
+from soc.clock import Clock
+from soc.config import StoreSettings
+from soc.errors import Conflict, NotAllowed, NotFound, StoreRefused
+from soc.model.alert import Alert, AlertGroup
+from soc.model.deadletter import DeadLetter
+from soc.model.event import Doc, Event
+from soc.ports import AlertQuery, Bucket, Committed, CrashPoint, Effects, EventPage, EventQuery, Gap, LedgerItem, no_crash
+
+EVENTS_FOLDER = "events"
+
+
+def open_store(settings: StoreSettings, path: Path, *, pipeline: bool, read_only: bool = False, clock: Clock, crash: CrashPoint = no_crash) -> SqliteStore:
+    """The store in the folder `path`, created when it is absent and may be written.
+
+    With `pipeline` it takes the lock of the one writing process and takes back what a killed one left half done.
+    Raises: Locked, NotAllowed, StoreNewer, StoreCorrupt, StoreFull, StoreRefused.
+    """
+    return SqliteStore(settings, path, pipeline=pipeline, read_only=read_only, clock=clock, crash=crash)
+
+
+class SqliteStore:
+    """A `Store` on SQLite; may be used from several threads."""
+
+    def __init__(self, settings: StoreSettings, path: Path, *, pipeline: bool, read_only: bool, clock: Clock, crash: CrashPoint) -> None:
+        self.path = path
+        self.clock = clock
+        self.read_only = read_only
+        self._settings = settings
+        self._writing = threading.RLock()
+        self._claimed: dict[str, str] = {}
+        self._pipeline_lock: lock.PipelineLock | None = None
+        self._writer: Writer | None = None
+        self._prepare(pipeline)
+        try:
+            self._open(pipeline, crash)
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self, pipeline: bool) -> None:
+        if pipeline and self.read_only:
+            raise NotAllowed(f"{self.path}: a pipeline cannot work on a store that is read-only", hint="leave out read_only")
+        if self.read_only:
+            if not self.path.is_dir():
+                raise StoreRefused(f"there is no store at {self.path}", hint="start `soc run` first, or name another folder (store.path)")
+            return
+        with guarded(self.path, "creating the store"):
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self.path / EVENTS_FOLDER).mkdir(mode=0o700, exist_ok=True)
+
+    def _open(self, pipeline: bool, crash: CrashPoint) -> None:
+        if pipeline:
+            self._pipeline_lock = lock.PipelineLock(self.path)
+        self.control = Control(self.path, read_only=self.read_only)
+        self.catalog = Catalog(self.path / EVENTS_FOLDER, read_only=self.read_only, events_per_file=self._settings.events_per_file)
+        self.searching = Search(self.catalog, self.control)
+        self._figures = Figures(self.searching)
+        self._alerts = Alerts(self.control)
+        if pipeline:
+            self._writer = Writer(self.catalog, self.control, self._alerts, crash)
+            self._writer.drain()
+
+    def close(self) -> None:
+        """Give everything back; idempotent."""
+        for part in ("catalog", "control"):
+            if hasattr(self, part):
+                getattr(self, part).close()
+        if self._pipeline_lock is not None:
+            self._pipeline_lock.release()
+
+    # writing -------------------------------------------------------------------------------------------------------
+
+    def positions(self) -> dict[str, int]:
+        return self.control.positions()
+
+    def owners(self, claims: Mapping[str, str]) -> dict[str, str]:
+        self.writable()
+        with self._writing:
+            known = self.control.owners(key for key in claims if key not in self._claimed)
+            for key, owner in claims.items():
+                self._claimed.setdefault(key, known.get(key, owner))
+            return {key: self._claimed[key] for key in claims}
+
+    def commit(self, effects: Effects) -> Committed:
+        self.writable()
+        if self._writer is None:
+            raise NotAllowed("only the pipeline stores events", hint="open the store with pipeline=True")
+        with self._writing:
+            committed = self._writer.commit(effects)
+            for key in effects.claims:
+                self._claimed.pop(key, None)
+            return committed
+
+    def state(self, partition: str) -> dict[str, bytes]:
+        return self.control.state(partition)
+
+    # events --------------------------------------------------------------------------------------------------------
+
+    def get_events(self, ids: Sequence[str]) -> list[Doc]:
+        waiting = {event.id: event.doc for event in self.control.inbox()}
+        return [doc for prefix in ids if (doc := self._get_event(prefix, waiting)) is not None]
+
+    def _get_event(self, prefix: str, waiting: Mapping[str, Doc]) -> Doc | None:
+        found = {identity: doc for identity, doc in waiting.items() if identity.startswith(prefix)}
+        for file in self.catalog.all():
+            found |= {doc["soc.id"]: doc for doc in file.find(prefix)}
+            if prefix in found:
+                return found[prefix]
+        if len(found) > 1:
+            raise Conflict(f"several events have ids that begin with {prefix!r}", hint="give more characters of the id")
+        return next(iter(found.values()), None)
+
+    def search(self, query: EventQuery) -> EventPage:
+        return self.searching.page(query)
+
+    def stream(self, query: EventQuery) -> Iterator[Doc]:
+        return (doc for _, _, doc in self.searching.found(query))
+
+    def count(self, query: EventQuery) -> int:
+        return self._figures.count(query)
+
+    def histogram(self, query: EventQuery, interval: Literal["hour", "day", "month"], by: str = "", tz: str = "UTC") -> list[Bucket]:
+        return self._figures.histogram(query, interval, by, tz)
+
+    def facets(self, query: EventQuery, field: str, most: int = 10) -> list[tuple[str, int]]:
+        return self._figures.facets(query, field, most)
+
+    def threats(self, query: EventQuery) -> dict[tuple[str, str], int]:
+        return self._figures.threats(query)
+
+    # alerts --------------------------------------------------------------------------------------------------------
+
+    def alert_groups(self, query: AlertQuery) -> tuple[int, list[AlertGroup]]:
+        return self._alerts.groups(query)
+
+    def alerts(self, query: AlertQuery) -> tuple[int, list[Alert]]:
+        return self._alerts.page(query)
+
+    def get_alert(self, prefix: str) -> Alert | AlertGroup | None:
+        return self._alerts.get(prefix)
+
+    # dead letters --------------------------------------------------------------------------------------------------
+
+    def dead_letters(self, *, state: str = "open", source: str = "", limit: int = 100, offset: int = 0) -> tuple[int, list[DeadLetter]]:
+        return self.control.letters(state, source, limit, offset)
+
+    def get_dead_letter(self, prefix: str) -> DeadLetter | None:
+        return self.control.letter(prefix)
+
+    def settle_dead_letter(self, letter_id: str, state: Literal["redriven", "discarded"], note: str, event: Event | None, alerts: Sequence[Alert] = ()) -> None:
+        self.writable()
+        if state == "redriven" and event is None:
+            raise ValueError("a redriven dead letter needs its event")
+        with self._writing, guarded(self.control.path, "settling a dead letter"), transaction(self.control.db):
+            letter = self.control.letter(letter_id)
+            if letter is None or letter.id != letter_id:
+                raise NotFound(f"no dead letter {letter_id}")
+            if letter.state != "open":
+                raise Conflict(f"dead letter {letter_id} is already {letter.state}")
+            if state == "redriven" and event is not None:
+                if self._get_event(event.id, {}) is None:
+                    self.control.put_inbox(event)
+                else:  # its record came again meanwhile, from another position, and could be read: one event, two records
+                    self.control.put_dropped(letter.source, letter.partition, "replay", 1)
+                for alert in alerts:
+                    self._alerts.put(alert)
+            self.control.put_settled(msgspec.structs.replace(letter, state=state, note=note))
+
+    # ledger, silence -----------------------------------------------------------------------------------------------
+
+    def ledger(self) -> list[LedgerItem]:
+        with self._writing:
+            stored: dict[tuple[str, str], int] = {}
+            for file in self.catalog.all():
+                for at, count in file.stored().items():
+                    stored[at] = stored.get(at, 0) + count
+            return self.control.ledger(stored)
+
+    def gaps(self, *, source: str = "", since_us: int | None = None) -> list[Gap]:
+        return self.control.gaps(source, since_us)
+
+    def facts(self, kind: str) -> list[dict[str, Any]]:
+        return self.control.facts(kind)
+
+    def record_fact(self, kind: str, fact: Mapping[str, Any]) -> None:
+        self.writable()
+        with self._writing, guarded(self.control.path, "recording a fact"), transaction(self.control.db):
+            self.control.put_fact(kind, fact)
+
+    def writable(self) -> None:
+        """Raises: NotAllowed when the store was opened for reading."""
+        if self.read_only:
+            raise NotAllowed("the store is open for reading only", hint="leave out read_only to write")
+
+    def status(self) -> dict[str, Any]:
+        """See `Store.status`."""
+        return {"kind": "embedded", "place": str(self.path), "pid": lock.holder(self.path) or (os.getpid() if self._pipeline_lock else 0)}
