@@ -18,6 +18,7 @@ _VERDICT = re.compile(
     r"(?: \{(?P<actions>[^{}]{0,1024})\})?,? ?(?P<rest>.*)",
     re.DOTALL,
 )
+# Reference: amavis, `do_log`: every line of a task begins with its id in parentheses.
 _ID = re.compile(r"\((?P<id>[\w-]{1,64})\) (?P<text>.*)", re.DOTALL)
 VERDICTS = {
     "CLEAN": "clean",

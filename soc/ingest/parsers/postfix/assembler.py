@@ -108,7 +108,7 @@ class MailAssembler:
         module = doc.get("event.module")
         if module == "postfix":
             action = doc.get("event.action")
-            if action in _AT_ONCE:
+            if action in _AT_ONCE and mails.is_of_a_mail(doc):
                 return self._refused(states, host, event_id, ts_us, doc)
             if action == "proxy-accept" and "postfix.queued_as" in doc:
                 return self._passed_proxy(states, event_id, ts_us, doc)
@@ -134,7 +134,8 @@ class MailAssembler:
                 mails.merge(mail, _decode(kept))
                 del states[amavis]
             _note_finished(states, host, b"amavis" + filter_id.encode(), ts_us)
-        mails.refuse(mail, doc)
+        if not mails.is_temporary(doc):
+            mails.refuse(mail, doc)
         _note_finished(states, host, mark, ts_us)
         event = mails.finished(mail, f"postfix.message\x1f{host}\x1fNOQUEUE\x1f{ts_us // 1_000_000}\x1f{mark.hex()}")
         return [event] if event is not None else []

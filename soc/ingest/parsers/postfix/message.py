@@ -111,15 +111,30 @@ def _decision(mail: Mail, doc: Doc, action: str) -> str:
     _common(mail, doc)
     if address := doc.get("source.ip"):
         _client(mail, address, doc.get("source.port", 0), doc.get("source.domain", ""))
+    later = is_temporary(doc)
     for recipient in to:
-        recipient_is(mail, recipient, BLOCKED)
+        recipient_is(mail, recipient, DEFERRED if later else BLOCKED)
     mail.rule = mail.rule or doc.get("rule.name", "")
     mail.reason = doc.get("event.reason", "") or mail.reason
     mail.dsn = doc.get("postfix.dsn", "") or mail.dsn
     if doc.get("postfix.stage") in _RECIPIENT_STAGES and not action.endswith("discard"):
         return ""
-    refuse(mail, doc)
+    if not later:
+        refuse(mail, doc)
     return "final"
+
+
+def is_temporary(doc: Doc) -> bool:
+    """Whether a refusal asks the client to try again (greylisting, a filter that is down): 4yz of RFC 5321 4.2.1."""
+    return (doc.get("postfix.reply_code") or doc.get("postfix.dsn") or "5")[0] == "4"
+
+
+_SESSION_STAGES = frozenset(("CONNECT", "HELO", "EHLO", "AUTH", "STARTTLS", "VRFY", "ETRN", "UNKNOWN", "XCLIENT", "XFORWARD"))
+
+
+def is_of_a_mail(doc: Doc) -> bool:
+    """Whether a refusal is about a mail: before MAIL FROM there is none."""
+    return doc.get("postfix.stage") not in _SESSION_STAGES or ("email.from.address" in doc and "email.to.address" in doc)
 
 
 def refuse(mail: Mail, doc: Doc) -> None:

@@ -20,8 +20,11 @@ _PREFIX = re.compile(
 _SCORES = re.compile(
     r"\((?P<metric>[\w-]{1,32}): (?P<spam>[TF]) \((?P<action>[a-z ]{1,32})\): \[(?P<score>-?[\d.]{1,16})/(?P<required>-?(?:[\d.]{1,16}|nan))\] \["
 )
+# Reference: https://docs.rspamd.com/configuration/logging: the fields of `log_format`, each `name: <value>` or `name: value`.
 _PAIR = re.compile(r"(?:^|, )(?P<key>id|qid|ip|user|from|len|time|rcpts?|mime_rcpts?|file|digest): (?:<(?P<quoted>[^>]*)>|(?P<bare>[^,(]*))")
+# Reference: https://docs.rspamd.com/configuration/logging: `$symbols_scores_params`: NAME(score){options;}, comma-separated.
 _SYMBOL = re.compile(r"(?P<name>[A-Z][A-Z0-9_]{1,63})\((?P<score>-?\d{1,5}\.\d{1,4})\)")
+# Reference: rspamd src/libserver/milter.c (`got connection from address:port`), src/rspamd_proxy.c, src/worker.c (`accepted connection from address port N`).
 _CONNECTION = re.compile(r"(?:got connection from |accepted (?:milter )?connection from )(?P<ip>[0-9A-Fa-f:.]{2,45}?)(?: port |:)(?P<port>\d{1,5})(?!\S)")
 ACTIONS = {
     "reject": "rejected",

@@ -225,6 +225,7 @@ _SASL = re.compile(r"(?:]|]:\d{1,5}): SASL (?P<method>[\w-]{1,32}) authenticatio
 # Reference: Postfix src/smtpd/smtpd_peer.c: `hostname NAME does not resolve to address ADDRESS: reason`; before 2.9
 # `ADDRESS: hostname NAME verification failed: reason`, `ADDRESS: address not listed for hostname NAME`.
 _RESOLVE = re.compile(r"hostname (?P<name>\S{1,255}) does not resolve to address (?P<address>[0-9A-Fa-f.:]{2,45}?)(?:: |$)")
+# Reference: Postfix src/smtpd/smtpd.c: `Connection rate limit exceeded: 31 from name[address] for service smtp`.
 _LIMIT = re.compile(r"(?P<what>[A-Z][a-z A-Z]{1,60}) limit exceeded: (?P<value>\d{1,9}) from ")
 
 
@@ -287,6 +288,7 @@ def _sasl(text: str, doc: Doc) -> bool:
 
 # daemons ------------------------------------------------------------------------------------------------------------------
 
+# Reference: Postfix src/postsuper/postsuper.c: `Deleted: 3 messages`, `Placed on hold: 1 message`.
 _SUMMARY = re.compile(r"(?P<what>Deleted|Requeued|Placed on hold|Released from hold): (?P<count>\d{1,12}) messages?$")
 
 
@@ -300,6 +302,7 @@ def _daemon(message: str, doc: Doc) -> None:
         doc["service.version"] = match["version"].rstrip(",")
 
 
+# Reference: Postfix src/master/master.c: `daemon started -- version 3.8.6, configuration /etc/postfix`.
 _VERSION = re.compile(r"-- version (?P<version>\S{1,64})")
 
 

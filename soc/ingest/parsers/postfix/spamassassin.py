@@ -18,6 +18,7 @@ _SUMMARY = re.compile(
 _PROCESSING = re.compile(
     r"spamd: (?P<what>processing|checking) message (?P<mid><[^<>\s]{0,1024}>|\(unknown\)|\S{1,1024}?)(?: aka \S{1,1024})? for (?P<user>\S{1,255}):(?P<uid>-?\d{1,10})"
 )
+# Reference: SpamAssassin spamd/spamd.raw: `connection from name [address]:port to port 783, fd 5`.
 _CONNECTION = re.compile(r"spamd: connection from (?P<name>\S{1,255}) \[(?P<ip>[0-9A-Fa-f:.]{2,45})\](?::(?P<port>\d{1,5}))?")
 
 

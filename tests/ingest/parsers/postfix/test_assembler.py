@@ -242,6 +242,31 @@ def test_a_refusal_at_the_end_of_the_message_finishes_it(text: str, verdict: str
     assert gateway.after(100_000) == []
 
 
+def test_a_client_asked_to_come_again_is_not_blocked() -> None:
+    """Greylisting, in the dialogue or by a milter: deferred, and the mail that comes again is a mail of its own."""
+    greylisted = at(
+        "08:00:00", "postfix/smtpd", f"NOQUEUE: reject: RCPT from {CLIENT}: 450 4.2.0 <b@y.example>: Recipient address rejected: Greylisted; {TAIL}"
+    )
+    milter = at("08:00:01", "postfix/cleanup", f"1A2B3C4D5E: milter-reject: END-OF-MESSAGE from {CLIENT}: 4.7.1 Try again later; {TAIL}")
+    for lines in ([greylisted], [*received("1A2B3C4D5E"), milter]):
+        doc = one(Gateway().lines_of(lines))
+        assert (doc["event.action"], doc["soc.blocked"], doc["soc.mail.deferred_to"]) == ("mail-deferred", False, ["b@y.example"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "NOQUEUE: reject: CONNECT from [198.51.100.7]:77: too many connections",
+        "NOQUEUE: reject: EHLO from a[198.51.100.7]: 504 5.5.2 <User>: Helo command rejected: need fully-qualified hostname; proto=SMTP helo=<User>",
+        "NOQUEUE: reject: VRFY from a[198.51.100.7]: 550 5.1.1 <b@y.example>: Recipient address rejected: User unknown; to=<b@y.example> proto=SMTP helo=<me>",
+        f"NOQUEUE: reject_warning: RCPT from a[198.51.100.7]: 550 5.1.1 would refuse; {TAIL}",
+    ],
+)
+def test_what_is_refused_before_there_is_a_mail_is_none(text: str) -> None:
+    """A session or a question refused, and a restriction on trial, decide about no mail."""
+    assert Gateway().lines_of([at("08:00:00", "postfix/smtpd", text)]) == []
+
+
 def test_a_filter_before_the_queue_is_joined_both_ways() -> None:
     """Amavis as a proxy: a refusal bears its verdict, an accepted mail the client of the outer session."""
     gateway = Gateway()
