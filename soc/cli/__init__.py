@@ -20,10 +20,10 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code."""
     words = list(sys.argv[1:] if args is None else args)
     i18n.use(i18n.choose(words, os.environ))
-    sys.exit(run(words))
+    sys.exit(execute(words))
 
 
-def run(words: Sequence[str]) -> int:
+def execute(words: Sequence[str]) -> int:
     """The exit code of one command; every error has been told on stderr."""
     from soc.cli._group import root
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,7 @@ def show(session: Session, id: str, as_json: bool, raw: bool) -> None:
     letter = deadletters.get(session.app(), id)
     if raw:
         # The one place that passes bytes on as they are: for files and pipes, so a terminal is refused.
-        stream = click.get_binary_stream("stdout")
+        stream = sys.stdout.buffer
         if stream.isatty():
             raise click.UsageError(_("--raw writes unchecked bytes; send them to a file or a pipe"))
         stream.write(letter.raw)

@@ -39,10 +39,10 @@ def command(product: str, tz: str, received_at: str, form: str, file: str) -> in
     failed = 0
     with contextlib.ExitStack() as stack:
         try:
-            stream = click.get_binary_stream("stdin") if file == "-" else stack.enter_context(open(file, "rb", buffering=1 << 20))  # noqa: PTH123 - the path is what the user typed
+            stream = sys.stdin.buffer if file == "-" else stack.enter_context(open(file, "rb", buffering=1 << 20))  # noqa: PTH123 - the path is what the user typed
         except OSError as error:
             raise UsageError(f"{file} cannot be read: {error.strerror}") from error
-        out = sys.stdout.buffer if hasattr(sys.stdout, "buffer") else click.get_binary_stream("stdout")
+        out = sys.stdout.buffer
         sys.stdout.flush()
         for answer in parse_stream(stream, registry, context, product=product, records=file.endswith(".raw.ndjson")):
             failed += bool(answer.error)
