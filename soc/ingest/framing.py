@@ -275,7 +275,7 @@ def _wrapper_host(document: Mapping[str, Any]) -> str:
 # Reference: FortiOS, SonicWall, Sophos and iptables write `key=value key="value with \"quotes\""`; an unclosed quote
 # (a line cut by UDP) runs to the end. Alternatives are disjoint, so the match is linear.
 _PAIR = re.compile(
-    r'(?P<key>[A-Za-z_][\w.\-]{0,127})=(?:"(?P<quoted>[^"\\]*(?:\\.[^"\\]*)*)(?:"|\\?$)|(?P<bare>(?![A-Za-z_][\w.\-]{0,127}=")[^ ]*))', re.DOTALL
+    r'(?P<key>[A-Za-z_][\w.\-]{0,127})=(?:"(?P<quoted>[^"\\]*(?:\\.[^"\\]*)*)(?:"|\\?$)|(?P<bare>(?![A-Za-z_][\w.\-]{0,127}=")[^ ]*|))', re.DOTALL
 )
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 MOST_PAIRS = 512
@@ -364,8 +364,8 @@ def cef_extensions(text: str) -> dict[str, str]:
     """The extension's pairs, in order, unescaped; the last of a repeated key counts."""
     pairs: dict[str, str] = {}
     matches = list(_CEF_KEY.finditer(text))[:MOST_PAIRS]
-    ends = [match.start() for match in matches[1:]] + [len(text)]
-    for match, end in zip(matches, ends, strict=True):
+    ends = [*(match.start() for match in matches[1:]), len(text)]
+    for match, end in zip(matches, ends, strict=False):  # without a pair there is one end too many
         value = text[match.end() : end]
         pairs[match[1]] = _cef_unescape(value.rstrip(" \r\n") if end == len(text) else value[:-1])
     return pairs

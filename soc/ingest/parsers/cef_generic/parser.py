@@ -180,6 +180,7 @@ class CefGeneric:
     name = NAME
     version = 1
     kind = "other"
+    fields_hold_line = True
 
     def claims(self, line: Line) -> bool:
         """Whether the message is a CEF record, perhaps behind a prefix that is no syslog header."""

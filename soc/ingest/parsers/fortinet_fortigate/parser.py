@@ -24,6 +24,7 @@ NAME = "fortinet_fortigate"
 _OTHER_PRODUCTS = frozenset(["FE", "FV", "FL", "FA", "FM", "FS"])
 HEAD = 600
 """Where the telling keys of a line must stand: FortiOS writes them first."""
+_NO_TIME = -(2**63)
 CEF_PREFIXES = ("FTNTFGT", "FortinetFortiGate")
 
 
@@ -33,6 +34,7 @@ class FortiGate:
     name = NAME
     version = 1
     kind = "firewall"
+    fields_hold_line = True
 
     def __init__(self) -> None:
         self._plans = Plans()
@@ -110,8 +112,8 @@ def moment(date: str, clock: str, zone: str, event_time: str, line: Line, contex
     Without a zone (before FortiOS 6.2), `eventtime` tells how far the clock is from UTC where both are of one moment;
     else the source's time zone counts.
     """
-    ts_us, second = _utc(date, clock, zone, context.timezone) if date else (-1, "")
-    if ts_us < 0:
+    ts_us, second = _utc(date, clock, zone, context.timezone) if date else (_NO_TIME, "")
+    if ts_us == _NO_TIME:
         exact = event_us(event_time)
         return exact + context.offset_us if exact else _usable(line.header_time, context)
     if not zone and event_time:
@@ -127,21 +129,21 @@ def moment(date: str, clock: str, zone: str, event_time: str, line: Line, contex
 
 @lru_cache(maxsize=16_384)
 def _utc(date: str, clock: str, zone: str, timezone: str) -> tuple[int, str]:
-    """Microseconds since 1970 of a device time, and its seconds as text; -1 for a date that is none."""
+    """Microseconds since 1970 of a device time, and its seconds as text; `_NO_TIME` for a date that is none."""
     civil = civil_us(date, clock)
-    if civil < 0:
-        return -1, ""
+    if civil == _NO_TIME:
+        return _NO_TIME, ""
     ts_us = to_utc_us(civil, zone, timezone)
     return ts_us, str(ts_us // SECOND_US)
 
 
 def civil_us(date: str, clock: str) -> int:
-    """Microseconds since 1970 on the device's own clock; -1 for a date that is none or lies before."""
+    """Microseconds since 1970 on the device's own clock; `_NO_TIME` for a date that is none."""
     try:
         us: int = midnight_us(date) + clock_us(clock.replace(" ", ""))
         iso(us)
     except ValueError:
-        return -1
+        return _NO_TIME
     return us
 
 
@@ -173,6 +175,8 @@ def _cef_pairs(line: Line) -> dict[str, str]:
     if len(category) > 1:
         pairs.setdefault("type", category[0])
         pairs.setdefault("subtype", category[1])
+    if line.host:  # FortiOS puts its own name there
+        pairs.setdefault("devname", line.host)
     if record.class_id:
         pairs.setdefault("logid", record.class_id)
     return pairs

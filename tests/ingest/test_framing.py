@@ -1,0 +1,196 @@
+"""Headers, pairs, CEF and wrappers are taken apart as their senders mean them, and nothing is ever lost."""
+
+from __future__ import annotations
+
+from timeit import repeat
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from soc.ingest.framing import Cef, cef, decode, frame, json_object, key_values
+
+
+@pytest.mark.parametrize(
+    ("text", "priority", "time", "host", "app", "pid", "message"),
+    [
+        ("<34>Oct 11 22:14:15 mymachine su: 'su root' failed", 34, "Oct 11 22:14:15", "mymachine", "su", "", "'su root' failed"),
+        ("Oct  1 22:14:15 mail postfix/smtpd[12]: connect", -1, "Oct  1 22:14:15", "mail", "postfix/smtpd", "12", "connect"),
+        ("<38>Mar 7 2008 19:06:53 example tag: x", 38, "Mar 7 2008 19:06:53", "example", "tag", "", "x"),
+        ("2018 Apr 09 16:03:37 mgr->172.24.0.253 date=2018-04-09", -1, "2018 Apr 09 16:03:37", "mgr", "", "", "date=2018-04-09"),
+        ("<14>2010-08-30T23:00:05Z X4711 app: m", 14, "2010-08-30T23:00:05Z", "X4711", "app", "", "m"),
+        ("<134>2020-01-01T00:00:00.123456+07:00 fe80::1 app: x", 134, "2020-01-01T00:00:00.123456+07:00", "fe80::1", "app", "", "x"),
+        ("<166>Aug 11 2020 10:00:00 fw1 : %ASA-6-302013: Built", 166, "Aug 11 2020 10:00:00", "fw1", "", "", "%ASA-6-302013: Built"),
+        ("<189>29: *Mar  1 18:46:11: %SYS-5-CONFIG_I: x", 189, "*Mar  1 18:46:11", "", "", "", "%SYS-5-CONFIG_I: x"),
+        ("Dec 23 11:13:03 date=2011-07-24 time=10: 13:03", -1, "Dec 23 11:13:03", "", "", "", "date=2011-07-24 time=10: 13:03"),
+        ("Mar 22 19:21:00 10.10.10.10 date=2016-03-22", -1, "Mar 22 19:21:00", "10.10.10.10", "", "", "date=2016-03-22"),
+        ("Sep 19 08:26:10 host CEF:0|a|b|c|d|e|1|", -1, "Sep 19 08:26:10", "host", "", "", "CEF:0|a|b|c|d|e|1|"),
+        ("Sep 19 08:26:10 CEF: 0|a|b|c|d|e|1|", -1, "Sep 19 08:26:10", "", "", "", "CEF: 0|a|b|c|d|e|1|"),
+        ("<188>date=2020-04-23 time=12:17:48", 188, "", "", "", "", "date=2020-04-23 time=12:17:48"),
+        ("<13>Nov 20 10:00:00 relay <189>date=1", 189, "Nov 20 10:00:00", "relay", "", "", "date=1"),
+        ("<13>Nov 20 10:00:00 relay <38>Nov 20 09:59:59 mail sshd[1]: x", 38, "Nov 20 09:59:59", "mail", "sshd", "1", "x"),
+        ("<14>Aug 30 23:00:05 ", 14, "Aug 30 23:00:05", "", "", "", ""),
+        ("<999>text", -1, "", "", "", "", "<999>text"),
+        ("\ufeff<13>Nov 20 10:00:00 h t: x", 13, "Nov 20 10:00:00", "h", "t", "", "x"),
+        ("no header at all", -1, "", "", "", "", "no header at all"),
+        ("Mayor of town: hello", -1, "", "", "", "", "Mayor of town: hello"),
+        ("", -1, "", "", "", "", ""),
+    ],
+)
+def test_headers_are_taken_off(text: str, priority: int, time: str, host: str, app: str, pid: str, message: str) -> None:
+    """Each shape of header that real senders use gives its parts; other text is all message."""
+    line = frame(text)
+    assert (line.priority, line.header_time, line.host, line.app, line.pid, line.message) == (priority, time, host, app, pid, message)
+    assert line.text == text
+
+
+@pytest.mark.parametrize(
+    ("text", "data", "message"),
+    [
+        ('<165>1 2003-10-11T22:14:15.003Z host app 77 ID47 [a@1 x="q\\"]\\"" y="2"][b@2] \ufeffm', '[a@1 x="q\\"]\\"" y="2"][b@2]', "m"),
+        ("<165>1 2003-10-11T22:14:15.003Z host app 77 ID47 - m", "", "m"),
+        ("<165>1 - host app 77 ID47 -", "", ""),
+        ('<165>1 2003-10-11T22:14:15.003Z host app 77 ID47 [never "ends', "", '[never "ends'),
+    ],
+)
+def test_rfc5424_headers(text: str, data: str, message: str) -> None:
+    """Structured data ends at its own bracket; broken structured data stays in the message."""
+    line = frame(text)
+    assert (line.priority, line.host, line.app, line.pid, line.message_id) == (165, "host", "app", "77", "ID47")
+    assert (line.structured_data, line.message) == (data, message)
+
+
+def test_invalid_utf8_is_shown_and_told() -> None:
+    """Bytes that are no UTF-8 stand as escapes; NUL and controls stay."""
+    assert decode(b"a\xff\x00b") == ("a\\xff\x00b", True)
+    assert decode("Trường\x00".encode()) == ("Trường\x00", False)
+
+
+def test_wrappers_of_shippers_are_taken_off() -> None:
+    """The line that Beats, rsyslog or Docker carry in JSON is what is parsed; the whole record stays in `text`."""
+    beats = orjson.dumps({"@timestamp": "2026-03-02T01:00:00Z", "host": {"name": "h"}, "message": "<188>date=1 a=b"}).decode()
+    line = frame(beats)
+    assert (line.priority, line.host, line.message, line.text) == (188, "h", "date=1 a=b", beats)
+    assert frame('{"event":{"original":"date=1"},"x":1}').message == "date=1"
+    assert frame('{"log":"Nov 20 10:00:00 mail postfix/qmgr[1]: x","stream":"stdout","time":"t"}').app == "postfix/qmgr"
+    nested = beats
+    for _ in range(10):
+        nested = orjson.dumps({"message": nested}).decode()
+    assert frame(nested).message.startswith("{")
+
+
+def test_json_that_is_the_event_is_no_wrapper() -> None:
+    """A JSON event with fields of its own is handed on whole."""
+    text = '{"event_type":"alert","src_ip":"10.0.0.1","message":"x"}'
+    assert frame(text).message == text
+    assert json_object("[1]") is None
+    assert json_object('{"a":1') is None
+
+
+@pytest.mark.parametrize(
+    ("text", "pairs"),
+    [
+        ('a=1 b="x y" c=""', {"a": "1", "b": "x y", "c": ""}),
+        ('msg="say \\"hi\\"" x="C:\\\\temp"', {"msg": 'say "hi"', "x": "C:\\temp"}),
+        ("time=10: 13:03 x=y", {"time": "10: 13:03", "x": "y"}),
+        ('srcip=10.0.0.1 dstip=authid="u" z=1', {"srcip": "10.0.0.1", "dstip": "", "authid": "u", "z": "1"}),
+        ("url=/a?b=c&d=e next=1", {"url": "/a?b=c&d=e", "next": "1"}),
+        ('msg="cut in the mid', {"msg": "cut in the mid"}),
+        ("a=1 a=2", {"a": "2"}),
+        ("no pairs here", {}),
+    ],
+)
+def test_pairs(text: str, pairs: dict[str, str]) -> None:
+    """Quoted, bare, empty, escaped and cut values are read as they are meant."""
+    assert key_values(text) == pairs
+
+
+def test_cef_escapes() -> None:
+    """Escaped pipes, equals signs, backslashes and line ends are resolved; odd ones stay and lose nothing."""
+    record = cef("x CEF:0|Ven\\|dor|Prod|1\\\\0|id|na\\=me|5|msg=a\\=b c \\n d \\q cs1=e|f request=http://x/?a=b&c=d act=")
+    assert record == Cef("0", "Ven|dor", "Prod", "1\\0", "id", "na=me", "5", {"msg": "a=b c \n d \\q", "cs1": "e|f", "request": "http://x/?a=b&c=d", "act": ""})
+
+
+@pytest.mark.parametrize("text", ["CEF:0|a|b|c", "CEF:", "nothing", "CEF:0|a\\|b|c|d|e|f"])
+def test_a_broken_cef_header_is_no_record(text: str) -> None:
+    """Too few header fields make no record."""
+    assert cef(text) is None
+
+
+@given(st.dictionaries(st.from_regex(r"[A-Za-z_][a-z0-9_]{0,8}", fullmatch=True), st.text(st.characters(exclude_categories=["Cs"]), max_size=20), max_size=8))
+def test_quoted_pairs_round_trip(pairs: dict[str, str]) -> None:
+    """Whatever stands in escaped quotes comes back."""
+    text = " ".join(f'{key}="{value.replace(chr(92), chr(92) * 2).replace(chr(34), chr(92) + chr(34))}"' for key, value in pairs.items())
+    assert key_values(text) == pairs
+
+
+@given(
+    st.dictionaries(
+        st.from_regex(r"[A-Za-z_][a-z0-9_]{0,8}", fullmatch=True), st.from_regex(r"[A-Za-z0-9=|\\\n][A-Za-z0-9=|\\\n]{0,15}", fullmatch=True), max_size=8
+    )
+)
+def test_cef_extensions_round_trip(pairs: dict[str, str]) -> None:
+    """Values escaped as the standard says come back."""
+    text = " ".join(f"{key}={value.replace(chr(92), chr(92) * 2).replace('=', chr(92) + '=').replace(chr(10), chr(92) + 'n')}" for key, value in pairs.items())
+    record = cef("CEF:0|a|b|c|d|e|1|" + text)
+    assert record is not None
+    assert record.extensions == pairs
+
+
+@given(
+    st.integers(-1, 191),
+    st.from_regex(r"[a-z][a-z0-9.]{0,20}", fullmatch=True),
+    st.from_regex(r"[a-z][a-z/]{0,10}", fullmatch=True),
+    st.integers(0, 99999),
+    st.text(max_size=60),
+)
+def test_rfc3164_round_trip(priority: int, host: str, app: str, pid: int, message: str) -> None:
+    """A header put before any message comes off again."""
+    head = f"<{priority}>" if priority >= 0 else ""
+    line = frame(f"{head}Nov 20 10:00:00 {host} {app}[{pid}]: {message}")
+    if message[:1] not in ("<", "{"):
+        assert (line.priority, line.host, line.app, line.pid, line.message) == (priority, host, app, str(pid), message)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "a=",
+        'a="',
+        '"',
+        "\\",
+        "=",
+        " ",
+        "|",
+        "\\|",
+        "CEF:0|",
+        "[",
+        '["',
+        "<1>",
+        "{",
+        '{"message":"',
+        "1 ",
+        "Nov 20 10:00:00 ",
+        "a:",
+        "x=\\",
+        "a[",
+        "0",
+        "a b=c ",
+    ],
+)
+def test_a_megabyte_of_anything_takes_linear_time(unit: str) -> None:
+    """Twice the text takes about twice the time, whatever is repeated: nothing here is quadratic."""
+
+    def cost(size: int) -> float:
+        text = "<13>Nov 20 10:00:00 h CEF:0|a|b|c|d|e|1|" + unit * (size // len(unit))
+
+        def work() -> None:
+            frame(text)
+            frame(unit * (size // len(unit)))
+            key_values(text)
+            cef(text)
+
+        return min(repeat(work, number=1, repeat=3))
+
+    assert cost(1_000_000) < max(20 * cost(125_000), 0.5)
