@@ -124,6 +124,10 @@ class Reader(threading.Thread):
         self._epoch, self._positions = self._reopen.pop()
         self._reopen.clear()
         self._commits.clear()
+        rewind = getattr(self.source, "rewind", None)
+        if rewind is not None:
+            rewind(self._positions)  # a group member that left and joined again would make every other worker stop
+            return
         self.source.close()
         self._open()
 

@@ -1,0 +1,106 @@
+"""What a Kafka cluster has: its id, and the id and partitions of topics, asked for anew when it matters.
+
+A topic that is deleted and created again has another id; positions are kept per id, so nothing of the new one is mistaken
+for a replay of the old one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+from soc.adapters.kafka.health import explain, reachable
+from soc.adapters.kafka.settings import connection_options, missing_topic, quiet_client_log, servers, translate
+from soc.config import KafkaSettings
+from soc.errors import AccessDenied, ConfigError, SourceUnavailable
+
+
+class Topic(NamedTuple):
+    """A topic as it is now."""
+
+    id: str
+    partitions: int
+
+
+class Catalog:
+    """Asks one cluster about topics and group members; for one thread only (clients must not be shared)."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        """Connect.
+
+        Raises: SourceUnavailable, AccessDenied, ConfigError, each saying which step failed.
+        """
+        from kafka import KafkaAdminClient
+        from kafka.errors import KafkaError
+
+        quiet_client_log()
+        self._settings = settings
+        doing = "Kafka cannot be used"
+        reachable(settings, doing)
+        try:
+            self._admin: Any = KafkaAdminClient(**connection_options(settings))
+        except KafkaError as error:
+            raise explain(settings, error, doing) from error
+        try:
+            self.cluster_id = str(self._admin.describe_cluster()["cluster_id"])
+        except KafkaError as error:
+            self.close()
+            raise translate(error, settings, doing) from error
+
+    def topics(self, names: Collection[str]) -> dict[str, Topic]:
+        """The topics of these names that exist now.
+
+        Raises: AccessDenied, SourceUnavailable.   Cost: one round trip.
+        """
+        from kafka.errors import KafkaError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError, for_code
+
+        try:
+            described = self._admin.describe_topics(list(names))
+        except KafkaError as error:
+            raise translate(error, self._settings, "asking Kafka for topics") from error
+        found: dict[str, Topic] = {}
+        for topic in described:
+            fault = for_code(topic.get("error_code", 0))
+            if fault is TopicAuthorizationFailedError:
+                raise AccessDenied(
+                    f"reading topic {topic['name']}: {self._settings.username or 'this client'} has no right to it, or it does not exist",
+                    hint=f"grant DESCRIBE and READ on topic {topic['name']}",
+                )
+            if fault is UnknownTopicOrPartitionError:
+                continue
+            if topic.get("error_code", 0):
+                raise SourceUnavailable(f"asking Kafka at {servers(self._settings)} for topic {topic['name']}: {fault.__name__}")
+            found[topic["name"]] = Topic(str(topic["topic_id"]), len(topic["partitions"]))
+        return found
+
+    def require(self, names: Collection[str], *, running: bool) -> dict[str, Topic]:
+        """The topics of these names, all of them.
+
+        Raises: ConfigError for a missing one; SourceUnavailable when `running`, as it may be created anew.
+        """
+        found = self.topics(names)
+        for name in names:
+            if name not in found:
+                message, hint = missing_topic(self._settings, self.cluster_id, name)
+                if running:
+                    raise SourceUnavailable(message, hint=hint)
+                raise ConfigError(message, key="topics", hint=hint)
+        return found
+
+    def is_member(self, group: str, member_id: str) -> bool:
+        """Whether the group counts this member among those that it has given partitions to (perhaps none).
+
+        Raises: SourceUnavailable, AccessDenied.
+        """
+        from kafka.errors import KafkaError
+
+        try:
+            described = self._admin.describe_groups([group])[group]
+        except KafkaError as error:
+            raise translate(error, self._settings, f"asking Kafka for group {group}") from error
+        members = {member["member_id"] for member in described.get("members", [])}
+        return str(described.get("group_state", "")).endswith("Stable") and member_id in members
+
+    def close(self) -> None:
+        """Disconnect; idempotent."""
+        self._admin.close()

@@ -1,0 +1,111 @@
+"""Our settings as options of kafka-python, and its errors as ours.
+
+Cost: importing the client takes a third of a second, so it is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from typing import Any
+
+from soc.config import KafkaSettings, secret
+from soc.errors import AccessDenied, ConfigError, SocError, SourceUnavailable
+
+REQUEST_TIMEOUT_MS = 30_000
+"""Three times the stall of a broker that was killed (8-12 s with the broker's defaults)."""
+MAX_POLL_INTERVAL_MS = 900_000
+"""A worker that waits for its store for a quarter of an hour is still a member; heartbeats notice a dead one sooner."""
+
+
+def connection_options(settings: KafkaSettings) -> dict[str, Any]:
+    """The options that every client of the cluster needs.
+
+    Raises: ConfigError when a certificate or the password cannot be read.
+    """
+    options: dict[str, Any] = {
+        "bootstrap_servers": list(settings.bootstrap_servers),
+        "bootstrap_timeout_ms": round(settings.bootstrap_timeout_s * 1000),
+        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+        "security_protocol": settings.security_protocol,
+        "reconnect_backoff_max_ms": 2_000,
+    }
+    if uses_tls(settings):
+        options["ssl_context"] = tls_context(settings)
+    if uses_sasl(settings):
+        options |= {
+            "sasl_mechanism": settings.sasl_mechanism,
+            "sasl_plain_username": settings.username,
+            "sasl_plain_password": secret("kafka.password", settings.password_file, settings.password_command),
+        }
+    return options
+
+
+def uses_tls(settings: KafkaSettings) -> bool:
+    """Whether connections are encrypted."""
+    return settings.security_protocol in {"SSL", "SASL_SSL"}
+
+
+def uses_sasl(settings: KafkaSettings) -> bool:
+    """Whether we log in by name and password."""
+    return settings.security_protocol in {"SASL_PLAINTEXT", "SASL_SSL"}
+
+
+def tls_context(settings: KafkaSettings) -> ssl.SSLContext:
+    """The TLS side of a client: the broker's name and certificate are always checked.
+
+    Raises: ConfigError when a file cannot be used, named by its key.
+    """
+    key = "kafka.ca_file"
+    try:
+        context = ssl.create_default_context(cafile=str(settings.ca_file) if settings.ca_file else None)
+        key = "kafka.cert_file"
+        if settings.cert_file is not None:
+            context.load_cert_chain(settings.cert_file, settings.key_file)
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigError(f"{key} cannot be used: {error}", key=key, hint="it must be a readable PEM file") from error
+    return context
+
+
+def servers(settings: KafkaSettings) -> str:
+    """The bootstrap servers as they are shown."""
+    return ", ".join(settings.bootstrap_servers)
+
+
+def create_command(settings: KafkaSettings, topic: str) -> str:
+    """The command that creates a topic on the cluster of the settings."""
+    return f"kafka-topics.sh --bootstrap-server {settings.bootstrap_servers[0]} --create --topic {topic} --partitions 4"
+
+
+def missing_topic(settings: KafkaSettings, cluster: str, topic: str) -> tuple[str, str]:
+    """Message and hint for a topic that is not there."""
+    return f"topic {topic} does not exist on Kafka cluster {cluster} ({servers(settings)})", f"create it: {create_command(settings, topic)}"
+
+
+def translate(error: Exception, settings: KafkaSettings, doing: str) -> SocError:
+    """Our error for one of kafka-python's: denied rights are told from a cluster that does not answer."""
+    from kafka import errors
+
+    user = f"user {settings.username}" if settings.username else "this client"
+    if isinstance(error, errors.GroupAuthorizationFailedError):
+        return AccessDenied(
+            f"{doing}: {user} may not use consumer group {settings.group}", hint=f"grant READ on group {settings.group} to {settings.username or 'it'}"
+        )
+    if isinstance(error, errors.FencedInstanceIdError):
+        return ConfigError(
+            f"{doing}: another worker has the instance id {settings.instance_id}", key="kafka.instance_id", hint="give every worker an id of its own"
+        )
+    if isinstance(error, errors.AuthorizationError):
+        about = " ".join(sorted(map(str, error.args[0]))) if error.args and isinstance(error.args[0], set | frozenset) else ""
+        topic = f" topic {about}" if about else ""
+        return AccessDenied(f"{doing}: {user} has no right to{topic or ' it'}", hint=f"grant DESCRIBE and READ (or WRITE) on the topic{about and ' ' + about}")
+    if isinstance(error, errors.SaslAuthenticationFailedError):
+        return AccessDenied(f"{doing}: Kafka refuses the name or password of {user}", hint="check kafka.username and kafka.password_file")
+    return SourceUnavailable(f"{doing}: {type(error).__name__} from Kafka at {servers(settings)}: {str(error)[:300]}", hint="soc doctor tells what is wrong")
+
+
+def quiet_client_log() -> None:
+    """Keep the client's own log to warnings: it reports each reconnection, and is silent without any handler (ours is at the root)."""
+    logger = logging.getLogger("kafka")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.ERROR)
