@@ -68,17 +68,16 @@ def run_tests(path: Path, *, parse: LineParser | None = None) -> list[Result]:
     rules: dict[str, list[Rule]] = {}
     for rule in ruleset.rules:
         rules.setdefault(rule.path, []).append(rule)
-    wanted = {str(path), str(test_file(path))}
+    wanted = {str(path), str(cases_file(path))}
     for file, of_file in sorted(rules.items()):
         if path.is_dir() or file in wanted:
             results.extend(_run_file(Path(file), of_file, engine, parse))
-    for orphan in sorted(path.rglob("*" + TEST_SUFFIX)) if path.is_dir() else []:
-        if str(orphan).removesuffix(TEST_SUFFIX) + ".yml" not in rules:
-            results.append(Result(str(orphan), "", "", "there is no rule beside this test file", matched=False))
+    orphans = [file for file in (sorted(path.rglob("*" + TEST_SUFFIX)) if path.is_dir() else []) if str(file).removesuffix(TEST_SUFFIX) + ".yml" not in rules]
+    results.extend(Result(str(file), "", "", "there is no rule beside this test file", matched=False) for file in orphans)
     return results
 
 
-def test_file(rule_file: Path) -> Path:
+def cases_file(rule_file: Path) -> Path:
     """The test file of a rule file."""
     return rule_file.with_name(rule_file.stem + TEST_SUFFIX)
 
@@ -126,7 +125,7 @@ def _docs(file: Path, case: Mapping[str, Any], parse: LineParser | None) -> Iter
 
 
 def _run_file(file: Path, rules: list[Rule], engine: Engine, parse: LineParser | None) -> Iterator[Result]:
-    beside = test_file(file)
+    beside = cases_file(file)
     for rule in rules:
         if not beside.exists():
             yield Result(str(file), rule.id, "", f"there is no {beside.name} beside the rule", matched=False)

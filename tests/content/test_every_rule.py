@@ -17,7 +17,7 @@ from soc.rules.engine import Engine, compile_ruleset
 from soc.rules.lint import Severity, attack_tags, lint_rule
 from soc.rules.load import RuleSet, load_paths
 from soc.rules.match import matches
-from soc.rules.testing import Result, mutants, read_cases, run_case, run_tests, cases_file
+from soc.rules.testing import Result, cases_file, mutants, read_cases, run_case, run_tests
 
 CONTENT = Path(soc.rules.__file__).parent / "content"
 FILES = sorted(path for path in CONTENT.rglob("*.yml") if not path.name.endswith(".test.yml"))
