@@ -69,6 +69,8 @@ class Parser(Protocol):
     """Grows with every change of what comes out; `soc.parser` is `name@version`."""
     kind: str
     """One of `soc.model.level.KINDS`."""
+    fields_hold_line: bool
+    """Whether the fields of a whole line hold every value of it (key=value products): searches then need not the line itself."""
 
     def claims(self, line: Line) -> bool:
         """Whether the line is of this product. Cheap: runs for every line of an unknown source; never raises."""

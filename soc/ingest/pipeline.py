@@ -26,7 +26,7 @@ from soc.model.deadletter import DeadLetter
 from soc.model.event import SCHEMA, Doc, Event
 from soc.model.ids import derived_event_id, digest_id, event_id, raw_hash
 from soc.model.record import RawRecord
-from soc.model.text import event_tokens
+from soc.model.text import TEXT_FROM, event_tokens
 from soc.ports import Classifier, Effects, Progress
 from soc.telemetry import get_logger
 
@@ -173,6 +173,8 @@ class Pipeline:
             doc["log.source.address"] = record.host
         if parsed.error:
             doc["soc.parse_error"] = parsed.error
+        elif parser is not None and parser.fields_hold_line:
+            doc[TEXT_FROM] = "fields"
         return Event(identity, ts_us, kind, source.name, record.partition, record.seq, hashed, "none", "", source.scope, doc, "", parsed.natural_key)
 
     def _usable_time(self, source: str, doc: Doc, ts_us: int, received_us: int) -> int:

@@ -6,15 +6,29 @@ An event's id is the hash of its origin position, an alert's of its rule and eve
 
 from __future__ import annotations
 
-from base64 import b32encode
 from hashlib import blake2b
 
 _SEPARATOR = "\x1f"
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 
 
 def digest_id(*parts: str) -> str:
     """20 lower-case base32 characters that identify `parts` (their order and borders count)."""
-    return b32encode(blake2b(_SEPARATOR.join(parts).encode("utf-8", "surrogateescape"), digest_size=15).digest())[:20].decode().lower()
+    n = int.from_bytes(blake2b(_SEPARATOR.join(parts).encode("utf-8", "surrogateescape"), digest_size=13).digest(), "big") >> 4
+    pairs = _PAIRS  # ten bits a step: base64.b32encode is Python and takes three times as long
+    return (
+        pairs[n >> 90]
+        + pairs[n >> 80 & 1023]
+        + pairs[n >> 70 & 1023]
+        + pairs[n >> 60 & 1023]
+        + pairs[n >> 50 & 1023]
+        + pairs[n >> 40 & 1023]
+        + pairs[n >> 30 & 1023]
+        + pairs[n >> 20 & 1023]
+        + pairs[n >> 10 & 1023]
+        + pairs[n & 1023]
+    )
 
 
 def event_id(origin: str, seq: int, sub: int = 0) -> str:

@@ -38,10 +38,13 @@ _INSIDE = "_.:-@"
 _RUN = re.compile(r"[\w.:@-]+")
 _RUN_BYTES = bytes(ord(chr(code).lower()) if code < 0x80 and (chr(code).isalnum() or chr(code) in _INSIDE) else 0x20 for code in range(256))  # noqa: PLR2004 - ASCII
 _PART = re.compile(r"[^\W_]+")
+_UUID_LENGTH, _UUID_DASHES = 36, 4
 MOST_TOKEN = 128
 """Longer tokens are cut: nobody types them, and attackers write them."""
 MOST_TOKENS = 4096
 """Per event."""
+_BORDER = re.compile(r"[\w.:@-]|[^\x00-\x7f]").match
+"""What may belong to a token (beyond ASCII anything: folding may split or join)."""
 _COMPOUNDS: dict[str, tuple[str, ...]] = {}
 _MOST_COMPOUNDS = 32_768
 
@@ -97,7 +100,7 @@ def _compound(run: str) -> tuple[str, ...]:
     token = run.strip(_INSIDE)
     if not token:
         found: tuple[str, ...] = ()
-    elif token.isalnum():
+    elif token.isalnum() or (len(token) == _UUID_LENGTH and token.count("-") == _UUID_DASHES):  # nobody asks for a piece of a UUID
         found = (token,)
     else:
         # An address without its port and a mail's domain are asked for as often as the whole; what stands here as a
@@ -112,16 +115,26 @@ def _compound(run: str) -> tuple[str, ...]:
     return found
 
 
-UNSEARCHED = frozenset({"@timestamp", "event.created", "event.start", "event.end", "event.ingested"})
-"""Times: they are searched by ranges; as tokens each would be new, the dearest kind in a full-text index."""
+TEXT_FROM = "soc.text_from"
+"""Set to `fields` by parsers whose fields hold every value of the line: then the fields alone are tokenised."""
+UNSEARCHED = frozenset(
+    {
+        *("@timestamp", "event.created", "event.start", "event.end", "event.ingested", "event.timezone", "event.duration"),
+        *("source.bytes", "source.packets", "destination.bytes", "destination.packets", "network.bytes", "network.packets", "network.iana_number"),
+        *("log.syslog.priority", "log.syslog.facility.code", "log.syslog.severity.code"),
+    }
+)
+"""Times and measures: they are searched by ranges; as tokens each would be new, the dearest kind in a full-text index."""
 SEARCHED_OWN = ("soc.threat.category", "soc.agency.id", "soc.mail.verdict")
 """Those of our own fields whose values free text finds."""
 _SEARCHED: dict[tuple[str, ...], tuple[str, ...]] = {}
 _MOST_SHAPES = 4096
+_VALUES: dict[str, str] = {}
+_MOST_VALUES = 65_536
 
 
 def searched_fields(doc: Mapping[str, Any]) -> tuple[str, ...]:
-    """The fields of a document whose values free text finds: all but times and our own bookkeeping (`soc.*`)."""
+    """The fields of a document whose values free text finds: all but times, measures and our own bookkeeping (`soc.*`)."""
     names = tuple(doc)
     found = _SEARCHED.get(names)
     if found is None:
@@ -133,28 +146,57 @@ def searched_fields(doc: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def event_tokens(doc: Mapping[str, Any]) -> str:
-    """The tokens that free text finds an event by, each once, joined by spaces: those of `event.original` and of all searched fields.
+    """The tokens that free text finds an event by, joined by spaces: those of `event.original` and of all searched fields.
 
     `tokens_of(value)` is a part of it for every value of every searched field (within `MOST_TOKENS`, the line first).
-    Cost: the line is split once (a byte table does folding and separators); a value costs one look-up when it is a
-    token of the line, which is the rule, and is split otherwise. The order is fixed by the document.
+    The line itself is left out where the fields hold all its values (`TEXT_FROM`): names like `srcip` would only make
+    every event longer. Cost: a value seen before costs one look-up (levels, actions, host names, rules repeat), a plain
+    word none, other values are split once. The order is fixed by the document; a token may stand more than once.
     """
-    out = _tokens(doc.get("event.original") or "")
-    rest: list[str] = []
+    line = "" if doc.get(TEXT_FROM) == "fields" else doc.get("event.original") or ""
+    distinct = _tokens(line) if line else {}
+    known = _VALUES.get
     for name in searched_fields(doc):
         value = doc[name]
         if value.__class__ is str:
-            if value not in out:
-                rest.append(value)
+            if value not in distinct and not (line and _stands_in(line, value)):
+                distinct[known(value) or value_tokens(value)] = None
+        elif value.__class__ is int and value >= 0:
+            distinct[str(value)] = None
         elif value.__class__ is list:
-            rest.extend([item if item.__class__ is str else _plain(item) for item in value if item not in out])
+            for item in value:
+                if item is not None:
+                    text = _plain(item)
+                    distinct[known(text) or value_tokens(text)] = None
         elif value is not None:
-            text = _plain(value)
-            if text not in out:
-                rest.append(text)
-    if rest:
-        out.update(_tokens("\n".join(rest)))
-    return " ".join(out) if len(out) <= MOST_TOKENS else " ".join(islice(out, MOST_TOKENS))
+            distinct[value_tokens(_plain(value))] = None
+    distinct.pop("", None)
+    tokens = " ".join(distinct)
+    return tokens if len(tokens) <= MOST_TOKENS else " ".join(islice(dict.fromkeys(tokens.split()), MOST_TOKENS))
+
+
+def _stands_in(line: str, value: str) -> bool:
+    """Whether the value stands in the line between separators, so that its tokens are the line's."""
+    begin = line.find(value)
+    if begin < 0 or not value:
+        return False
+    end = begin + len(value)
+    return (begin == 0 or not _BORDER(line[begin - 1])) and (end == len(line) or not _BORDER(line[end]))
+
+
+def value_tokens(value: str) -> str:
+    """The tokens of one value, joined by spaces; short ones are remembered."""
+    if value.isascii() and value.isalnum():
+        tokens = value[:MOST_TOKEN].lower()
+    elif value.replace(".", "").isdigit() and value.isascii():  # an IPv4 address has no parts
+        tokens = value.strip(".")[:MOST_TOKEN]
+    else:
+        tokens = " ".join(_tokens(value))
+    if len(value) <= 64:  # noqa: PLR2004 - names and addresses repeat, longer things seldom
+        if len(_VALUES) >= _MOST_VALUES:
+            _VALUES.clear()
+        _VALUES[value] = tokens
+    return tokens
 
 
 def _plain(value: Any) -> str:
@@ -164,7 +206,9 @@ def _plain(value: Any) -> str:
 
 # Control characters (C0, C1, DEL), line separators, bidirectional controls, zero-width and other format characters,
 # variation selectors, lone surrogates, unassigned tags. Reference: Unicode TR 36, CVE-2021-42574.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]")
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
+)
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -172,7 +172,7 @@ class PostfixParser:
         if daemon:
             doc["postfix.daemon"] = daemon
         if line.priority >= 0:
-            _priority(line.priority, doc)
+            doc.update(_PRIORITIES[line.priority])
         _READERS[product](message.rstrip(), doc)
         return Parsed(doc, ts_us, _natural_key(host, line, ts_us))
 
@@ -207,13 +207,18 @@ class PostfixParser:
         return known
 
 
-def _priority(priority: int, doc: Doc) -> None:
+def _syslog_fields(priority: int) -> Doc:
     facility, severity = divmod(priority, 8)
-    doc["log.syslog.priority"] = priority
-    doc["log.syslog.facility.code"] = facility
-    doc["log.syslog.facility.name"] = _FACILITIES[facility]
-    doc["log.syslog.severity.code"] = severity
-    doc["log.syslog.severity.name"] = _SEVERITIES[severity]
+    return {
+        "log.syslog.priority": priority,
+        "log.syslog.facility.code": facility,
+        "log.syslog.facility.name": _FACILITIES[facility],
+        "log.syslog.severity.code": severity,
+        "log.syslog.severity.name": _SEVERITIES[severity],
+    }
+
+
+_PRIORITIES = [_syslog_fields(priority) for priority in range(192)]
 
 
 def _natural_key(host: str, line: Line, ts_us: int) -> str:
