@@ -1,0 +1,121 @@
+"""CEF of any sender: what is known goes to ECS, what is not stays, nothing is lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from soc.errors import MalformedRecord, UnknownFormat
+from soc.ingest.framing import frame
+from soc.ingest.parser import Context, Parsed
+from soc.ingest.parsers.cef_generic.parser import PARSER, dictionary, full_name
+
+CONTEXT = Context(1_795_222_800_000_000)
+HEAD = "CEF:0|Example|Gate|1.0|19|Login|3|"
+
+
+def parse(text: str) -> Parsed:
+    """A framed and parsed line."""
+    return PARSER.parse(frame(text), CONTEXT)
+
+
+def test_short_and_full_names_are_the_same() -> None:
+    """A sender that writes full names gets the same document."""
+    short = parse(HEAD + "src=10.0.0.1 spt=5 dst=10.0.0.2 suser=a act=Deny rt=1772415000000").doc
+    full = parse(
+        HEAD + "sourceAddress=10.0.0.1 sourcePort=5 destinationAddress=10.0.0.2 sourceUserName=a deviceAction=Deny deviceReceiptTime=1772415000000"
+    ).doc
+    assert short == full
+    assert short["source.ip"] == "10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("severity", "number"),
+    [("0", 0), ("10", 10), ("Low", 0), ("medium", 4), ("High", 7), ("Very-High", 9), ("Unknown", None), ("", None), ("٣", None), ("999", None)],
+)
+def test_severities(severity: str, number: int | None) -> None:
+    """Words and numbers of the standard become 0 to 10; others stay text only."""
+    assert parse(f"CEF:0|a|b|c|d|e|{severity}|").doc.get("event.severity") == number
+
+
+@pytest.mark.parametrize(
+    ("extension", "moment"),
+    [
+        ("rt=1772415000000", "2026-03-02T01:30:00.000Z"),
+        ("rt=Mar 02 2026 08:30:00", "2026-03-02T01:30:00.000Z"),
+        ("rt=Mar 02 2026 08:30:00.123 UTC", "2026-03-02T08:30:00.123Z"),
+        ("rt=Mar 02 08:30:00", "2026-03-02T01:30:00.000Z"),
+        ("rt=2026-03-02T08:30:00+09:00", "2026-03-01T23:30:00.000Z"),
+        ("rt=Mar 02 2026 08:30:00 dtz=Asia/Tokyo", "2026-03-01T23:30:00.000Z"),
+        ("start=1772415000000 art=1772415009000", "2026-03-02T01:30:00.000Z"),
+        ("rt=rubbish end=1772415000000", "2026-03-02T01:30:00.000Z"),
+        ("rt=99999999999999999999", None),
+        ("x=1", None),
+    ],
+)
+def test_times(extension: str, moment: str | None) -> None:
+    """Each date form of the standard, and which time is the event's."""
+    assert parse(HEAD + extension).doc.get("@timestamp") == moment
+
+
+def test_the_syslog_header_tells_the_time_when_nothing_else_does() -> None:
+    """A record without times has that of its header."""
+    assert parse("<13>Mar  2 08:30:00 gate " + HEAD + "src=10.0.0.1").doc["@timestamp"] == "2026-03-02T01:30:00.000Z"
+
+
+def test_labels_say_what_custom_fields_are() -> None:
+    """A known label puts the value where it belongs; the pair of value and label stays too."""
+    doc = parse(HEAD + "cs1=Chan web cs1Label=Rule Name cn3=7 cn3Label=Unheard c6a2=fd00::5 c6a2Label=Source IPv6 Address").doc
+    assert doc["rule.name"] == "Chan web"
+    assert doc["source.ip"] == "fd00::5"
+    assert doc["cef.extensions.deviceCustomNumber3"] == "7"
+    assert doc["cef.extensions.deviceCustomNumber3Label"] == "Unheard"
+
+
+def test_values_of_the_wrong_kind_stay_as_text() -> None:
+    """A port that is none is kept, and no field gets another type by it."""
+    doc = parse(HEAD + "spt=70000 src=nowhere in=-5 smac=zz proto=pigeon deviceDirection=up").doc
+    assert not {"source.port", "source.ip", "source.bytes", "source.mac", "network.transport", "network.direction"} & doc.keys()
+    assert doc["cef.extensions.sourcePort"] == "70000"
+    assert doc["cef.extensions.transportProtocol"] == "pigeon"
+
+
+@pytest.mark.parametrize(
+    ("action", "types"),
+    [("Accept", ["allowed"]), ("blocked", ["denied"]), ("not blocked", None), ("IDS:Reset", ["denied"]), ("Log", None), ("Refuse", ["denied"])],
+)
+def test_the_action_tells_allowed_from_denied(action: str, types: list[str] | None) -> None:
+    """Words that say so; a word with `not` before it says nothing."""
+    assert parse(HEAD + f"act={action}").doc.get("event.type") == types
+
+
+def test_a_resent_record_has_the_same_key() -> None:
+    """The syslog header is no part of the identity."""
+    record = HEAD + "src=10.0.0.1 rt=1772415000000"
+    key = parse(record).natural_key
+    assert key
+    assert parse("<13>Mar  2 08:30:00 relay " + record).natural_key == key
+    assert parse(HEAD + "src=10.0.0.1 rt=1772415000001").natural_key != key
+    numbered = parse(HEAD + "externalId=5 rt=1772415000000 dvchost=g src=10.0.0.1").natural_key
+    assert parse(HEAD + "externalId=5 rt=1772415000000 dvchost=g src=10.0.0.1 relayedBy=x").natural_key == numbered
+
+
+def test_broken_and_foreign_text_is_refused() -> None:
+    """A broken header keeps its text in the error; text without CEF is of another format."""
+    with pytest.raises(MalformedRecord) as caught:
+        parse("<13>Mar  2 08:30:00 gate CEF:0|a|b")
+    assert caught.value.fields["message"] == "CEF:0|a|b"
+    assert caught.value.fields["log.syslog.hostname"] == "gate"
+    with pytest.raises(UnknownFormat):
+        parse("hello")
+
+
+def test_the_dictionary_is_sound() -> None:
+    """Full names are their own entries, and strange keys become safe ones."""
+    assert all(dictionary()[entry.name].name == entry.name for entry in dictionary().values())
+    assert [full_name(key) for key in ("src", "cs1", "cn2Label", "ad.foo[0]", "x,y")] == [
+        "sourceAddress",
+        "deviceCustomString1",
+        "deviceCustomNumber2Label",
+        "ad_foo_0_",
+        "x_y",
+    ]

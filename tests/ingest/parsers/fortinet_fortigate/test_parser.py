@@ -1,0 +1,199 @@
+"""FortiGate lines: the fast way equals the plain one, and what is told twice counts once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from soc.errors import MalformedRecord, UnknownFormat
+from soc.ingest.framing import frame
+from soc.ingest.normalize import HOUR_US, iso
+from soc.ingest.parser import Context, Parsed
+from soc.ingest.parsers.fortinet_fortigate import plan as plan_module
+from soc.ingest.parsers.fortinet_fortigate.parser import FortiGate
+from soc.ingest.parsers.fortinet_fortigate.plan import SEEN_OFTEN, pairs_of
+
+CONTEXT = Context(1_795_222_800_000_000)
+SAMPLES = Path(plan_module.__file__).parent / "samples"
+LINES = [line for sample in sorted(SAMPLES.glob("*.log")) for line in sample.read_text(encoding="utf-8").splitlines()]
+TRAFFIC = (
+    'date=2026-03-02 time=08:15:30 devname="fw" devid="FG1" eventtime=1772414130123456789 tz="+0700" logid="0000000013" type="traffic" subtype="forward" '
+    'level="notice" vd="root" srcip=10.20.1.15 srcport=51544 dstip=203.0.113.80 dstport=443 sessionid=81 proto=6 action="close" policyid=12 sentbyte=923 rcvdbyte=77654'
+)
+
+
+def parse(text: str, parser: FortiGate | None = None, context: Context = CONTEXT) -> Parsed:
+    """A framed and parsed line."""
+    return (parser or FortiGate()).parse(frame(text), context)
+
+
+def plainly(text: str) -> Parsed:
+    """The same by the plain way: pair by pair."""
+    line = frame(text)
+    return FortiGate()._plain(pairs_of(line.message), line, CONTEXT)
+
+
+@pytest.mark.parametrize("text", [line for line in LINES if "CEF:" not in line])
+def test_the_fast_way_is_the_plain_way_for_samples(text: str) -> None:
+    """First seen, seen often and by a pattern: the event is that of the plain way."""
+    parser = FortiGate()
+    expected = plainly(text)
+    for _ in range(SEEN_OFTEN + 3):
+        assert parse(text, parser) == expected
+
+
+WORDS = st.one_of(
+    st.sampled_from(
+        [
+            "N/A",
+            "",
+            "(null)",
+            "10.0.0.1",
+            "2001:DB8::1",
+            "999.1.1.1",
+            "6",
+            "17",
+            "443",
+            "70000",
+            "-1",
+            "1_000",
+            "٣",
+            "outgoing",
+            "deny",
+            "accept",
+            "/a?b=c",
+            "a=b",
+            "x y",
+            "a,b",
+        ]
+    ),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters='"'), max_size=12),
+    st.sampled_from(['say \\"hi\\"', "C:\\\\temp", "\\", "\x00", "authid="]),
+)
+KEYS = st.sampled_from(
+    ["date", "time", "tz", "eventtime", "devname", "devid", "logid", "type", "subtype", "eventtype", "action", "status", "utmaction", "srcip", "dstip", "srcport", "dstport", "proto", "service", "sentbyte", "rcvdbyte", "sentpkt", "rcvdpkt", "duration", "transip", "transport", "hostname", "url", "msg", "user", "group", "remip", "locip", "ui", "srcmac", "analyticscksum", "from", "to", "qname", "ipaddr", "app", "appcat", "catdesc", "direction", "src", "dst", "pri", "policyid", "vd", "sessionid", "weird.key", "SN"]
+)
+
+
+@st.composite
+def lines(draw: st.DrawFn) -> str:
+    """Something between a good line and a broken one."""
+    parts = []
+    for key in draw(st.lists(KEYS, min_size=1, max_size=14)):
+        value = draw(WORDS)
+        parts.append(f'{key}="{value}"' if draw(st.booleans()) else f"{key}={value}")
+    parts.insert(draw(st.integers(0, len(parts))), draw(st.sampled_from(["", "junk", '"', "="])))
+    return " ".join(parts)
+
+
+def outcome(do: Callable[[], Parsed]) -> object:
+    """The event, or the reason why there is none."""
+    try:
+        return do()
+    except UnknownFormat as error:
+        return error.reason
+
+
+@settings(max_examples=400, deadline=None)
+@given(first=lines(), second=lines())
+def test_the_fast_way_is_the_plain_way(first: str, second: str) -> None:
+    """Any two lines, each seen often, give what the plain way gives: no line is read by another's plan."""
+    parser = FortiGate()
+    for text in (first, second) * (SEEN_OFTEN + 2):
+        assert outcome(lambda text=text: parse(text, parser)) == outcome(lambda text=text: plainly(text))  # type: ignore[misc]
+
+
+@settings(max_examples=200, deadline=None)
+@given(values=st.lists(WORDS, min_size=4, max_size=4), index=st.integers(0, len(LINES) - 1))
+def test_a_pattern_reads_only_what_it_fits(values: list[str], index: int) -> None:
+    """A line of known keys with odd values is read as the plain way reads it, though its pattern is known."""
+    parser = FortiGate()
+    good = 'devname="a" logid="0000000013" type="traffic" srcip=10.0.0.1 dstport=443 msg="x"'
+    for _ in range(SEEN_OFTEN + 1):
+        parse(good, parser)
+    for odd in (
+        f'devname="{values[0]}" logid="0000000013" type="traffic" srcip={values[1]} dstport={values[2]} msg="{values[3]}"',
+        LINES[index].replace("10.", values[0]) if "CEF:" not in LINES[index] else good,
+    ):
+        assert outcome(lambda odd=odd: parse(odd, parser)) == outcome(lambda odd=odd: plainly(odd))  # type: ignore[misc]
+
+
+def test_tables_stay_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sender that invents keys fills no memory."""
+    monkeypatch.setattr(plan_module, "MOST_PLANS", 10)
+    parser = FortiGate()
+    for number in range(100):
+        assert parse(f'date=2026-03-02 time=08:15:30 logid="1" key{number}=1', parser).doc[f"fortinet.firewall.key{number}"] == "1"
+    assert len(parser._plans._plans) <= 10
+
+
+def test_a_resent_line_has_the_same_key() -> None:
+    """Whatever header a relay puts before a line, and whatever it adds, the occurrence is the same one."""
+    key = parse("<189>" + TRAFFIC).natural_key
+    assert key
+    assert parse("<13>Mar  2 08:15:31 relay <189>" + TRAFFIC).natural_key == key
+    assert parse("<14>1 2026-03-02T01:15:31Z relay fgt - - - " + TRAFFIC).natural_key == key
+    assert parse("<189>" + TRAFFIC + ' srccountry="Reserved"').natural_key == key
+    assert parse("<189>" + TRAFFIC.replace("eventtime=1772414130123456789", "eventtime=1772414130123456790")).natural_key != key
+
+
+def test_old_lines_are_identified_by_their_text() -> None:
+    """Without a time in nanoseconds the text is the identity, whatever the header."""
+    old = TRAFFIC.replace("eventtime=1772414130123456789 ", "")
+    key = parse(old).natural_key
+    assert key
+    assert parse("Mar  2 08:21:00 relay01 " + old).natural_key == key
+    assert parse(old.replace("sessionid=81", "sessionid=82")).natural_key != key
+
+
+def test_a_line_without_time_has_no_key() -> None:
+    """What tells no time cannot be told from its repetition."""
+    parsed = parse('date= desc="x" msg="Send new version object"')
+    assert (parsed.ts_us, parsed.natural_key) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("change", "moment"),
+    [
+        (("", ""), "2026-03-02T01:15:30.123456Z"),
+        (('tz="+0700" ', ""), "2026-03-02T01:15:30.123456Z"),
+        (("eventtime=1772414130123456789 ", ""), "2026-03-02T01:15:30.000Z"),
+        (("eventtime=1772414130123456789 ", "eventtime=1772414130 "), "2026-03-02T01:15:30.000Z"),
+        (("eventtime=1772414130123456789 ", "eventtime=1600000000123456789 "), "2026-03-02T01:15:30.000Z"),
+        (('eventtime=1772414130123456789 tz="+0700" ', 'tz="-0500" '), "2026-03-02T13:15:30.000Z"),
+        (('eventtime=1772414130123456789 tz="+0700" ', 'tz="UTC-5:00" '), "2026-03-02T13:15:30.000Z"),
+        (("time=08:15:30", "time=08: 15:30"), "2026-03-02T01:15:30.123456Z"),
+        (("date=2026-03-02", "date=2026-02-30"), "2026-03-02T01:15:30.123456Z"),
+    ],
+)
+def test_times(change: tuple[str, str], moment: str) -> None:
+    """Date, time and zone make the moment, `eventtime` its fraction or, where there is no zone, the distance to UTC."""
+    parsed = parse(TRAFFIC.replace(*change))
+    assert parsed.doc["@timestamp"] == iso(parsed.ts_us) == moment
+
+
+def test_a_device_seven_hours_off() -> None:
+    """The measured offset of a source is added to the device's time."""
+    parsed = parse(TRAFFIC, context=Context(CONTEXT.received_us, offset_us=7 * HOUR_US))
+    assert parsed.doc["@timestamp"] == "2026-03-02T08:15:30.123456Z"
+
+
+def test_lines_of_sister_products_are_not_claimed() -> None:
+    """FortiMail and FortiWeb log alike and are no FortiGates."""
+    parser = FortiGate()
+    assert not parser.claims(frame("date=2026-03-02 time=08:15:30 device_id=FEVM020000000001 log_id=0200012345 type=statistics"))
+    assert not parser.claims(frame('date=2026-03-02 time=08:15:30 devid="FVVM020000000001" log_id=1 type=attack'))
+    assert not parser.claims(frame("CEF:0|Fortinet|FortiWeb|1|2|3|4|"))
+    assert parser.claims(frame(TRAFFIC))
+
+
+def test_what_is_no_line_of_it_is_refused() -> None:
+    """Text without pairs, and a broken CEF header, are errors with their reason."""
+    with pytest.raises(UnknownFormat):
+        parse("nothing to see")
+    with pytest.raises(MalformedRecord):
+        parse("CEF:0|Fortinet|Fortigate|v7")
