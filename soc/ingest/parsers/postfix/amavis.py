@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from soc.ingest.parsers.postfix.address import LONGEST_VALUE, endpoint, header_text, ip_of
 from soc.ingest.parsers.postfix.queued import is_queue_id
@@ -130,11 +131,22 @@ def _recipients(rest: str, at: int) -> tuple[list[str], str]:
     return found, rest[at:]
 
 
+def _pairs(rest: str) -> Iterator[tuple[str, str]]:
+    """The `key: value` and `key=value` pairs after the recipients."""
+    if '"' in rest or "[" in rest:
+        for match in _FIELD.finditer(rest):
+            value = match["value"].strip()
+            yield match["key"], value[1:-1].replace('\\"', '"') if value[:1] == '"' == value[-1:] else value
+        return
+    for part in rest.split(", "):
+        key, colon, value = part.partition(": ")
+        if not colon:
+            key, _, value = part.partition("=")
+        yield key, value.strip()
+
+
 def _fields(rest: str, doc: Doc) -> None:
-    for match in _FIELD.finditer(rest):
-        key, value = match["key"], match["value"].strip()
-        if value[:1] == '"' and value[-1:] == '"':
-            value = value[1:-1].replace('\\"', '"')
+    for key, value in _pairs(rest):
         if not value:
             continue
         field = _KEYS.get(key)

@@ -70,7 +70,7 @@ class MailAssembler:
             else:
                 key = main
         if state is None:
-            if _was_finished(states, host, key.encode(), ts_us, doc) or doc.get("event.action") == "removed":
+            if _was_finished(states, host, _mark(key), ts_us, doc) or doc.get("event.action") == "removed":
                 return []
             mail = Mail(host, queue_id, ts_us, ts_us, [queue_id])
         else:
@@ -133,7 +133,7 @@ class MailAssembler:
             if (kept := states.get(amavis)) is not None:
                 mails.merge(mail, _decode(kept))
                 del states[amavis]
-            _note_finished(states, host, b"amavis" + filter_id.encode(), ts_us)
+            _note_finished(states, host, _mark("amavis" + filter_id), ts_us)
         if not mails.is_temporary(doc):
             mails.refuse(mail, doc)
         _note_finished(states, host, mark, ts_us)
@@ -150,7 +150,7 @@ class MailAssembler:
     def _blocked_before_queue(self, states: States, host: str, event_id: str, ts_us: int, doc: Doc) -> list[Parsed]:
         """The filter blocked what is in no queue: the refusal that smtpd logs will name amavis' id."""
         identity = doc["amavis.id"]
-        if _finished_at(states, host, b"amavis" + identity.encode()) < 0:
+        if _finished_at(states, host, _mark("amavis" + identity)) < 0:
             mail = Mail(host, "", ts_us, ts_us, [])
             mails.saw(mail, _line_mark(ts_us, doc), event_id, ts_us)
             mails.take(mail, doc, "")
@@ -162,7 +162,7 @@ class MailAssembler:
         del states[key]
         mail.refused = True
         identity = key.rpartition("\x1f")[2]
-        _note_finished(states, host, b"amavis" + identity.encode(), mail.end_us)
+        _note_finished(states, host, _mark("amavis" + identity), mail.end_us)
         event = mails.finished(mail, f"postfix.message\x1f{host}\x1famavis\x1f{identity}\x1f{mail.start_us // 1_000_000}")
         return [event] if event is not None else []
 
@@ -182,7 +182,7 @@ def _link(states: States, key: str, mail: Mail, inner: str, doc: Doc) -> None:
     inner_key = f"{mail.host}\x1f{inner}"
     state = states.get(inner_key)
     if state is None:
-        if _finished_at(states, mail.host, inner_key.encode()) >= 0:
+        if _finished_at(states, mail.host, _mark(inner_key)) >= 0:
             mail.closed.append(inner)
             return
         mail.open.append(inner)
@@ -212,7 +212,7 @@ def _finish(states: States, mail: Mail) -> list[Parsed]:
         key = f"{mail.host}\x1f{queue_id}"
         if key in states:
             del states[key]
-        _note_finished(states, mail.host, key.encode(), mail.end_us)
+        _note_finished(states, mail.host, _mark(key), mail.end_us)
     event = mails.finished(mail)
     return [event] if event is not None else []
 
@@ -220,9 +220,9 @@ def _finish(states: States, mail: Mail) -> list[Parsed]:
 # what is finished -----------------------------------------------------------------------------------------------------
 
 
-def _was_finished(states: States, host: str, what: bytes, ts_us: int, doc: Doc) -> bool:
+def _was_finished(states: States, host: str, mark: bytes, ts_us: int, doc: Doc) -> bool:
     """Whether a line is a straggler of a message that is done. A later beginning under the same queue id is a new message."""
-    at = _finished_at(states, host, what)
+    at = _finished_at(states, host, mark)
     if at < 0:
         return False
     action = doc.get("event.action")
@@ -234,9 +234,13 @@ def _ring_key(host: str, mark: bytes) -> str:
     return f"{host}\x1f#{mark[0] % _RINGS:02x}"
 
 
-def _finished_at(states: States, host: str, what: bytes) -> int:
+def _mark(what: str) -> bytes:
+    """The 8 bytes by which the rings know something."""
+    return blake2b(what.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+def _finished_at(states: States, host: str, mark: bytes) -> int:
     """When something was finished (seconds since 1970), -1 when it was not, as far as the ring remembers."""
-    mark = blake2b(what, digest_size=8).digest()
     ring = states.get(_ring_key(host, mark))
     if ring is None:
         return -1
@@ -246,8 +250,7 @@ def _finished_at(states: States, host: str, what: bytes) -> int:
     return int.from_bytes(ring[at + 8 : at + _MARK], "big") if at >= 0 else -1
 
 
-def _note_finished(states: States, host: str, what: bytes, ts_us: int) -> None:
-    mark = blake2b(what, digest_size=8).digest()
+def _note_finished(states: States, host: str, mark: bytes, ts_us: int) -> None:
     key = _ring_key(host, mark)
     seconds = max(0, min(ts_us // 1_000_000, 2**32 - 1))
     states[key] = (states.get(key, b"") + mark + seconds.to_bytes(4, "big"))[-_RING:]
@@ -255,12 +258,11 @@ def _note_finished(states: States, host: str, what: bytes, ts_us: int) -> None:
 
 def _line_mark(ts_us: int, doc: Doc) -> bytes:
     """The hash by which a line is known again when a relay resends it."""
-    text = f"{doc.get('process.name', '')}\x1f{doc.get('process.pid', '')}\x1f{ts_us // 1_000_000}\x1f{doc.get('message', '')}"
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return _mark(f"{doc.get('process.name', '')}\x1f{doc.get('process.pid', '')}\x1f{ts_us // 1_000_000}\x1f{doc.get('message', '')}")
 
 
 def _verdict_key(host: str, message_id: str) -> str:
-    return f"{host}\x1f#mid\x1f{blake2b(message_id.encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()}"
+    return f"{host}\x1f#mid\x1f{_mark(message_id).hex()}"
 
 
 def _filter_id(reason: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from soc.clock import iso
+from soc.ingest.normalize import iso
 from soc.ingest.parser import Parsed
 from soc.ingest.parsers.postfix.address import endpoint, ip_of
 from soc.model.event import Doc
