@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from enum import StrEnum
 from functools import cache
@@ -13,6 +14,9 @@ from soc.rules.ast import Rule, leaves
 from soc.rules.fields import has_events, taxonomy
 from soc.rules.index import necessary
 from soc.rules.load import RuleSet
+
+# Reference: RFC 9562 section 4, text form.
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Severity(StrEnum):
@@ -76,6 +80,8 @@ def lint_rule(rule: Rule) -> Iterator[Issue]:
             yield issue(
                 "matches-anything", Severity.WARNING, f"a test of {leaf.field or 'the text'!r} matches every value", "write `exists: true` when that is meant"
             )
+    if not _UUID.fullmatch(rule.id):
+        yield issue("no-uuid", Severity.NOTE, "the rule has no UUID", "give it one: rules are known by their id wherever they lie")
     if not rule.references:
         yield issue("no-references", Severity.NOTE, "there are no references")
     if rule.classify is None:

@@ -37,6 +37,10 @@ MOST_PATTERN = 8_192
 _FLAGS = {"IGNORECASE": "i", "MULTILINE": "m", "DOTALL": "s"}
 _COMPARE = {"LT": "lt", "LTE": "lte", "GT": "gt", "GTE": "gte"}
 _TEXT_MODIFIERS = {"contains", "startswith", "endswith", "cased", "windash", "base64", "base64offset", "wide", "utf16", "utf16be", "expand"}
+_NEUTRAL = {"title": "rule"}
+"""What pySigma gets besides log source and detection: facts that evaluate nothing are read here, with lines."""
+# Reference: Sigma specification 2.1, `id`: a UUID is recommended; older collections use other names.
+_ID = re.compile(r"[\w.:@+-]{1,128}", re.ASCII)
 # Reference: github.com/google/re2/wiki/Syntax, "not supported": look-around, back references, atomic groups, conditions.
 _NOT_LINEAR = re.compile(r"(?<!\\)(?:\\\\)*(?:\((?:\?<?[=!]|\?>|\?\(|\?P=)|\\[1-9]|\\k<)")
 
@@ -80,7 +84,9 @@ def _condition(document: Document, placeholders: dict[str, list[str]]) -> Node:
     Raises: RuleSyntaxError, RuleUnsupported.
     """
     try:
-        condition = _conditions(document, SigmaRule.from_dict(document.data), placeholders)
+        condition = _conditions(
+            document, SigmaRule.from_dict({**_NEUTRAL, "logsource": document.data["logsource"], "detection": document.data["detection"]}), placeholders
+        )
     except SigmaError as error:
         raise RuleSyntaxError(document.path, _line_of_error(document, str(error)), display_safe(str(error), most=300)) from error
     except (TypeError, ValueError, AttributeError, KeyError, RecursionError) as error:
@@ -196,9 +202,6 @@ def _line_of_error(document: Document, text: str) -> int:
                 except SigmaError as error:
                     if str(error) == text:
                         return document.line_of("detection", str(name), str(key))
-    for part in ("status", "date", "modified", "related", "fields", "scope", "license"):
-        if part in text.lower() and part in document.data:
-            return document.line_of(part)
     return document.line_of("detection", "condition")
 
 
@@ -221,14 +224,16 @@ def _texts(document: Document, key: str) -> tuple[str, ...]:
 
 
 def _rule_id(document: Document, text_hash: str) -> str:
-    """The rule's own id; a rule without one is known by its text."""
+    """The rule's own id, a UUID in its usual spelling; a rule without one is known by its text."""
     value = document.data.get("id")
     if value is None:
         return digest_id("rule", text_hash)
     try:
         return str(UUID(str(value)))
-    except ValueError as error:
-        raise RuleSyntaxError(document.path, document.line_of("id"), "`id` is no UUID") from error
+    except ValueError:
+        if isinstance(value, str) and _ID.fullmatch(value):
+            return value
+    raise RuleSyntaxError(document.path, document.line_of("id"), "`id` is neither a UUID nor a name without spaces")
 
 
 def _level(document: Document) -> str:

@@ -71,7 +71,7 @@ BAD: dict[str, tuple[str | bytes, int, str]] = {
     "aggregation": (good(9).replace("condition: sel", "condition: sel | count() > 5"), 8, "not part of Sigma 2"),
     "timeframe": (good(9).replace("    condition", "    timeframe: 5m\n    condition"), 8, "timeframe"),
     "level": (good(9) + "level: terrible\n", 9, "`level` is none of"),
-    "id": (good(9).replace(ID.format(9), "nine"), 2, "no UUID"),
+    "id": (good(9).replace(ID.format(9), "nine lives"), 2, "neither a UUID"),
     "tags": (good(9) + "tags: {a: b}\n", 9, "no list of texts"),
     "logsource": (good(9).replace("    category: firewall", "    category: [a]"), 3, "no mapping of category"),
     "soc": (good(9) + "soc: {classify: {level: terrible, category: spam}}\n", 9, "needs a level of"),
