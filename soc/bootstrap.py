@@ -18,9 +18,7 @@ from soc.errors import ConfigError, RuleError
 from soc.ports import Classifier, CrashPoint, Metrics, RecordSink, RecordSource, Store, no_crash
 
 
-def open_app(
-    settings: Settings, actor: Actor, *, pipeline: bool = False, clock: Clock | None = None, crash: CrashPoint | None = None
-) -> App:
+def open_app(settings: Settings, actor: Actor, *, pipeline: bool = False, clock: Clock | None = None, crash: CrashPoint | None = None) -> App:
     """The application of these settings; close it, or use it in a `with`.
 
     `pipeline`: it will run the pipeline, so the embedded store is locked when it is opened.
@@ -120,7 +118,9 @@ class _Wiring:
 
     def sources(self) -> list[RecordSource]:
         sources: list[RecordSource] = [
-            self.file_source(name, [Path(path) for path in source.paths], source) for name, source in self._settings.sources.items() if isinstance(source, FileSource)
+            self.file_source(name, [Path(path) for path in source.paths], source)
+            for name, source in self._settings.sources.items()
+            if isinstance(source, FileSource)
         ]
         topics = {name: source for name, source in self._settings.sources.items() if isinstance(source, KafkaSource)}
         if topics:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -60,6 +60,20 @@ class RecordSource(Protocol):
 
     def close(self) -> None:
         """Give everything back; idempotent."""
+
+
+@runtime_checkable
+class SharedSource(RecordSource, Protocol):
+    """A source whose partitions several workers share (Kafka): others move positions on."""
+
+    def follow_positions(self, fresh: Callable[[], Mapping[str, int]]) -> None:
+        """Ask `fresh` for the store's positions whenever partitions are taken over."""
+
+    def rewind(self, positions: Mapping[str, int]) -> None:
+        """Go on at these positions without leaving the group."""
+
+    def take_lost_ranges(self) -> list[tuple[str, int, int]]:
+        """Positions (partition, first, last) that were gone before they could be read, since the last call."""
 
 
 class RecordSink(Protocol):
@@ -135,6 +149,8 @@ class Committed(msgspec.Struct):
     """Ids that came again with other bytes: stored under a second id, a ledger fault."""
     new_alerts: list[Alert]
     """Those that were not known before."""
+    rejected: list[str] = []
+    """Ids of events that the store could not take (a mapping refuses them): kept as dead letters with reason `rejected`."""
 
 
 class LedgerItem(msgspec.Struct):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from soc.clock import Clock
 from soc.errors import SocError, Unreachable
 from soc.model.record import RawRecord
-from soc.ports import RecordSource
+from soc.ports import RecordSource, SharedSource
 from soc.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -35,6 +35,8 @@ class Batch(NamedTuple):
     epoch: int
     records: Sequence[RawRecord]
     lost: frozenset[str] = frozenset()
+    gone: Sequence[tuple[str, int, int]] = ()
+    """Ranges (partition, first, last) that were deleted before they could be read."""
     error: SocError | None = None
     end: bool = False
 
@@ -113,7 +115,8 @@ class Reader(threading.Thread):
             attempt = 0
             self.unreachable = ""
             lost = frozenset(self.source.lost())
-            if (records or lost) and not self._hand_over(Batch(self, self._epoch, records, lost)):
+            gone = self.source.take_lost_ranges() if isinstance(self.source, SharedSource) else ()
+            if (records or lost or gone) and not self._hand_over(Batch(self, self._epoch, records, lost, gone)):
                 return
             if not records and (self.source.exhausted() or (self._once and not any(self.source.lag().values()))):
                 self._hand_over(Batch(self, self._epoch, (), end=True))
@@ -127,6 +130,9 @@ class Reader(threading.Thread):
         rewind = getattr(self.source, "rewind", None)
         if rewind is not None:
             rewind(self._positions)  # a group member that left and joined again would make every other worker stop
+            return
+        if isinstance(self.source, SharedSource):
+            self.source.rewind(self._positions)
             return
         self.source.close()
         self._open()

@@ -20,7 +20,8 @@ from soc.errors import Conflict, StoreUnavailable
 from soc.ingest.pipeline import Pipeline
 from soc.ingest.reader import Batch, Reader, drain
 from soc.model.alert import Alert
-from soc.ports import Committed, CrashPoint, Effects, Metrics, RecordSource, Store, no_crash
+from soc.model.record import RawRecord
+from soc.ports import Committed, CrashPoint, Effects, Metrics, RecordSource, SharedSource, Store, no_crash
 from soc.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -86,6 +87,7 @@ class Worker:
         self._epoch = 0
         self._ended: set[Reader] = set()
         self._under_way: Future[None] | None = None
+        self._gone: dict[str, int] = {}
         self.readers: list[Reader] = []
 
     def run(self, stop: threading.Event | None = None) -> Totals:
@@ -103,6 +105,8 @@ class Worker:
             for source in self._sources
         ]
         for reader in self.readers:
+            if isinstance(reader.source, SharedSource):  # partitions that another worker had meanwhile go on where the store stands
+                reader.source.follow_positions(self._store.positions)
             reader.start()
         try:
             with ThreadPoolExecutor(1, thread_name_prefix="commit") as committer:
@@ -151,16 +155,23 @@ class Worker:
         if batch.end:
             self._ended.add(batch.reader)
         self._pipeline.forget(batch.lost)
+        for partition, first, last in batch.gone:
+            self._gone[partition] = self._gone.get(partition, 0) + last - first + 1
         if not batch.records:
             return []
         self._crash("worker.polled")
-        for record in reversed(batch.records):
-            if not record.heartbeat:
-                self._on_read(record.source, record.received_us)
-                break
-        effects = self._pipeline.process(batch.records)
+        work: list[tuple[Reader | None, Effects]] = []
+        for source, run in _by_source(batch.records):
+            for record in reversed(run):
+                if not record.heartbeat:
+                    self._on_read(source, record.received_us)
+                    break
+            effects = self._pipeline.process(run)
+            for progress in effects.progress:
+                progress.lost += self._gone.pop(progress.partition, 0)
+            work.append((batch.reader, effects))
         self._crash("worker.processed")
-        return [(batch.reader, effects)]
+        return work
 
     def _await(self) -> None:
         """Wait for the commit under way."""
@@ -227,6 +238,17 @@ class Worker:
         self._metrics.count("soc_records_dropped_total", dropped)
         self._metrics.count("soc_events_replayed_total", committed.replayed)
         self._metrics.count("soc_alerts_raised_total", len(committed.new_alerts))
+
+
+def _by_source(records: Sequence[RawRecord]) -> list[tuple[str, Sequence[RawRecord]]]:
+    """The records of each source, in the order of the log: one poll of Kafka may hold several topics."""
+    first = records[0].source
+    if all(record.source == first for record in records):
+        return [(first, records)]
+    runs: dict[str, list[RawRecord]] = {}
+    for record in records:
+        runs.setdefault(record.source, []).append(record)
+    return list(runs.items())
 
 
 def lag(readers: Sequence[Reader]) -> Mapping[str, int]:
