@@ -89,6 +89,15 @@ def csv_safe(value: Any) -> str:
     return "'" + text if text.lstrip()[:1] in ("=", "+", "-", "@", "＝", "＋", "－", "＠", "|", "%") and text.strip() != "-" else text
 
 
+# Reference: names of ECS fields and JSON keys; anything else in a heading is treated as data
+_NAME = re.compile(r"@?[A-Za-z0-9_.\-]{1,200}")
+
+
+def csv_heading(names: Iterable[str]) -> str:
+    """The first line of CSV: names of fields stay as they are (`@timestamp`), so that programs find them."""
+    return ",".join(name if _NAME.fullmatch(name) and name[0] != "-" else csv_line([name]) for name in names)
+
+
 def csv_line(values: Iterable[Any]) -> str:
     """One line of CSV, without its end.  Source: RFC 4180."""
     buffer = io.StringIO()
@@ -119,7 +128,7 @@ def cell(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return _("yes") if value else _("no")
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ", ".join(cell(item) for item in value)
     if isinstance(value, dict):
         return " ".join(f"{key}={cell(inner)}" for key, inner in value.items())
@@ -170,7 +179,7 @@ class Output:
                 click.echo(to_json(item))
         elif form == "csv":
             keys = fields or list(dict.fromkeys(key for item in items for key in item)) or [column.key for column in columns]
-            click.echo(csv_line(keys))
+            click.echo(csv_heading(keys))
             for item in items:
                 click.echo(csv_line([item.get(key) for key in keys]))
         else:

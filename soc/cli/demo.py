@@ -17,6 +17,8 @@ from soc.i18n import gettext as _
 MARK = "soc-demo.toml"
 """Stands in a demonstration's folder: only such a folder is ever emptied."""
 
+MOST_ALERTS = 8
+
 
 @click.command(help=_("Play a seeded half-hour of firewall and mail traffic, ending now, into a fresh store, and show what was found."))
 @click.option(
@@ -34,6 +36,7 @@ def command(session: Session, folder: Path, seed: int) -> None:
     from soc.application.demo.play import play
     from soc.cli._progress import Progress
     from soc.cli._totals import totals_text
+    from soc.model.level import RuleLevel
     from soc.ports import AlertQuery
 
     _fresh(folder)
@@ -61,15 +64,18 @@ def command(session: Session, folder: Path, seed: int) -> None:
     for level in ("critical", "high", "medium", "low"):
         if by_level.get(level):
             out.text(f"  {_show.level(level):<16} {_show.number(by_level[level]):>9}", _show.style_of(level))
-    total, groups = alerts.groups(app, AlertQuery(limit=8))
+    total, groups = alerts.groups(app, AlertQuery(limit=0))
+    groups.sort(key=lambda group: -RuleLevel(group.rule.level).rank)
     out.text("\n" + _("Open alerts ({count})").format(count=total), "bold")
     now = app.clock.now_us()
-    for group in groups:
+    for group in groups[:MOST_ALERTS]:
         key = " ".join(f"{name}={value}" for name, value in group.key.items())
         out.text(
             f"  {group.id[:10]}  {_show.level(group.rule.level):<14} {_show.age(group.last_at, now):>5}  ×{group.count:<4} {group.rule.title}  {key}",
             _show.style_of(group.rule.level),
         )
+    if total > MOST_ALERTS:
+        out.text("  …")
     _next_steps(session, folder, groups[0].id[:10] if groups else "")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soc.cli import _show
-from soc.cli._io import Column, csv_line, json_option, list_options, to_json, write_json
+from soc.cli._io import Column, csv_heading, csv_line, json_option, list_options, to_json, write_json
 from soc.cli._query import limit_option, period_options, scope_option
 from soc.cli._session import Session, pass_session
 from soc.i18n import gettext as _
@@ -89,9 +89,10 @@ def search(
 @scope_option
 @click.option("--interval", type=click.FloatRange(min=0.1), default=1.0, show_default=True, help=_("Seconds between looks."))
 @click.option("--jsonl", "as_json", is_flag=True, help=_("One JSON document per line."))
+@click.option("--lines", type=click.IntRange(0, 1000), default=10, show_default=True, help=_("How many of the last events to begin with."))
 @click.option("--looks", type=click.IntRange(min=1), help=_("End after so many looks."))
 @pass_session
-def tail(session: Session, query: tuple[str, ...], scope: str | None, interval: float, as_json: bool, looks: int | None) -> None:
+def tail(session: Session, query: tuple[str, ...], scope: str | None, interval: float, as_json: bool, lines: int, looks: int | None) -> None:
     """Follow events."""
     from itertools import count
 
@@ -104,6 +105,8 @@ def tail(session: Session, query: tuple[str, ...], scope: str | None, interval: 
     columns = _columns(session.settings.timezone)
     for number in count(1):
         docs, more = following.look()
+        if number == 1:
+            docs, more = docs[len(docs) - min(lines, len(docs)) :], False
         for doc in docs:
             click.echo(to_json(nest(doc))) if as_json else session.out.text(
                 "  ".join(column.text(doc) for column in columns), _show.style_of(doc.get("soc.threat.level", ""))
@@ -260,6 +263,6 @@ def _json_lines(docs: Iterator[Doc], names: list[str]) -> Iterator[str]:
 
 
 def _csv_lines(docs: Iterator[Doc], names: list[str]) -> Iterator[str]:
-    yield csv_line(names)
+    yield csv_heading(names)
     for doc in docs:
         yield csv_line(doc.get(name) for name in names)

@@ -1,0 +1,416 @@
+"""Every command on a real embedded store that real lines went through."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from soc import cli
+from tests.cli.conftest import Done, Run
+
+pytestmark = pytest.mark.xdist_group("cli-store")
+
+LINES = (
+    (
+        'date=2026-11-20 time=08:00:01 devname="FGT-A" devid="FG100F0001" eventtime=1795136401000000000 tz="+0700" logid="0000000013" type="traffic" subtype="forward" level="notice" vd="root" '
+        'srcip=10.1.1.5 srcport=50000 dstip=203.0.113.66 dstport=443 policyid=7 sessionid=1 proto=6 action="accept" service="HTTPS" sentbyte=10 rcvdbyte=20'
+    ),
+    (
+        'date=2026-11-20 time=08:00:02 devname="FGT-A" devid="FG100F0001" eventtime=1795136402000000000 tz="+0700" logid="0422016400" type="utm" subtype="ips" eventtype="botnet" level="warning" vd="root" '
+        'severity="critical" srcip=10.1.1.5 srcport=50001 dstip=203.0.113.66 dstport=4444 sessionid=2 proto=6 action="detected" attack="Đăng.Nhập\x1b[2J" msg="=cmd|calc"'
+    ),
+    (
+        'date=2026-11-20 time=08:00:03 devname="FGT-A" devid="FG100F0001" eventtime=1795136403000000000 tz="+0700" logid="0000000013" type="traffic" subtype="forward" level="notice" vd="root" '
+        'srcip=10.1.1.6 srcport=50002 dstip=198.51.100.9 dstport=25 policyid=8 sessionid=3 proto=6 action="deny" service="SMTP" sentbyte=0 rcvdbyte=0'
+    ),
+)
+TOO_LONG = "x" * 2_000_000
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the lines above, made once by `soc ingest file` and only read by the tests."""
+    folder = tmp_path_factory.mktemp("filled")
+    log = folder / "fw.log"
+    log.write_text("\n".join((*LINES, TOO_LONG)) + "\n", encoding="utf-8")
+    store = folder / "store"
+    assert cli.execute(["-q", "ingest", "file", str(log), "--source", "fw", "--product", "fortinet_fortigate", "--store", str(store)]) == 1
+    return store
+
+
+@pytest.fixture
+def on(soc: Run, filled: Path) -> Callable[..., Done]:
+    """Run a command on that store."""
+    return lambda *words: soc(*words, "--store", str(filled))
+
+
+@pytest.fixture
+def own(soc: Run, tmp_path: Path) -> Callable[..., Done]:
+    """Run a command on a store of the test's own, filled the same way."""
+    log = tmp_path / "fw.log"
+    log.write_text("\n".join((*LINES, TOO_LONG)) + "\n", encoding="utf-8")
+    store = tmp_path / "store"
+    soc("ingest", "file", str(log), "--source", "fw", "--store", str(store))
+    return lambda *words: soc(*words, "--store", str(store))
+
+
+def items(done: Done) -> list[dict[str, Any]]:
+    """The items of a JSON list."""
+    answer = json.loads(done.out)
+    assert answer["schema_version"] == 1
+    assert isinstance(answer["truncated"], bool)
+    found: list[dict[str, Any]] = answer["items"]
+    return found
+
+
+def test_ingest_tells_what_became_of_the_lines(soc: Run, tmp_path: Path) -> None:
+    """Totals as data, next steps as narration, exit code 1 for what became a dead letter; a second time nothing is new."""
+    log = tmp_path / "fw.log"
+    log.write_text("\n".join((*LINES, TOO_LONG)) + "\n", encoding="utf-8")
+    words = ["ingest", "file", str(log), "--store", str(tmp_path / "s"), "--json"]
+    done = soc(*words)
+    totals = json.loads(done.out)
+    assert (done.code, totals["received"], totals["stored"], totals["dead_lettered"]) == (1, 4, 3, 1)
+    assert "soc deadletters list" in done.err
+    again = soc(*words)
+    assert (again.code, json.loads(again.out)["received"]) == (0, 0)
+
+
+def test_search_forms(on: Callable[..., Done]) -> None:
+    """One query, five forms, the same events."""
+    found = items(on("events", "search", "source.ip:10.1.1.0/24", "--json"))
+    assert [doc["destination"]["port"] for doc in found] == [25, 4444, 443]
+    assert [json.loads(line) for line in on("events", "search", "source.ip:10.1.1.0/24", "--jsonl").out.splitlines()] == found
+    rows = list(csv.DictReader(io.StringIO(on("events", "search", "source.ip:10.1.1.0/24", "--csv", "--fields", "@timestamp,destination.port").out)))
+    assert [row["destination.port"] for row in rows] == ["25", "4444", "443"]
+    assert rows[0]["@timestamp"].endswith("Z")
+    plain = on("events", "search", "source.ip:10.1.1.0/24", "--plain").out.splitlines()
+    assert len(plain) == 4
+    assert "+07" in plain[1]
+
+
+def test_search_is_cut_openly(on: Callable[..., Done]) -> None:
+    """A cut list says so with the true total; --limit 0 is everything; order can be turned."""
+    cut = on("events", "search", "--limit", "1", "--json")
+    assert (json.loads(cut.out)["total"], json.loads(cut.out)["truncated"]) == (3, True)
+    assert "1 of 3" in on("events", "search", "--limit", "1").err
+    assert len(items(on("events", "search", "--limit", "0", "--json"))) == 3
+    first = items(on("events", "search", "--limit", "1", "--oldest-first", "--json"))
+    assert first[0]["destination"]["port"] == 443
+
+
+def test_search_period_is_read_in_the_zone(on: Callable[..., Done]) -> None:
+    """Half past eight is local time, unless a zone is named."""
+    assert len(items(on("events", "search", "--since", "2026-11-20 08:00:02", "--until", "2026-11-20 08:00:03", "--json"))) == 1
+    assert items(on("events", "search", "--since", "2026-11-20 08:00:02", "--tz", "UTC", "--json")) == []
+
+
+def test_search_error_points_at_the_character(on: Callable[..., Done]) -> None:
+    """Exit 2, the query, and a caret below the place."""
+    done = on("events", "search", "a:1 and )")
+    assert (done.code, done.out) == (2, "")
+    query, caret = done.err.splitlines()[1:3]
+    assert query[caret.index("^")] == ")"
+
+
+def test_hostile_text_is_harmless_everywhere(on: Callable[..., Done]) -> None:
+    """What an attacker wrote into a log steers no terminal and is no formula, whatever the command."""
+    event = items(on("events", "search", "destination.port:4444", "--json"))[0]["soc"]["id"]
+    group = items(on("alerts", "list", "--json"))[0]["id"]
+    for words in (
+        ("events", "search"),
+        ("events", "search", "--csv"),
+        ("events", "search", "--json"),
+        ("events", "get", event),
+        ("events", "get", event, "--raw"),
+        ("events", "stats"),
+        ("events", "export", "--csv"),
+        ("events", "tail", "--looks", "1"),
+        ("alerts", "list"),
+        ("alerts", "why", group),
+        ("alerts", "get", group),
+        ("alerts", "list", "--each", "--csv"),
+    ):
+        done = on(*words)
+        assert done.code == 0, (words, done.err)
+        assert "\x1b" not in done.out + done.err, words
+        assert not any(line.startswith("=") for line in done.out.splitlines()), words
+
+
+def test_get_accepts_unique_beginnings(on: Callable[..., Done]) -> None:
+    """Enough of an id will do; none is exit 1."""
+    found = items(on("events", "search", "destination.port:25", "--json"))[0]
+    assert json.loads(on("events", "get", found["soc"]["id"][:8], "--json").out) == found
+    assert on("events", "get", found["soc"]["id"][:8], "--raw").out.strip() == LINES[2]
+    missing = on("events", "get", "zzzzzzzz")
+    assert (missing.code, missing.out) == (1, "")
+    assert "hint: soc events search" in missing.err
+
+
+def test_stats(on: Callable[..., Done]) -> None:
+    """Counts, bars and threats agree."""
+    stats = json.loads(on("events", "stats", "--json", "--facet", "source.ip", "--interval", "hour").out)
+    assert stats["total"] == 3
+    assert sum(bucket["count"] for bucket in stats["histogram"]) == 3
+    assert stats["facets"]["source.ip"] == [{"value": "10.1.1.5", "count": 2}, {"value": "10.1.1.6", "count": 1}]
+    assert "█" in on("events", "stats").out
+
+
+def test_export_writes_whole_files(on: Callable[..., Done], tmp_path: Path) -> None:
+    """Every event, by the name of the file: NDJSON or CSV, packed or not."""
+    assert on("events", "export", "--to", str(tmp_path / "e.ndjson.gz"), "--oldest-first").code == 0
+    docs = [json.loads(line) for line in gzip.decompress((tmp_path / "e.ndjson.gz").read_bytes()).splitlines()]
+    assert [doc["destination"]["port"] for doc in docs] == [443, 4444, 25]
+    assert on("events", "export", "--to", str(tmp_path / "e.csv")).code == 0
+    rows = list(csv.DictReader((tmp_path / "e.csv").open(encoding="utf-8")))
+    assert {row["source.ip"] for row in rows} == {"10.1.1.5", "10.1.1.6"}
+    assert on("events", "export", "--to", str(tmp_path / "none" / "e.csv")).code == 5
+
+
+def test_tail_shows_only_what_is_new(own: Callable[..., Done], tmp_path: Path) -> None:
+    """A second look at the same store shows nothing twice."""
+    from soc.application.app import Actor
+    from soc.application.events import Tail, event_query
+    from soc.bootstrap import open_app
+    from soc.clock import FrozenClock, from_iso
+    from soc.config import Settings, StoreSettings
+
+    settings = Settings(data_dir=tmp_path / "store", store=StoreSettings(path=tmp_path / "store"))
+    with open_app(settings, Actor("test"), clock=FrozenClock(from_iso("2026-11-20T01:05:00Z"))) as app:
+        tail = Tail(app, event_query(""))
+        first, more = tail.look()
+        assert ([doc["destination.port"] for doc in first], more) == ([443, 4444, 25], False)
+        assert tail.look() == ([], False)
+
+
+def test_alerts_list_and_why(on: Callable[..., Done]) -> None:
+    """Groups by default, alerts on request; why tells rule, tree, event, raw line and what to do."""
+    groups = items(on("alerts", "list", "--json"))
+    assert {"id", "level", "rule", "key", "count", "first_at", "last_at", "state", "from", "to"} <= groups[0].keys()
+    single = items(on("alerts", "list", "--each", "--json"))
+    assert {alert["group"] for alert in single} == {group["id"] for group in groups}
+    critical = next(group for group in groups if group["level"] == "critical")
+    assert items(on("alerts", "list", "--level", "critical", "--json")) == [group for group in groups if group["level"] == "critical"]
+    why = on("alerts", "why", critical["id"][:8]).out
+    for text in (
+        "◆ CRITICAL",
+        critical["rule"]["title"],
+        critical["rule"]["hash"],
+        "2026-11-20 08:00:02 +07",
+        "✔",
+        "⟦botnet⟧",
+        "10.1.1.5:50001 → 203.0.113.66:4444",
+        'eventtype="botnet"',
+        "What to do",
+    ):
+        assert text in why, text
+    assert "soc events get" in on("alerts", "why", critical["id"]).err
+    alert = json.loads(on("alerts", "why", critical["id"], "--json").out)
+    assert alert["explanation"]["matched"] is True
+    assert on("alerts", "get", alert["id"], "--json").code == 0
+    assert on("alerts", "why", "g-zzzz").code == 1
+
+
+def test_why_in_vietnamese(on: Callable[..., Done]) -> None:
+    """Texts, levels and triage in the chosen language; keys stay."""
+    group = next(item for item in items(on("alerts", "list", "--json")) if item["level"] == "critical")
+    out = on("alerts", "why", group["id"], "--lang", "vi").out
+    assert "◆ NGHIÊM TRỌNG" in out
+    assert "Việc cần làm" in out
+    assert "What to do" not in out
+
+
+def test_ledger(on: Callable[..., Done]) -> None:
+    """Exactly the promised fields; balanced, so exit 0."""
+    done = on("store", "ledger", "--json")
+    assert done.code == 0
+    (row,) = items(done)
+    assert {"source", "partition", "first", "last", "received", "stored", "dead_lettered", "dropped", "in_flight", "difference", "knowledge"} <= row.keys()
+    assert (row["source"], row["received"], row["stored"], row["dead_lettered"], row["difference"]) == ("fw", 4, 3, 1, 0)
+    assert row["knowledge"] in ("proved", "counted", "unknowable")
+
+
+def test_sources_status_and_list(on: Callable[..., Done]) -> None:
+    """What the ledger knows of, also when it is not configured."""
+    (row,) = items(on("sources", "status", "--json"))
+    assert (row["source"], row["state"], row["received"], row["stored"]) == ("fw", "ok", 4, 3)
+    assert items(on("sources", "list", "--json")) == []
+
+
+def test_sources_test_reads_without_storing(soc: Run, tmp_path: Path) -> None:
+    """A file source is opened and shown; no store is made; an unknown name is exit 1."""
+    log = tmp_path / "fw.log"
+    log.write_text("\n".join(LINES * 10) + "\n", encoding="utf-8")
+    config = tmp_path / "soc.toml"
+    config.write_text(
+        f'[sources.fw]\ntype = "file"\npaths = ["{log}"]\n[sources.gone]\ntype = "file"\npaths = ["{tmp_path}/none.log"]\nfollow = false\n', encoding="utf-8"
+    )
+    config.chmod(0o600)
+    done = soc("sources", "test", "fw", "--config", str(config), "--json", "--most", "2")
+    assert (done.code, len(json.loads(done.out)["sample"])) == (0, 2), done.err
+    assert not (tmp_path / "home").exists()
+    assert soc("sources", "test", "nope", "--config", str(config)).code == 1
+
+
+def test_sources_offset_is_recorded(own: Callable[..., Done]) -> None:
+    """A dated fact with a reason; without one nothing happens."""
+    assert own("sources", "offset", "fw", "25200", "--why", "left on UTC").code == 0
+    assert items(own("sources", "status", "--json"))[0]["clock_offset_s"] == 25200
+    assert own("sources", "offset", "fw", "1", "--why", " ").code == 2
+
+
+def test_dead_letters(own: Callable[..., Done], tmp_path: Path) -> None:
+    """Listed, shown, mended and re-driven; the ledger still balances."""
+    (letter,) = items(own("deadletters", "list", "--json"))
+    assert letter["reason"] == "oversized"
+    assert own("deadletters", "show", letter["id"][:8]).code == 0
+    assert own("deadletters", "redrive", letter["id"]).code == 1
+    mended = tmp_path / "mended"
+    mended.write_text(LINES[2].replace("sessionid=3", "sessionid=4"), encoding="utf-8")
+    done = own("deadletters", "redrive", letter["id"], "--raw-file", str(mended), "--json")
+    assert (done.code, items(done)[0]["event"]) == (0, letter["id"])
+    assert items(own("deadletters", "list", "--json")) == []
+    assert items(own("deadletters", "list", "--state", "redriven", "--json"))[0]["id"] == letter["id"]
+    (row,) = items(own("store", "ledger", "--json"))
+    assert (row["stored"], row["dead_lettered"], row["difference"]) == (4, 0, 0)
+    assert own("deadletters", "redrive", letter["id"]).code == 6
+
+
+def test_dead_letters_given_up(own: Callable[..., Done]) -> None:
+    """With a reason, kept and readable; the ledger still balances."""
+    (letter,) = items(own("deadletters", "list", "--json"))
+    assert own("deadletters", "discard", letter["id"]).code == 2
+    assert own("deadletters", "discard", letter["id"], "--why", "test traffic").code == 0
+    (given_up,) = items(own("deadletters", "list", "--state", "discarded", "--json"))
+    assert "test traffic" in given_up["note"]
+    assert own("store", "ledger", "--json").code == 0
+
+
+def test_replay_with_the_same_rules_is_the_same(on: Callable[..., Done], tmp_path: Path) -> None:
+    """No difference, exit 0; without rules every alert is removed, exit 1."""
+    assert on("replay", "--diff").code == 0
+    (tmp_path / "rules").mkdir()
+    done = on("replay", "--diff", "--json", "--rules", str(tmp_path / "rules"))
+    answer = json.loads(done.out)
+    assert (done.code, answer["alerts_after"], len(answer["removed"])) == (1, 0, answer["alerts_before"])
+
+
+def test_reclassify_shows_the_plan_first(own: Callable[..., Done]) -> None:
+    """Without --yes nothing changes; with it the class changes and the reason is kept."""
+    words = ("reclassify", "destination.port:4444", "--level", "low", "--why", "a test of ours", "--json")
+    plan = json.loads(own(*words).out)
+    assert (plan["written"], plan["counts"]["changed"]) == (False, 1)
+    assert json.loads(own(*words, "--yes").out)["written"] is True
+    doc = items(own("events", "search", "destination.port:4444", "--json"))[0]
+    assert doc["soc"]["threat"]["level"] == "low"
+    assert own("reclassify", "x", "--level", "low").code == 2
+    assert own("reclassify", "x", "--level", "loud", "--why", "x").code == 2
+
+
+def test_backup_and_restore(own: Callable[..., Done], soc: Run, tmp_path: Path) -> None:
+    """What was backed up comes back whole; a used folder is refused."""
+    assert own("store", "backup", str(tmp_path / "copy")).code == 0
+    assert own("store", "backup", str(tmp_path / "copy")).code == 2
+    fresh = str(tmp_path / "fresh")
+    assert "--yes" in soc("store", "restore", str(tmp_path / "copy"), "--store", fresh).err
+    assert soc("store", "restore", str(tmp_path / "copy"), "--yes", "--store", fresh).code == 0
+    assert soc("events", "search", "--json", "--store", fresh).out == own("events", "search", "--json").out
+    assert soc("store", "ledger", "--store", fresh).code == 0
+
+
+def test_retention_shows_the_plan_first(own: Callable[..., Done]) -> None:
+    """Whole partitions, only with --yes."""
+    words = ("store", "retention", "--before", "2027-01-01", "--json")
+    plan = json.loads(own(*words).out)
+    assert (plan["removed"], len(plan["items"])) == (False, 1)
+    assert len(items(own("events", "search", "--json"))) == 3
+    assert json.loads(own(*words, "--yes").out)["removed"] is True
+    assert items(own("events", "search", "--json")) == []
+    assert own("store", "retention", "--before", "1d", "--kind", "nonsense").code == 2
+
+
+def test_migrate_reparses(own: Callable[..., Done]) -> None:
+    """Every event is read anew from its line and stays the same."""
+    before = own("events", "search", "--json").out
+    assert own("store", "migrate", "--reparse", "--yes").code == 0
+    assert own("events", "search", "--json").out == before
+
+
+def test_status(on: Callable[..., Done]) -> None:
+    """Place, partitions, sizes."""
+    answer = json.loads(on("store", "status", "--json").out)["status"]
+    assert answer["kind"] == "embedded"
+    assert sum(partition["events"] for partition in answer["partitions"]) == 3
+
+
+def test_doctor(on: Callable[..., Done], soc: Run, tmp_path: Path) -> None:
+    """All fine is 0; a broken rule is a warning with its file; a broken configuration fails with what to do."""
+    done = on("doctor", "--json")
+    assert done.code == 0, done.out
+    assert json.loads(done.out)["ok"] is True
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    (rules / "bad.yml").write_text("title: [", encoding="utf-8")
+    config = tmp_path / "soc.toml"
+    config.write_text(f'[rules]\ndirectories = ["{rules}"]\n[store]\npassword_file = "{tmp_path}/none"\n', encoding="utf-8")
+    config.chmod(0o600)
+    answer = on("doctor", "--json", "--config", str(config))
+    found = {item["name"]: item for item in items(answer)}
+    assert (answer.code, found["rule"]["state"], found["store.password"]["state"]) == (1, "warn", "fail")
+    assert "bad.yml" in found["rule"]["text"]
+    config.write_text("[store]\nknid = 1\n", encoding="utf-8")
+    assert "did you mean 'store.kind'" in soc("doctor", "--config", str(config)).out
+
+
+def test_two_pipelines_on_one_store(on: Callable[..., Done], filled: Path, tmp_path: Path) -> None:
+    """The second is refused with the first one's pid, exit 5; reading goes on."""
+    from soc.application.app import Actor
+    from soc.bootstrap import open_app
+    from soc.config import Settings, StoreSettings
+
+    log = tmp_path / "x.log"
+    log.write_text(LINES[0] + "\n", encoding="utf-8")
+    with open_app(Settings(data_dir=filled, store=StoreSettings(path=filled)), Actor("test"), pipeline=True) as app:
+        assert app.store.positions()
+        done = on("ingest", "file", str(log))
+        assert done.code == 5
+        assert "pid" in done.err
+        assert on("events", "search", "--json").code == 0
+
+
+def test_run_once_and_demo(soc: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demonstration ends with commands that work as printed, and empties only its own folder."""
+    monkeypatch.chdir(tmp_path)
+    done = soc("demo")
+    assert done.code == 0, done.err
+    commands = [line.strip().partition(" ")[2] for line in done.out.splitlines() if line.strip().partition(" ")[0].endswith("bin/soc")]
+    assert len(commands) == 3
+    for command in commands:
+        again = soc(*shlex.split(command))
+        assert (again.code, bool(again.out)) == (0, True), command
+    assert soc("demo").code == 0
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").touch()
+    assert soc("demo", "--folder", "mine").code == 5
+    assert (tmp_path / "mine" / "file").exists()
+
+
+def test_run_reads_what_is_there_once(soc: Run, tmp_path: Path) -> None:
+    """`soc run --once` with a file source ends by itself."""
+    log = tmp_path / "fw.log"
+    log.write_text("\n".join(LINES) + "\n", encoding="utf-8")
+    config = tmp_path / "soc.toml"
+    config.write_text(f'[sources.fw]\ntype = "file"\npaths = ["{log}"]\nfollow = false\n', encoding="utf-8")
+    config.chmod(0o600)
+    done = soc("run", "--once", "--json", "--config", str(config), "--store", str(tmp_path / "s"))
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["stored"] == 3
+    assert "store: " in done.err
