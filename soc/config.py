@@ -36,15 +36,21 @@ class StoreSettings(Section):
     prefix: str = Field(default="soc", pattern=r"^[a-z][a-z0-9_]*$")
     """Index names begin with it and a hyphen."""
     username: str = ""
+    """Elasticsearch user; "" = none is sent."""
     password_file: Path | None = None
+    """File with the password, readable by its owner only."""
     password_command: str = ""
+    """Command that prints the password."""
     ca_file: Path | None = None
     """Certificate authority of the Elasticsearch nodes (PEM); default: the system's."""
     request_timeout_s: float = Field(default=30.0, gt=0)
+    """How long one request to Elasticsearch may take."""
     stall_budget_s: float = Field(default=120.0, gt=0)
     """How long one batch is tried before the pipeline says that the store is unavailable; a frozen node costs 33 s."""
     shards: int = Field(default=1, ge=1, le=64)
+    """Primary shards of each new index."""
     replicas: int = Field(default=0, ge=0, le=4)
+    """Copies of each new index; at least 1 where there are several nodes."""
     events_per_file: int = Field(default=2_000_000, ge=1_000)
     """Embedded: an event file is cut at this size, so that the rate does not fall."""
 
@@ -53,30 +59,44 @@ class KafkaSettings(Section):
     """The Kafka cluster that sources of type `kafka` and `--to-kafka` use."""
 
     bootstrap_servers: list[str] = ["127.0.0.1:9092"]
+    """Brokers to begin with, as `host:port`."""
     group: str = "soc-ingest"
+    """Consumer group: workers of one group share the partitions."""
     instance_id: str = ""
     """Static membership (KIP-345): a worker that restarts within the session keeps its partitions."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """How to talk to the brokers; anything but PLAINTEXT across a network."""
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    """How to log in when the protocol is SASL_*."""
     username: str = ""
+    """SASL user."""
     password_file: Path | None = None
+    """File with the password, readable by its owner only."""
     password_command: str = ""
+    """Command that prints the password."""
     ca_file: Path | None = None
+    """Certificate authority of the brokers (PEM); default: the system's."""
     cert_file: Path | None = None
+    """Our certificate, where brokers ask for one (PEM)."""
     key_file: Path | None = None
+    """Its key (PEM)."""
     topic_prefix: str = "soc.raw."
     """Collectors write to `<topic_prefix><kind>`."""
     session_timeout_s: float = Field(default=45.0, ge=6)
+    """A worker not heard of for so long loses its partitions."""
     bootstrap_timeout_s: float = Field(default=10.0, gt=0)
+    """How long to try to reach the brokers at the start."""
     silent_after_s: float = Field(default=30.0, gt=0)
     """A consumer without assignment, or with lag but no records, for so long is closed and made anew (cluster notes C1)."""
     compression: Literal["none", "gzip", "lz4", "zstd"] = "lz4"
+    """How batches that we produce are packed."""
 
 
 class SourceBase(Section):
     """What every source has."""
 
     scope: str = Field(default="real", pattern=r"^(real|exercise:[A-Za-z0-9_.-]+)$")
+    """`real`, or `exercise:<id>`: everything that comes from the source carries it."""
     product: str = ""
     """Parser to try first (folder name, as `fortinet_fortigate`); "" = recognise."""
     kind: Literal["firewall", "mail", "endpoint", "web", "dns", "auth", "other", ""] = ""
@@ -97,33 +117,45 @@ class SyslogSource(SourceBase):
     """A syslog receiver: RFC 3164/5424 lines by UDP, TCP (both RFC 6587 framings) and TLS."""
 
     type: Literal["syslog"]
+    """A syslog receiver."""
     udp: str = ""
     """`host:port` to receive on; "" = off."""
     tcp: str = ""
+    """`host:port` to receive on, both framings of RFC 6587; "" = off."""
     tls: str = ""
+    """`host:port` to receive on with TLS (RFC 5425); needs `cert_file` and `key_file`; "" = off."""
     cert_file: Path | None = None
+    """Our certificate (PEM)."""
     key_file: Path | None = None
+    """Its key (PEM)."""
     client_ca_file: Path | None = None
     """With it, TLS senders must show a certificate of this authority."""
     max_record_bytes: int = Field(default=65_536, ge=480)
+    """Longer lines are cut, and end as dead letters that say so."""
     max_connections: int = Field(default=512, ge=1)
+    """TCP connections at a time; further ones are closed."""
 
 
 class FileSource(SourceBase):
     """Lines of files: once, or followed through rotation; `.gz` files are read once."""
 
     type: Literal["file"]
+    """Lines of files."""
     paths: list[str]
     """Files or glob patterns."""
     follow: bool = True
+    """Go on reading what is appended, through rotation; false = read once, to the end."""
     max_record_bytes: int = Field(default=1_048_576, ge=480)
+    """Longer lines are cut, and end as dead letters that say so."""
 
 
 class KafkaSource(SourceBase):
     """Records of Kafka topics."""
 
     type: Literal["kafka"]
+    """Kafka topics."""
     topics: list[str]
+    """Names of topics."""
     trust_positions: bool = False
     """Believe the `soc-pos` header: only for topics that nobody but our collectors can write to."""
 
@@ -132,13 +164,19 @@ class HttpSource(SourceBase):
     """NDJSON or plain lines by HTTP POST (`[web]` extra)."""
 
     type: Literal["http"]
+    """An HTTP receiver (needs the extra `[web]`)."""
     listen: str = "127.0.0.1:5580"
+    """`host:port` to listen on."""
     token_file: Path | None = None
     """Bearer token that senders must show; needed for any address but loopback."""
     cert_file: Path | None = None
+    """Our certificate (PEM); with it, HTTPS."""
     key_file: Path | None = None
+    """Its key (PEM)."""
     max_body_bytes: int = Field(default=16_777_216, ge=1024)
+    """Larger requests are refused with 413."""
     max_record_bytes: int = Field(default=1_048_576, ge=480)
+    """Longer lines are cut, and end as dead letters that say so."""
 
 
 SourceSettings = Annotated[SyslogSource | FileSource | KafkaSource | HttpSource, Field(discriminator="type")]
@@ -150,6 +188,7 @@ class RulesSettings(Section):
     directories: list[Path] = []
     """Folders of own rules, beside the shipped ones."""
     shipped: bool = True
+    """Whether the rules that come with the program are used."""
     disabled: list[str] = []
     """Ids or file names of rules that are not used."""
 
@@ -158,10 +197,13 @@ class PipelineSettings(Section):
     """How the pipeline works."""
 
     batch_size: int = Field(default=2_000, ge=1, le=50_000)
+    """Records that are processed and committed together."""
     batch_wait_s: float = Field(default=1.0, ge=0.01)
     """A batch that is not full is processed after this time."""
     lateness_s: float = Field(default=60.0, ge=0)
+    """How late events may come and still count as in order."""
     heartbeat_s: float = Field(default=30.0, gt=0)
+    """How often collectors write into the log that time goes on."""
     max_record_bytes: int = Field(default=1_048_576, ge=480)
     """Longer records end as dead letters."""
     spool_max_bytes: int = Field(default=2_147_483_648, ge=1_048_576)
@@ -179,6 +221,7 @@ class LogSettings(Section):
     """Our own log, on stderr."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """From which level on messages are written."""
     format: Literal["auto", "json", "text"] = "auto"
     """`auto`: text on a terminal, JSON otherwise."""
 
@@ -193,6 +236,7 @@ class Settings(Section):
     timezone: str = DEFAULT_TIMEZONE
     """Times are shown in it, with the zone."""
     read_only: bool = False
+    """Refuse everything that would change the store."""
     roles: list[Literal["collect", "ingest"]] = ["collect", "ingest"]
     """What this process does: `collect` receives lines, `ingest` makes events and alerts of them."""
     transport: Literal["spool", "kafka"] = "spool"
