@@ -53,9 +53,9 @@ class Alerts:
     def page(self, query: AlertQuery) -> tuple[int, list[Alert]]:
         """Total and one page, newest first."""
         where, values = _where(query)
-        total = self._control.rows(f"SELECT count(*) FROM alert WHERE {where}", values)[0][0]  # noqa: S608 - the text is ours, the values are bound
+        total = self._control.rows(f"SELECT count(*) FROM alert WHERE {where}", values)[0][0]
         found = self._control.rows(
-            f"SELECT body FROM alert WHERE id IN (SELECT id FROM alert WHERE {where} ORDER BY ts_us DESC, id DESC LIMIT ? OFFSET ?) ORDER BY ts_us DESC, id DESC",  # noqa: S608
+            f"SELECT body FROM alert WHERE id IN (SELECT id FROM alert WHERE {where} ORDER BY ts_us DESC, id DESC LIMIT ? OFFSET ?) ORDER BY ts_us DESC, id DESC",
             (*values, query.limit, query.offset),
         )
         return total, [_alert(body) for (body,) in found]
@@ -71,9 +71,9 @@ class Alerts:
                     values.append(value)
         else:
             inner, values = _where(query)
-            where = f"id IN (SELECT grp FROM alert WHERE {inner})"  # noqa: S608
-        total = self._control.rows(f"SELECT count(*) FROM grp WHERE {where}", values)[0][0]  # noqa: S608
-        found = self._control.rows(f"SELECT body FROM grp WHERE {where} ORDER BY last_us DESC, id DESC LIMIT ? OFFSET ?", (*values, query.limit, query.offset))  # noqa: S608
+            where = f"id IN (SELECT grp FROM alert WHERE {inner})"
+        total = self._control.rows(f"SELECT count(*) FROM grp WHERE {where}", values)[0][0]
+        found = self._control.rows(f"SELECT body FROM grp WHERE {where} ORDER BY last_us DESC, id DESC LIMIT ? OFFSET ?", (*values, query.limit, query.offset))
         return total, [msgspec.msgpack.decode(body, type=_Kept).group for (body,) in found]
 
     def get(self, prefix: str) -> Alert | AlertGroup | None:
@@ -125,7 +125,8 @@ def _fold(kept: _Kept | None, alert: Alert, ts_us: int, new: int) -> _Kept:
 
 def _where(query: AlertQuery) -> tuple[str, list[Any]]:
     """The condition on the table `alert`, and its values."""
-    parts, values = ["1"], []
+    parts = ["1"]
+    values: list[Any] = []
     for column, value in (("scope", query.scope), ("rule", query.rule or None), ("grp", query.group or None), ("source", query.source or None)):
         if value is not None:
             parts.append(f"{column} = ?")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from soc.adapters.sqlite.database import guarded
@@ -16,25 +16,37 @@ _MOST_OPEN = 48
 
 
 class Catalog:
-    """The event files under `folder`, opened when first needed; safe for several threads.
+    """The event files of a folder, opened when first needed; safe for several threads.
+
+    `layout` says which folder counts at the moment, and which of its files are being removed.
 
     A file once handed out stays usable: those closed to make room are closed when nobody holds them any more.
     """
 
-    def __init__(self, folder: Path, *, read_only: bool, events_per_file: int) -> None:
-        self.folder = folder
+    def __init__(self, layout: Callable[[], tuple[Path, Collection[str]]], *, read_only: bool, events_per_file: int) -> None:
+        self._layout = layout
+        self.folder = layout()[0]
         self._read_only = read_only
         self._events_per_file = events_per_file
         self._open: OrderedDict[str, EventFile] = OrderedDict()
         self._newest: dict[tuple[str, str], Name] = {}
         self._lock = threading.RLock()
 
+    def move(self, folder: Path) -> None:
+        """From now on the files are those of another folder (a new generation)."""
+        with self._lock:
+            if folder != self.folder:
+                self.close()
+                self.folder = folder
+
     def names(self) -> list[Name]:
         """All event files there are, by kind, month and number."""
-        if not self.folder.exists():
+        folder, removing = self._layout()
+        self.move(folder)
+        if not folder.exists():
             return []
-        with guarded(self.folder, "listing"):
-            found = [parse_name(entry.name) for entry in self.folder.iterdir()]
+        with guarded(folder, "listing"):
+            found = [parse_name(entry.name) for entry in folder.iterdir() if entry.name not in removing]
         return sorted(name for name in found if name is not None)
 
     def get(self, name: Name) -> EventFile:
@@ -60,6 +72,8 @@ class Catalog:
         at = (kind, month.name)
         name = self._newest.get(at)
         if name is None:
+            with guarded(self.folder, "creating the folder"):
+                self.folder.mkdir(mode=0o700, exist_ok=True)
             name = max((known for known in self.names() if (known.kind, known.month.name) == at), default=Name(kind, month, 1))
         file = self.get(name)
         if file.next > self._events_per_file:

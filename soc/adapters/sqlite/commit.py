@@ -122,7 +122,8 @@ class Writer:
         for progress in fresh:
             control.put_progress(progress, replays[progress.partition], faulty[progress.partition])
         control.put_claims(effects.claims)
-        control.put_state(effects.state)
+        history = {progress.partition for progress in effects.progress} - {progress.partition for progress in fresh}
+        control.put_state({key: value for key, value in effects.state.items() if key.partition("\x1f")[0] not in history})
         for gap in effects.gaps:
             control.put_gap(gap)
         for origin, positions in sifted.origins.items():

@@ -123,7 +123,7 @@ def _address(path: Path, read_only: bool) -> str:
 
 
 def _can_write(folder: Path) -> bool:
-    import os  # noqa: PLC0415 - only here
+    import os
 
     if os.statvfs(folder).f_flag & os.ST_RDONLY:
         return False

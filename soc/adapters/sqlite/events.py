@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -72,6 +73,7 @@ class EventFile:
         self.name = name
         self.path = folder / name.file
         self.db = connect(self.path, EVENTS, read_only=read_only)
+        self._reading = self.db if read_only else None
         self._rows: dict[tuple[str, str, str, str, str, bool, bool], Row] = {}
         self._reload()
 
@@ -85,7 +87,16 @@ class EventFile:
 
     def close(self) -> None:
         """Give the file back."""
+        if self._reading is not None:
+            self._reading.close()
         self.db.close()
+
+    @property
+    def reading(self) -> sqlite3.Connection:
+        """A connection for reading, which sees only what is committed."""
+        if self._reading is None:
+            self._reading = connect(self.path, EVENTS, read_only=True, cache_kib=8_192)
+        return self._reading
 
     # writing -----------------------------------------------------------------------------------------------------
 
@@ -207,21 +218,21 @@ class EventFile:
     def names(self) -> dict[int, str]:
         """Scopes and categories by number."""
         with guarded(self.path, "reading"):
-            return dict(self.db.execute("SELECT id, value FROM name"))
+            return dict(self.reading.execute("SELECT id, value FROM name"))
 
     def parts(self) -> dict[int, tuple[str, str, bool]]:
         """Source, partition and whether derived, by number."""
         with guarded(self.path, "reading"):
             return {
                 number: (source, partition, bool(derived))
-                for number, source, partition, derived in self.db.execute("SELECT id, source, partition, derived FROM part")
+                for number, source, partition, derived in self.reading.execute("SELECT id, source, partition, derived FROM part")
             }
 
     def stored(self) -> dict[tuple[str, str], int]:
         """How many events of records each source and partition has here, counted anew."""
         parts = self.parts()
         with guarded(self.path, "counting"):
-            counted = self.db.execute("SELECT part, count(*) FROM ev GROUP BY part").fetchall()
+            counted = self.reading.execute("SELECT part, count(*) FROM ev GROUP BY part").fetchall()
         return {parts[part][:2]: count for part, count in counted if not parts[part][2]}
 
     def docs(self) -> Docs:
@@ -231,7 +242,7 @@ class EventFile:
     def block(self, seq: int) -> tuple[int, list[bytes]] | None:
         """The block that holds an event: its first seq and its lines; None when the event was taken back."""
         with guarded(self.path, "reading"):
-            found = self.db.execute("SELECT first, docs, data FROM block WHERE first <= ? ORDER BY first DESC LIMIT 1", (seq,)).fetchone()
+            found = self.reading.execute("SELECT first, docs, data FROM block WHERE first <= ? ORDER BY first DESC LIMIT 1", (seq,)).fetchone()
         if found is None or seq >= found[0] + found[1]:
             return None
         first, docs, data = found
@@ -242,6 +253,21 @@ class EventFile:
         if len(lines) != docs:
             raise StoreCorrupt(f"{self.path}: block {first} holds {len(lines)} documents instead of {docs}", hint="restore the last backup")
         return first, lines
+
+    def blocks(self, after: int) -> Iterator[tuple[int, list[bytes]]]:
+        """All blocks with events beyond seq `after`, in order: first seq and lines."""
+        while True:
+            with guarded(self.path, "reading"):
+                found = self.reading.execute(
+                    "SELECT first, docs FROM block WHERE first + docs - 1 > ? AND first > ? - 64 ORDER BY first LIMIT 1", (after, after)
+                ).fetchone()
+            if found is None:
+                return
+            block = self.block(found[0])
+            if block is None:
+                return
+            yield block
+            after = found[0] + found[1] - 1
 
     def find(self, prefix: str, most: int = 2) -> list[Doc]:
         """The event of this id, else at most `most` whose ids begin with it."""
@@ -260,7 +286,7 @@ class EventFile:
         """The documents of all hits of a full-text expression."""
         read = self.docs().doc
         with guarded(self.path, "searching"):
-            cursor = self.db.execute("SELECT rowid FROM ft WHERE ft MATCH ?", (text,))
+            cursor = self.reading.execute("SELECT rowid FROM ft WHERE ft MATCH ?", (text,))
             for (seq,) in cursor:
                 doc = read(seq)
                 if doc is not None:
@@ -269,19 +295,24 @@ class EventFile:
     def end(self) -> int:
         """One beyond the last event; what comes later does not belong to a search that began before."""
         with guarded(self.path, "reading"):
-            found = self.db.execute("SELECT value FROM meta WHERE name = 'next'").fetchone()
+            found = self.reading.execute("SELECT value FROM meta WHERE name = 'next'").fetchone()
         return found[0] if found else 1
 
     def reworded(self) -> bool:
         """Whether words of stored events were changed, so that the full text may find what is no longer there."""
         with guarded(self.path, "reading"):
-            return self.db.execute("SELECT 1 FROM meta WHERE name = 'reworded'").fetchone() is not None
+            return self.reading.execute("SELECT 1 FROM meta WHERE name = 'reworded'").fetchone() is not None
 
-    def count(self) -> int:
-        """How many events the file holds."""
+    def extent(self) -> tuple[int, int, int]:
+        """How many events the file holds, and the times in ms of the first and last (0 for none)."""
         with guarded(self.path, "counting"):
-            number: int = self.db.execute("SELECT count(*) FROM ev").fetchone()[0]
-            return number
+            events = self.reading.execute("SELECT coalesce(sum(docs), 0) FROM block").fetchone()[0]
+            low, high = self.reading.execute("SELECT min(low), max(high) FROM chunk").fetchone()
+        return events, *((self.name.month.ms(low), self.name.month.ms(high)) if events else (0, 0))
+
+    def bytes(self) -> int:
+        """What the file takes on the disk, its log included."""
+        return sum(path.stat().st_size for path in (self.path, self.path.with_name(self.path.name + "-wal")) if path.exists())
 
 
 def text_of(event: Event) -> str:

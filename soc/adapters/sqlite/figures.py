@@ -107,30 +107,30 @@ def _grouped(file: EventFile, rows: Rows, text: str) -> Iterator[tuple[int, int,
     """(hour of the month, level, category, part, events, counted) of the rows."""
     columns = "(key >> 15) / 3600000, level, category, part, count(*), sum(counted)"
     if text:
-        sql = f"SELECT {columns} FROM ft CROSS JOIN ev ON ev.seq = ft.rowid WHERE ft MATCH ? AND {rows.condition} GROUP BY 1, 2, 3, 4"  # noqa: S608 - the text is ours, values are bound
+        sql = f"SELECT {columns} FROM ft CROSS JOIN ev ON ev.seq = ft.rowid WHERE ft MATCH ? AND {rows.condition} GROUP BY 1, 2, 3, 4"
         with guarded(file.path, "counting"):
-            yield from file.db.execute(sql, (text, *rows.values)).fetchall()
+            yield from file.reading.execute(sql, (text, *rows.values)).fetchall()
         return
     first, last = -(-(rows.low >> 15) // _HOUR_MS), (rows.high >> 15) // _HOUR_MS
     classes = rows.condition.removeprefix("key >= ? AND key < ?")
     if first < last:
-        sql = f"SELECT hour, level, category, part, sum(events), sum(counted) FROM rollup WHERE hour >= ? AND hour < ?{classes} GROUP BY 1, 2, 3, 4"  # noqa: S608
+        sql = f"SELECT hour, level, category, part, sum(events), sum(counted) FROM rollup WHERE hour >= ? AND hour < ?{classes} GROUP BY 1, 2, 3, 4"
         with guarded(file.path, "counting"):
-            yield from file.db.execute(sql, (first, last, *rows.values[2:])).fetchall()
+            yield from file.reading.execute(sql, (first, last, *rows.values[2:])).fetchall()
     hour_keys = _HOUR_MS << 15
     edges = [(rows.low, min(first * hour_keys, rows.high)), (max(last * hour_keys, rows.low), rows.high)] if first <= last else [(rows.low, rows.high)]
     for low, high in edges:
         if low < high:
-            yield from _edge(file, f"SELECT {columns} FROM ev WHERE seq >= ? AND seq < ? AND {rows.condition} GROUP BY 1, 2, 3, 4", low, high, rows)  # noqa: S608
+            yield from _edge(file, f"SELECT {columns} FROM ev WHERE seq >= ? AND seq < ? AND {rows.condition} GROUP BY 1, 2, 3, 4", low, high, rows)
 
 
 def _edge(file: EventFile, sql: str, low: int, high: int, rows: Rows) -> list[tuple[int, int, int, int, int, int]]:
     """The rows of a part of an hour, from the chunks that touch it."""
     with guarded(file.path, "counting"):
-        first, last = file.db.execute("SELECT min(no), max(no) FROM chunk WHERE low < ? AND high >= ?", (high, low)).fetchone()
+        first, last = file.reading.execute("SELECT min(no), max(no) FROM chunk WHERE low < ? AND high >= ?", (high, low)).fetchone()
         if first is None:
             return []
-        return file.db.execute(sql, (first << CHUNK_BITS, (last + 1) << CHUNK_BITS, low, high, *rows.values[2:])).fetchall()
+        return file.reading.execute(sql, (first << CHUNK_BITS, (last + 1) << CHUNK_BITS, low, high, *rows.values[2:])).fetchall()
 
 
 class _Begin:

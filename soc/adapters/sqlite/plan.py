@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Address, ip_network
 
 import msgspec
@@ -56,11 +57,6 @@ class Plan(msgspec.Struct, frozen=True):
     worded: bool = False
     """Exact by the words of free text: not for events whose words were changed later (reclassified)."""
 
-    @property
-    def by_columns(self) -> bool:
-        """Whether the columns alone answer the query."""
-        return self.exact and not self.text
-
 
 def plan(node: Node) -> Plan:
     """The plan of a query."""
@@ -78,7 +74,10 @@ def plan(node: Node) -> Plan:
 
 def _both(one: Plan, other: Plan) -> Plan:
     return Plan(
-        *(_meet(getattr(one, name), getattr(other, name)) for name in COLUMNS.values()),
+        levels=_meet(one.levels, other.levels),
+        categories=_meet(one.categories, other.categories),
+        sources=_meet(one.sources, other.sources),
+        kinds=_meet(one.kinds, other.kinds),
         text=_all_of([one.text, other.text]),
         exact=one.exact and other.exact,
         worded=one.worded or other.worded,
@@ -153,10 +152,8 @@ def _term(node: Term) -> str:
     if number is not None:
         spellings = {node.value, str(number)}
         spellings |= {str(int(number))} if number == int(number) else set()
-        try:
+        with suppress(OverflowError):  # beyond every float: only the integer can be meant
             spellings.add(str(float(number)))
-        except OverflowError:
-            pass  # beyond every float: only the integer can be meant
         texts = [_tokens(spelling) for spelling in sorted(spellings)]
         return _with_marks(_any_of(texts)) if all(texts) else ""
     return _with_marks(_tokens(node.value))

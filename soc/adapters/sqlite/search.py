@@ -141,7 +141,8 @@ def rows_of(file: EventFile, query: EventQuery, how: Plan, bounds: Bounds, after
             high = min(high, month.key(ms, identity) + 1) if ms >= month.begin_ms else low
         elif not query.descending and ms >= month.begin_ms:
             low = max(low, month.key(ms, identity)) if ms < month.end_ms else high
-    conditions, values = [], []
+    conditions: list[str] = []
+    values: list[object] = []
     names = file.names()
     levels = None if how.levels is None else tuple(sorted(LEVEL_RANKS[level] for level in how.levels if level in LEVEL_RANKS))
     for column, wanted in (
@@ -169,7 +170,7 @@ def keyed(file: EventFile, rows: Rows, text: str, descending: bool) -> Iterator[
         if found is not None:
             yield from sorted(found, reverse=descending)
             return
-        sql = f"SELECT ev.key, ev.seq FROM ft CROSS JOIN ev ON ev.seq = ft.rowid WHERE ft MATCH ? AND ft.rowid >= ? AND ft.rowid < ? AND {rows.condition}"  # noqa: S608 - the text is ours, values are bound
+        sql = f"SELECT ev.key, ev.seq FROM ft CROSS JOIN ev ON ev.seq = ft.rowid WHERE ft MATCH ? AND ft.rowid >= ? AND ft.rowid < ? AND {rows.condition}"
         yield from _by_chunks(file, rows, sql, (text,), end, descending)
     elif rows.levels is not None and 0 not in rows.levels:
         streams = [
@@ -177,12 +178,12 @@ def keyed(file: EventFile, rows: Rows, text: str, descending: bool) -> Iterator[
                 file,
                 f"SELECT key, seq FROM ev INDEXED BY ev_level WHERE level = ? AND level > 0 AND seq < ? AND {rows.condition} ORDER BY key {order}",
                 (level, end, *rows.values),
-            )  # noqa: S608
+            )
             for level in rows.levels
         ]
         yield from heapq.merge(*streams, key=itemgetter(0), reverse=descending)
     else:
-        sql = f"SELECT key, seq FROM ev WHERE seq >= ? AND seq < ? AND {rows.condition}"  # noqa: S608
+        sql = f"SELECT key, seq FROM ev WHERE seq >= ? AND seq < ? AND {rows.condition}"
         yield from _by_chunks(file, rows, sql, (), end, descending)
 
 
@@ -190,32 +191,32 @@ def _few(file: EventFile, rows: Rows, text: str, end: int) -> list[tuple[int, in
     """All full-text hits, when they are few; None when they are many."""
     first, last = _seqs(file, rows)
     with guarded(file.path, "searching"):
-        hits = file.db.execute(
+        hits = file.reading.execute(
             "SELECT count(*) FROM (SELECT 1 FROM ft WHERE ft MATCH ? AND rowid >= ? AND rowid < ? LIMIT ?)", (text, first, min(last, end), FEW + 1)
         ).fetchone()[0]
         if hits > FEW:
             return None
-        sql = f"SELECT ev.key, ev.seq FROM ft CROSS JOIN ev ON ev.seq = ft.rowid WHERE ft MATCH ? AND ft.rowid >= ? AND ft.rowid < ? AND {rows.condition}"  # noqa: S608
-        return file.db.execute(sql, (text, first, min(last, end), *rows.values)).fetchall()
+        sql = f"SELECT ev.key, ev.seq FROM ft CROSS JOIN ev ON ev.seq = ft.rowid WHERE ft MATCH ? AND ft.rowid >= ? AND ft.rowid < ? AND {rows.condition}"
+        return file.reading.execute(sql, (text, first, min(last, end), *rows.values)).fetchall()
 
 
 def _seqs(file: EventFile, rows: Rows) -> tuple[int, int]:
     """The range of seqs whose chunks touch the keys."""
     with guarded(file.path, "reading"):
-        first, last = file.db.execute("SELECT min(no), max(no) FROM chunk WHERE low < ? AND high >= ?", (rows.high, rows.low)).fetchone()
+        first, last = file.reading.execute("SELECT min(no), max(no) FROM chunk WHERE low < ? AND high >= ?", (rows.high, rows.low)).fetchone()
     return (0, 0) if first is None else (first << CHUNK_BITS, (last + 1) << CHUNK_BITS)
 
 
 def _by_chunks(file: EventFile, rows: Rows, sql: str, before: tuple[object, ...], end: int, descending: bool) -> Iterator[tuple[int, int]]:
     """Rows in order of keys, reading chunks in that order and holding what overlaps the next."""
     with guarded(file.path, "reading"):
-        chunks = file.db.execute("SELECT no, low, high FROM chunk WHERE low < ? AND high >= ?", (rows.high, rows.low)).fetchall()
+        chunks = file.reading.execute("SELECT no, low, high FROM chunk WHERE low < ? AND high >= ?", (rows.high, rows.low)).fetchall()
     chunks.sort(key=itemgetter(2) if descending else itemgetter(1), reverse=descending)
     held: list[tuple[int, int]] = []
     for index, (no, _low, _high) in enumerate(chunks):
         first = no << CHUNK_BITS
         with guarded(file.path, "reading"):
-            found = file.db.execute(sql, (*before, first, min(first + (1 << CHUNK_BITS), end), *rows.values)).fetchall()
+            found = file.reading.execute(sql, (*before, first, min(first + (1 << CHUNK_BITS), end), *rows.values)).fetchall()
         held = list(heapq.merge(held, sorted(found, reverse=descending), reverse=descending))
         border = None if index + 1 == len(chunks) else chunks[index + 1][2 if descending else 1]
         ready = len(held) if border is None else _before(held, border, descending)
@@ -238,7 +239,7 @@ def _before(held: Sequence[tuple[int, int]], border: int, descending: bool) -> i
 
 def _stream(file: EventFile, sql: str, values: Sequence[object]) -> Iterator[tuple[int, int]]:
     with guarded(file.path, "reading"):
-        cursor = file.db.execute(sql, values)
+        cursor = file.reading.execute(sql, values)
     while True:
         with guarded(file.path, "reading"):
             found = cursor.fetchmany(512)

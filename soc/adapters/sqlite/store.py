@@ -12,31 +12,34 @@ retention and migration need the pipeline to be stopped.
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-from soc.adapters.sqlite import lock
+from soc.adapters.sqlite import backup as copies
+from soc.adapters.sqlite import generation, keep, lock
 from soc.adapters.sqlite.alerts import Alerts
 from soc.adapters.sqlite.catalog import Catalog
 from soc.adapters.sqlite.commit import Writer
 from soc.adapters.sqlite.control import Control
 from soc.adapters.sqlite.database import guarded, transaction
 from soc.adapters.sqlite.figures import Figures
-from soc.adapters.sqlite.search import Search
-from soc.clock import Clock
+from soc.adapters.sqlite.plan import plan
+from soc.adapters.sqlite.reclassify import new_class, reclassify_file, tally
+from soc.adapters.sqlite.search import Search, bounds_of, fits
+from soc.clock import Clock, iso
 from soc.config import StoreSettings
 from soc.errors import Conflict, NotAllowed, NotFound, StoreRefused
 from soc.model.alert import Alert, AlertGroup
 from soc.model.deadletter import DeadLetter
-from soc.model.event import Doc, Event
+from soc.model.event import SCHEMA, Doc, Event, reclassified
+from soc.model.text import event_tokens
 from soc.ports import AlertQuery, Bucket, Committed, CrashPoint, Effects, EventPage, EventQuery, Gap, LedgerItem, no_crash
-
-EVENTS_FOLDER = "events"
 
 
 def open_store(settings: StoreSettings, path: Path, *, pipeline: bool, read_only: bool = False, clock: Clock, crash: CrashPoint = no_crash) -> SqliteStore:
@@ -57,6 +60,7 @@ class SqliteStore:
         self.read_only = read_only
         self._settings = settings
         self._writing = threading.RLock()
+        self._claiming = threading.Lock()
         self._claimed: dict[str, str] = {}
         self._pipeline_lock: lock.PipelineLock | None = None
         self._writer: Writer | None = None
@@ -76,19 +80,24 @@ class SqliteStore:
             return
         with guarded(self.path, "creating the store"):
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (self.path / EVENTS_FOLDER).mkdir(mode=0o700, exist_ok=True)
 
     def _open(self, pipeline: bool, crash: CrashPoint) -> None:
         if pipeline:
             self._pipeline_lock = lock.PipelineLock(self.path)
         self.control = Control(self.path, read_only=self.read_only)
-        self.catalog = Catalog(self.path / EVENTS_FOLDER, read_only=self.read_only, events_per_file=self._settings.events_per_file)
+        self.catalog = Catalog(self._layout, read_only=self.read_only, events_per_file=self._settings.events_per_file)
         self.searching = Search(self.catalog, self.control)
         self._figures = Figures(self.searching)
         self._alerts = Alerts(self.control)
         if pipeline:
+            keep.finish_removal(self.control, self.catalog.folder)
+            generation.clean(self.path, self.control)
             self._writer = Writer(self.catalog, self.control, self._alerts, crash)
             self._writer.drain()
+
+    def _layout(self) -> tuple[Path, frozenset[str]]:
+        number, removing = self.control.layout()
+        return keep.events_folder(self.path, number), removing
 
     def close(self) -> None:
         """Give everything back; idempotent."""
@@ -105,11 +114,13 @@ class SqliteStore:
 
     def owners(self, claims: Mapping[str, str]) -> dict[str, str]:
         self.writable()
-        with self._writing:
-            known = self.control.owners(key for key in claims if key not in self._claimed)
+        with self._claiming:  # a claim given here and not yet committed counts, or it is in the database
+            out = {key: self._claimed[key] for key in claims if key in self._claimed}
+            known = self.control.owners(key for key in claims if key not in out)
             for key, owner in claims.items():
-                self._claimed.setdefault(key, known.get(key, owner))
-            return {key: self._claimed[key] for key in claims}
+                if key not in out:
+                    out[key] = known.get(key) or self._claimed.setdefault(key, owner)
+            return out
 
     def commit(self, effects: Effects) -> Committed:
         self.writable()
@@ -117,8 +128,9 @@ class SqliteStore:
             raise NotAllowed("only the pipeline stores events", hint="open the store with pipeline=True")
         with self._writing:
             committed = self._writer.commit(effects)
-            for key in effects.claims:
-                self._claimed.pop(key, None)
+            with self._claiming:
+                for key in effects.claims:
+                    self._claimed.pop(key, None)
             return committed
 
     def state(self, partition: str) -> dict[str, bytes]:
@@ -217,11 +229,90 @@ class SqliteStore:
         with self._writing, guarded(self.control.path, "recording a fact"), transaction(self.control.db):
             self.control.put_fact(kind, fact)
 
+    # keeping house -------------------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        return keep.status(self.path, self.control, self.catalog)
+
+    def backup(self, target: Path, progress: Callable[[str, int, int], None] | None = None) -> dict[str, Any]:
+        return copies.backup(self.path, self.catalog.folder, self.catalog.names(), target, iso(self.clock.now_us()), progress)
+
+    def drop_partitions(self, *, kind: str, before_us: int, dry_run: bool) -> list[dict[str, Any]]:
+        with self._alone(dry_run=dry_run):
+            names = keep.ended(self.catalog, kind, before_us)
+            gone = {name.partition for name in names}
+            dropped = [partition for partition in keep.partitions(self.catalog) if partition["name"] in gone]
+            if names and not dry_run:
+                fact = {"at": iso(self.clock.now_us()), "kind": kind, "before": iso(before_us), "partitions": dropped}
+                keep.remove(self.control, self.catalog, names, fact)
+            return dropped
+
+    def reclassify(self, query: EventQuery, change: Callable[[Doc], tuple[str, str] | None], *, fact: Mapping[str, Any], dry_run: bool) -> dict[str, int]:
+        if not dry_run:
+            self.writable()
+        counts: Counter[str] = Counter(seen=0, changed=0)
+        how, bounds = plan(query.where), bounds_of(query)
+        with self._writing:
+            for name in self.searching.names(how, bounds):
+                reclassify_file(self.catalog.get(name), query, change, counts, dry_run=dry_run)
+            self._reclassify_waiting(query, change, counts, dry_run=dry_run)
+            if not dry_run:
+                self.record_fact("reclassification", {"at": iso(self.clock.now_us()), **fact, **counts})
+        return dict(counts)
+
+    def _reclassify_waiting(self, query: EventQuery, change: Callable[[Doc], tuple[str, str] | None], counts: Counter[str], *, dry_run: bool) -> None:
+        for event in [event for event in self.control.inbox() if fits(query, event)]:
+            new = new_class(event.doc, change)
+            tally(counts, event.doc, new)
+            if new is not None and not dry_run:
+                doc = reclassified(event.doc, *new)
+                with guarded(self.control.path, "reclassifying"), transaction(self.control.db):
+                    self.control.put_taken([event.id])
+                    self.control.put_inbox(msgspec.structs.replace(event, doc=doc, level=new[0], category=new[1], tokens=event_tokens(doc)))
+
+    def migrate(self, reparse: Callable[[Doc], Doc] | None, *, dry_run: bool, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+        with self._alone(dry_run=dry_run):
+            if dry_run or reparse is None:
+                events, changed = generation.dry_run(self.catalog, reparse, progress)
+                report = self._migration(events, changed)
+                if not dry_run:
+                    self.record_fact("migration", {"at": iso(self.clock.now_us()), **report})
+                return report
+
+            def fact(events: int, changed: int) -> dict[str, Any]:
+                return {"at": iso(self.clock.now_us()), **self._migration(events, changed)}
+
+            events, changed = generation.rewrite(self.path, self.control, self.catalog, reparse, fact, progress, self._settings.events_per_file)
+            if self._writer is not None:
+                self._writer.recover()
+            return self._migration(events, changed)
+
+    @staticmethod
+    def _migration(events: int, changed: int) -> dict[str, Any]:
+        return {"from": SCHEMA, "to": SCHEMA, "events": events, "changed": changed}
+
+    @contextmanager
+    def _alone(self, *, dry_run: bool) -> Iterator[None]:
+        """Nobody else writes event files meanwhile; what a killed pipeline left half done is put in order first.
+
+        Raises: Locked while a pipeline of another process runs.
+        """
+        if dry_run:
+            yield
+            return
+        self.writable()
+        with self._writing:
+            if self._pipeline_lock is not None:
+                yield
+                return
+            held = lock.PipelineLock(self.path)
+            try:
+                Writer(self.catalog, self.control, self._alerts, no_crash).drain()
+                yield
+            finally:
+                held.release()
+
     def writable(self) -> None:
         """Raises: NotAllowed when the store was opened for reading."""
         if self.read_only:
             raise NotAllowed("the store is open for reading only", hint="leave out read_only to write")
-
-    def status(self) -> dict[str, Any]:
-        """See `Store.status`."""
-        return {"kind": "embedded", "place": str(self.path), "pid": lock.holder(self.path) or (os.getpid() if self._pipeline_lock else 0)}
