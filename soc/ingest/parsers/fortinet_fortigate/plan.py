@@ -38,7 +38,7 @@ MOST_PATTERNS = 1024
 """Compiled patterns that are kept: about 20 kB each."""
 SEEN_OFTEN = 16
 """A pattern costs as much to compile as some hundred lines to scan."""
-NOTHING = frozenset(["", "N/A", "n/a", "(null)"])
+NOTHING = frozenset(["", "N/A"])
 """What FortiOS writes for a value that is none."""
 _KEY = re.compile(r"[A-Za-z_][\w.\-]{0,127}", re.ASCII)
 CONSTANTS: Doc = {
