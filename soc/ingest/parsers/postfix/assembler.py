@@ -78,7 +78,7 @@ class MailAssembler:
         if not mails.saw(mail, _line_mark(ts_us, doc), event_id, ts_us):
             return []
         step = mails.take(mail, doc, queue_id)
-        inner = doc.get("postfix.queued_as") or doc.get("amavis.queued_as")
+        inner = doc.get("postfix.queued_as") or doc.get("amavis.queued_as") or doc.get("postfix.forwarded_as")
         if inner and inner != queue_id:
             _link(states, key, mail, inner, doc)
         if step == "final" or (not mail.open and not _may_belong_to_another(states, mail)):
@@ -172,12 +172,13 @@ class MailAssembler:
 
 def _link(states: States, key: str, mail: Mail, inner: str, doc: Doc) -> None:
     """Make the queue entry `inner` a part of `mail`, where the message was put back into the queue of this very host."""
-    if doc.get("event.module") == "postfix" and not mails.is_loopback(doc.get("destination.ip", "")):
+    forwarded = "postfix.forwarded_as" in doc
+    if doc.get("event.module") == "postfix" and not forwarded and not mails.is_loopback(doc.get("destination.ip", "")):
         return  # handed to another server: its own gateway decision
     if inner in mail.open or inner in mail.closed or len(mail.open) + len(mail.closed) >= _MOST_QUEUES:
         return
     filter_key = f"{mail.host}\x1f#filter"
-    if states.get(filter_key) != _FILTER_RESTS:
+    if not forwarded and states.get(filter_key) != _FILTER_RESTS:
         states[filter_key] = _FILTER_RESTS
     inner_key = f"{mail.host}\x1f{inner}"
     state = states.get(inner_key)

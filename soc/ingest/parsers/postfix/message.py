@@ -90,7 +90,7 @@ def _postfix(mail: Mail, doc: Doc, queue_id: str) -> str:
         return "closed"
     elif action in _DECISIONS:
         return _decision(mail, doc, action)
-    elif action == "expired":
+    elif action in ("expired", "force-expired"):
         mail.recipients = {to: BOUNCED if became == DEFERRED else became for to, became in mail.recipients.items()}
     elif action in ("hold", "milter-hold"):
         mail.held = True
@@ -213,7 +213,8 @@ def _delivery(mail: Mail, doc: Doc, action: str) -> None:
             recipient_is(mail, recipient, BLOCKED)
             mail.reason = text
         else:
-            recipient_is(mail, recipient, PASSED if local and "postfix.queued_as" in doc else DELIVERED)
+            passed = (local and "postfix.queued_as" in doc) or "postfix.forwarded_as" in doc
+            recipient_is(mail, recipient, PASSED if passed else DELIVERED)
         return
     mail.reason = text or mail.reason
     if action == "deferred":

@@ -33,7 +33,7 @@ def read_queued(rest: str, doc: Doc) -> None:
 
 # delivery agents ------------------------------------------------------------------------------------------------------
 
-_STATUS_ACTION = {"undeliverable-but-not-cached": "undeliverable", "deliverable-but-not-cached": "deliverable"}
+_STATUS_ACTION = {"SOFTBOUNCE": "deferred", "undeliverable-but-not-cached": "undeliverable", "deliverable-but-not-cached": "deliverable"}
 _FAILED = frozenset(("bounced", "deferred", "expired", "undeliverable"))
 _DELIVERY_KEYS = frozenset(("delay", "delays", "dsn", "conn_use", "orig_to", "relay", "tls"))
 
@@ -76,11 +76,13 @@ def _delivery(rest: str, doc: Doc) -> None:
         doc["postfix.response"] = text[:LONGEST_VALUE]
         if action in _FAILED:
             doc["event.reason"] = text[:LONGEST_VALUE]
-        at = text.find("queued as ")
-        if at >= 0:
-            queued = text[at + 10 :].split(" ", 1)[0].rstrip(".,;)")
-            if is_queue_id(queued):
-                doc["postfix.queued_as"] = queued
+        # Reference: RFC 5321 replies of Postfix' own smtpd (`queued as ID`); Postfix src/local/forward.c (`forwarded as ID`).
+        for words, field in (("queued as ", "postfix.queued_as"), ("forwarded as ", "postfix.forwarded_as")):
+            at = text.find(words)
+            if at >= 0:
+                queued = text[at + len(words) :].split(" ", 1)[0].rstrip(".,;)")
+                if is_queue_id(queued):
+                    doc[field] = queued
 
 
 def _original(address: str, recipients: list[str], doc: Doc) -> None:
@@ -168,7 +170,9 @@ def _peer(marker: str) -> Callable[[str, Doc], None]:
                 doc["postfix.response"] = text[:LONGEST_VALUE]
                 doc["event.reason"] = reply(doc, text)[:LONGEST_VALUE]
                 return
-        if end > 0:
+        if end < 0:
+            _other(rest, doc)
+        else:
             doc["event.reason"] = rest[end:].lstrip(": ")[:LONGEST_VALUE] or rest
 
     return read

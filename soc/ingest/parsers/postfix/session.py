@@ -26,10 +26,21 @@ def read_session(message: str, doc: Doc) -> None:
 
 def _peers(message: str, doc: Doc) -> None:
     """Whose address a line names, by the preposition before it."""
+    first = message.partition(" ")[0]
+    if "[" in first and endpoint(doc, _other_side(doc), message) > 0:
+        return
     if endpoint_after(doc, "source", message, " from ") < 0:
         for marker in (" to ", " for ", " with "):
-            if endpoint_after(doc, "destination", message, marker) >= 0:
+            if endpoint_after(doc, "destination" if marker == " to " else _other_side(doc), message, marker) >= 0:
                 return
+
+
+def _other_side(doc: Doc) -> str:
+    """Where a daemon's peer stands: a server's peers are sources, all others talk to destinations."""
+    return "source" if doc.get("postfix.daemon") in _SERVERS else "destination"
+
+
+_SERVERS = frozenset(("smtpd", "postscreen", "tlsproxy", "qmqpd"))
 
 
 # connections ------------------------------------------------------------------------------------------------------------
@@ -130,8 +141,8 @@ def _certificate(message: str, doc: Doc) -> None:
     doc["event.type"] = ["protocol", "error"]
     doc["event.action"] = "certificate-verification"
     doc["event.outcome"] = "failure"
-    side = "destination" if " for " in message else "source"
-    end = endpoint_after(doc, side, message, " for " if side == "destination" else " from ")
+    side, marker = (_other_side(doc), " for ") if " for " in message else ("source", " from ")
+    end = endpoint_after(doc, side, message, marker)
     if end > 0:
         doc["event.reason"] = message[end:].lstrip(": ")
 
@@ -263,7 +274,7 @@ def _level(message: str, doc: Doc) -> None:
     if (first[-1:] == "]" and " " not in first) or ip_of(first):
         endpoint(doc, "source", first if "[" in first else f"[{first}]")
     else:
-        _peers(message, doc)
+        _peers(text, doc)
         if text.startswith("Illegal address syntax"):
             doc["event.action"] = "illegal-address-syntax"
 

@@ -326,6 +326,21 @@ def test_a_bounce_to_another_gateway_is_another_mail() -> None:
     ]
 
 
+def test_a_forwarded_mail_is_the_same_mail() -> None:
+    """An alias that the local agent forwards puts the message into the queue again: still one mail."""
+    inner = [
+        at("08:00:01", "postfix/cleanup", "2B3C4D5E6F: message-id=<m@x>"),
+        at(
+            "08:00:01",
+            "postfix/local",
+            "1A2B3C4D5E: to=<root@y.example>, orig_to=<root>, relay=local, delay=1, delays=1/0/0/0, dsn=2.0.0, status=sent (forwarded as 2B3C4D5E6F)",
+        ),
+        removed("1A2B3C4D5E"),
+    ]
+    doc = one(Gateway().lines_of([*received("1A2B3C4D5E"), *inner, delivered("2B3C4D5E6F", "b@y.example"), removed("2B3C4D5E6F")]))
+    assert (doc["source.ip"], doc["soc.mail.delivered_to"], doc["soc.mail.relayed_to"]) == ("203.0.113.25", ["b@y.example"], ["root@y.example"])
+
+
 def test_hosts_do_not_mix() -> None:
     """The same queue id on two hosts is two mails."""
     lines = [*received("1A2B3C4D5E"), delivered("1A2B3C4D5E", "b@y.example"), removed("1A2B3C4D5E")]

@@ -121,6 +121,9 @@ def test_an_original_recipient_stands_beside_the_final_one() -> None:
         ("warning: 192.0.2.6: hostname a.example verification failed: Name or service not known", "192.0.2.6", None),
         ("warning: Illegal address syntax from unknown[192.0.2.7] in MAIL command: <x", "192.0.2.7", None),
         ("statistics: max connection count 3 for (10.0.0.1:25:192.0.2.8) at Nov 20 08:00:00", "192.0.2.8", None),
+        ("NOQUEUE: lost connection after CONNECT from unknown[192.0.2.10]", "192.0.2.10", None),
+        ("warning: a.example[192.0.2.11] sent message header instead of SMTP command: Subject: x", "192.0.2.11", None),
+        ("a.example[192.0.2.12]: Trusted: subject_CN=a, issuer=b, fingerprint=c", "192.0.2.12", None),
         ("a wording of tomorrow from host.example[192.0.2.9]:77 for nothing", "192.0.2.9", 77),
     ],
 )
