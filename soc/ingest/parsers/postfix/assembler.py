@@ -22,6 +22,7 @@ import msgspec
 from soc.ingest.parser import Parsed
 from soc.ingest.parsers.postfix import message as mails
 from soc.ingest.parsers.postfix.message import Mail
+from soc.ingest.parsers.postfix.outcome import finished
 from soc.ingest.parsers.postfix.queued import is_queue_id
 from soc.model.event import Doc
 
@@ -137,7 +138,7 @@ class MailAssembler:
         if not mails.is_temporary(doc):
             mails.refuse(mail, doc)
         _note_finished(states, host, mark, ts_us)
-        event = mails.finished(mail, f"postfix.message\x1f{host}\x1fNOQUEUE\x1f{ts_us // 1_000_000}\x1f{mark.hex()}")
+        event = finished(mail, f"postfix.message\x1f{host}\x1fNOQUEUE\x1f{ts_us // 1_000_000}\x1f{mark.hex()}")
         return [event] if event is not None else []
 
     def _passed_proxy(self, states: States, event_id: str, ts_us: int, doc: Doc) -> list[Parsed]:
@@ -163,7 +164,7 @@ class MailAssembler:
         mail.refused = True
         identity = key.rpartition("\x1f")[2]
         _note_finished(states, host, _mark("amavis" + identity), mail.end_us)
-        event = mails.finished(mail, f"postfix.message\x1f{host}\x1famavis\x1f{identity}\x1f{mail.start_us // 1_000_000}")
+        event = finished(mail, f"postfix.message\x1f{host}\x1famavis\x1f{identity}\x1f{mail.start_us // 1_000_000}")
         return [event] if event is not None else []
 
 
@@ -214,7 +215,7 @@ def _finish(states: States, mail: Mail) -> list[Parsed]:
         if key in states:
             del states[key]
         _note_finished(states, mail.host, _mark(key), mail.end_us)
-    event = mails.finished(mail)
+    event = finished(mail)
     return [event] if event is not None else []
 
 

@@ -1,4 +1,4 @@
-"""One mail on its way through the gateway: what its lines have told so far, and the event that it ends as."""
+"""One mail on its way through the gateway: what its lines have told so far."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from typing import Any
 
 import msgspec
 
-from soc.ingest.normalize import iso
-from soc.ingest.parser import Parsed
-from soc.ingest.parsers.postfix.address import endpoint, ip_of
+from soc.ingest.parsers.postfix.address import endpoint
 from soc.model.event import Doc
 
 MOST_RECIPIENTS = 500
@@ -335,111 +333,3 @@ def merge(mail: Mail, inner: Mail) -> None:
         setattr(mail, name, getattr(mail, name) or getattr(inner, name))
     mail.relay = inner.relay or mail.relay
     mail.dsn = inner.dsn or mail.dsn
-
-
-# the finished event -----------------------------------------------------------------------------------------------------
-
-
-def natural_key(mail: Mail) -> str:
-    """Host, first queue id, second of its first line: a queue id may be used again later."""
-    return f"postfix.message\x1f{mail.host}\x1f{mail.queue_id}\x1f{mail.start_us // 1_000_000}"
-
-
-def _action(mail: Mail, outcomes: set[str]) -> str:
-    if mail.refused or (BLOCKED in outcomes and not outcomes & {DELIVERED, PASSED, DEFERRED, BOUNCED}):
-        return "mail-quarantined" if mail.quarantine else "mail-blocked"
-    for became, action in ((DELIVERED, "mail-delivered"), (BOUNCED, "mail-bounced"), (DEFERRED, "mail-deferred")):
-        if became in outcomes:
-            return action
-    if mail.held:
-        return "mail-quarantined"
-    return "mail-relayed" if outcomes else ""
-
-
-_OUTCOMES = {"mail-delivered": "success", "mail-relayed": "success", "mail-deferred": "unknown"}
-
-
-def finished(mail: Mail, key: str = "") -> Parsed | None:
-    """The message event; None when nothing was decided about a mail (an abandoned session, an address verification)."""
-    outcomes = set(mail.recipients.values())
-    action = _action(mail, outcomes)
-    if not action or mail.probe:
-        return None
-    blocked = action in ("mail-blocked", "mail-quarantined")
-    doc: Doc = {
-        "@timestamp": iso(mail.end_us),
-        "event.kind": "event",
-        "event.category": ["email", "malware"] if mail.verdict in ("virus", "phish") else ["email"],
-        "event.type": ["info"],
-        "event.module": "postfix",
-        "event.dataset": "postfix.message",
-        "event.action": action,
-        "event.outcome": _OUTCOMES.get(action, "failure"),
-        "event.start": iso(mail.start_us),
-        "event.end": iso(mail.end_us),
-        "event.duration": (mail.end_us - mail.start_us) * 1000,
-        "soc.kind": "mail",
-        "soc.blocked": blocked,
-        "soc.mail.verdict": mail.verdict or ("rejected" if mail.refused else "unknown"),
-        "soc.mail.recipients": len(mail.recipients) + mail.more_recipients,
-        "soc.mail.event_ids": list(mail.lines),
-    }
-    if mail.recipients:
-        doc["email.to.address"] = list(mail.recipients)
-    for field, became in _LISTS:
-        if became in outcomes:
-            doc[field] = [to for to, what in mail.recipients.items() if what == became]
-    if mail.host:
-        doc["host.hostname"] = doc["host.name"] = mail.host
-    if mail.queue_id:
-        doc["email.local_id"] = mail.queue_id
-    queues = [mail.queue_id, *(q for q in mail.closed + mail.open if q != mail.queue_id)]
-    if len(queues) > 1:
-        doc["postfix.queue_ids"] = queues
-    _optional(mail, doc)
-    doc["message"] = _sentence(mail, action)
-    return Parsed(doc, mail.end_us, key or natural_key(mail))
-
-
-_LISTS = (
-    ("soc.mail.delivered_to", DELIVERED),
-    ("soc.mail.blocked_to", BLOCKED),
-    ("soc.mail.bounced_to", BOUNCED),
-    ("soc.mail.deferred_to", DEFERRED),
-    ("soc.mail.relayed_to", PASSED),
-)
-
-
-def _optional(mail: Mail, doc: Doc) -> None:
-    if mail.sender:
-        doc["email.from.address"] = [mail.sender]
-    if mail.client_ip and ip_of(mail.client_ip):
-        doc["source.ip"] = doc["source.address"] = mail.client_ip
-        if mail.client_port:
-            doc["source.port"] = mail.client_port
-    if mail.score is not None:
-        doc["soc.mail.score"] = mail.score
-    if mail.size:
-        doc["soc.mail.size"] = mail.size
-    for field, value in (
-        ("source.domain", mail.client_domain),
-        ("user.name", mail.user),
-        ("email.message_id", mail.message_id),
-        ("email.subject", mail.subject),
-        ("rule.name", mail.rule),
-        ("event.reason", mail.reason),
-        ("soc.mail.quarantine", mail.quarantine),
-        ("postfix.helo", mail.helo),
-        ("postfix.relay", mail.relay),
-        ("postfix.dsn", mail.dsn),
-        ("amavis.id", mail.filter_id),
-    ):
-        if value:
-            doc[field] = value
-
-
-def _sentence(mail: Mail, action: str) -> str:
-    """The event in one line, for lists and full text."""
-    to = ", ".join(f"<{recipient}>" for recipient in list(mail.recipients)[:3]) + (", …" if len(mail.recipients) > 3 else "")  # noqa: PLR2004 - enough to recognise it
-    why = f" ({mail.verdict or 'unknown'}{': ' + mail.rule if mail.rule else ''})"
-    return f"{action} <{mail.sender}> -> {to or '<>'}{why}{' ' + mail.subject if mail.subject else ''}"
