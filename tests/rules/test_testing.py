@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from soc.errors import ConfigError, RuleSyntaxError
+from soc.rules.ast import And, Leaf, Not, Or
+from soc.rules.match import matches
+from soc.rules.testing import cases_file, mutants, read_cases, run_tests
+from tests.rules.test_load import good, put
+
+DENY = "{soc.kind: firewall, event.action: deny}"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rule cache of the test."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def reasons(folder: Path) -> list[str]:
+    """Why cases failed."""
+    return [result.reason for result in run_tests(folder) if not result.passed]
+
+
+def test_cases_pass_and_fail_with_a_reason(tmp_path: Path) -> None:
+    """Counts, levels, classes and log sources are compared; each failure says what was expected and what came."""
+    put(tmp_path / "r", "a.yml", good(1))
+    cases = (
+        f"- {{name: hit, events: [{DENY}], expect: {{alerts: 1, level: informational}}}}\n"
+        f"- {{name: twice, events: {{repeat: 3, every: 2s, base: {DENY}}}, expect: {{alerts: 3}}}}\n"
+        f"- {{name: wrong count, events: [{DENY}], expect: {{alerts: 0}}}}\n"
+        f"- {{name: wrong level, events: [{DENY}], expect: {{alerts: 1, level: high}}}}\n"
+        "- {name: elsewhere, events: [{soc.kind: mail, event.action: deny}], expect: {alerts: 1}}\n"
+        f"- {{name: class, events: [{DENY}], expect: {{threat: high}}}}\n"
+        f"- {{name: nothing, events: [{DENY}], expect: {{}}}}\n"
+    )
+    put(tmp_path / "r", "a.test.yml", cases)
+    found = reasons(tmp_path / "r")
+    assert found[0] == "expected 0 alerts, got 1"
+    assert found[1] == "expected the level high, the rule has informational"
+    assert "does not have the event" in found[2]
+    assert found[3] == "expected the class ('high', ''), got ('none', '')"
+    assert "expects nothing" in found[4]
+    assert len(found) == 5
+
+
+def test_missing_and_orphaned_test_files_fail(tmp_path: Path) -> None:
+    """A rule without tests, tests without a rule, an unreadable rule: each is a failed result."""
+    put(tmp_path / "r", "a.yml", good(1))
+    put(tmp_path / "r", "b.test.yml", "[]\n")
+    put(tmp_path / "r", "c.yml", "title: [\n")
+    found = " ".join(reasons(tmp_path / "r"))
+    assert "there is no a.test.yml" in found
+    assert "no rule beside" in found
+    assert "cannot be read" in found
+    assert {result.path for result in run_tests(tmp_path / "r" / "a.yml")} >= {str(tmp_path / "r" / "a.yml")}
+
+
+def test_repeated_events_are_spaced_in_time(tmp_path: Path) -> None:
+    """`repeat` and `every` give the same event at growing times."""
+    path = put(
+        tmp_path, "a.test.yml", '- {name: n, events: {repeat: 3, every: 2m, base: {"@timestamp": "2026-11-20T02:00:00Z", a: {b: 1}}}, expect: {alerts: 0}}\n'
+    )
+    (case,) = read_cases(path)
+    assert [doc["@timestamp"] for doc in case.docs] == ["2026-11-20T02:00:00.000Z", "2026-11-20T02:02:00.000Z", "2026-11-20T02:04:00.000Z"]
+    assert case.docs[0]["a.b"] == 1
+
+
+def test_raw_lines_go_through_the_given_parser(tmp_path: Path) -> None:
+    """A case with `lines` needs a parser, and gets its events."""
+    path = put(tmp_path, "a.test.yml", "- {name: n, lines: {product: p, raw: [one, two]}, expect: {alerts: 0}}\n")
+    assert [doc for case in read_cases(path, lambda product, raw: {product: raw}) for doc in case.docs] == [{"p": "one"}, {"p": "two"}]
+    with pytest.raises(ConfigError, match="no parser"):
+        read_cases(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: b\n",
+        "- {name: n}\n",
+        "- [\n",
+        "- {name: n, expect: {}}\n",
+        "- {name: n, events: {repeat: 0}, expect: {}}\n",
+        "- {name: n, events: {repeat: 2, every: soon}, expect: {}}\n",
+    ],
+)
+def test_a_broken_test_file_says_so(tmp_path: Path, text: str) -> None:
+    """Each is a rule error with the file's name."""
+    with pytest.raises(RuleSyntaxError, match=r"a\.test\.yml"):
+        read_cases(put(tmp_path, "a.test.yml", text))
+
+
+def test_mutants_are_weaker_or_never_true() -> None:
+    """Each part of an AND left out once; anything else taken as always and as never true."""
+    a, b = Leaf("a", "equals", "1"), Leaf("b", "equals", "1")
+    assert [name for name, _ in mutants(And((a, Not(b))))] == ["without part 1", "without part 2", "never true"]
+    assert [(name, matches(node, {"a": "1"}), matches(node, {})) for name, node in mutants(Or((a, b)))] == [
+        ("always true", True, True),
+        ("never true", False, False),
+    ]
+    assert cases_file(Path("x/net.yml")) == Path("x/net.test.yml")
