@@ -113,7 +113,8 @@ def common_options(*, hidden: bool = False) -> list[click.Option]:
             if value is not None and value is not False and value != 0:
                 setattr(ctx.ensure_object(Session), field, convert(value))
 
-        return click.Option(names, expose_value=False, callback=store, help=help_text, hidden=hidden, **more)
+        # Eager: a callback of another option may need the settings that these lead to.
+        return click.Option(names, expose_value=False, is_eager=True, callback=store, help=help_text, hidden=hidden, **more)
 
     return [
         option(
@@ -149,4 +150,4 @@ def _zone(*, hidden: bool) -> click.Option:
             ctx.ensure_object(Session).timezone = value
 
     help_text = _("Zone in which times are shown and read (default Asia/Ho_Chi_Minh).")
-    return click.Option(["--tz"], expose_value=False, callback=store, help=help_text, hidden=hidden, metavar="ZONE")
+    return click.Option(["--tz"], expose_value=False, is_eager=True, callback=store, help=help_text, hidden=hidden, metavar="ZONE")

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -170,7 +171,7 @@ def test_export_writes_whole_files(on: Callable[..., Done], tmp_path: Path) -> N
     docs = [json.loads(line) for line in gzip.decompress((tmp_path / "e.ndjson.gz").read_bytes()).splitlines()]
     assert [doc["destination"]["port"] for doc in docs] == [443, 4444, 25]
     assert on("events", "export", "--to", str(tmp_path / "e.csv")).code == 0
-    rows = list(csv.DictReader((tmp_path / "e.csv").open(encoding="utf-8")))
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "e.csv").read_text(encoding="utf-8"))))
     assert {row["source.ip"] for row in rows} == {"10.1.1.5", "10.1.1.6"}
     assert on("events", "export", "--to", str(tmp_path / "none" / "e.csv")).code == 5
 
@@ -272,7 +273,6 @@ def test_dead_letters(own: Callable[..., Done], tmp_path: Path) -> None:
     (letter,) = items(own("deadletters", "list", "--json"))
     assert letter["reason"] == "oversized"
     assert own("deadletters", "show", letter["id"][:8]).code == 0
-    assert own("deadletters", "redrive", letter["id"]).code == 1
     mended = tmp_path / "mended"
     mended.write_text(LINES[2].replace("sessionid=3", "sessionid=4"), encoding="utf-8")
     done = own("deadletters", "redrive", letter["id"], "--raw-file", str(mended), "--json")
@@ -382,7 +382,7 @@ def test_two_pipelines_on_one_store(on: Callable[..., Done], filled: Path, tmp_p
         assert app.store.positions()
         done = on("ingest", "file", str(log))
         assert done.code == 5
-        assert "pid" in done.err
+        assert str(os.getpid()) in done.err
         assert on("events", "search", "--json").code == 0
 
 
