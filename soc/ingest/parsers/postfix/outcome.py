@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
+
 from soc.ingest.normalize import iso
 from soc.ingest.parser import Parsed
 from soc.ingest.parsers.postfix.address import ip_of
@@ -14,7 +16,7 @@ def natural_key(mail: Mail) -> str:
     return f"postfix.message\x1f{mail.host}\x1f{mail.queue_id}\x1f{mail.start_us // 1_000_000}"
 
 
-def _action(mail: Mail, outcomes: set[str]) -> str:
+def _action(mail: Mail, outcomes: AbstractSet[str]) -> str:
     if mail.refused or (BLOCKED in outcomes and not outcomes & {DELIVERED, PASSED, DEFERRED, BOUNCED}):
         return "mail-quarantined" if mail.quarantine else "mail-blocked"
     for became, action in ((DELIVERED, "mail-delivered"), (BOUNCED, "mail-bounced"), (DEFERRED, "mail-deferred")):
@@ -30,13 +32,17 @@ _OUTCOMES = {"mail-delivered": "success", "mail-relayed": "success", "mail-defer
 
 def finished(mail: Mail, key: str = "") -> Parsed | None:
     """The message event; None when nothing was decided about a mail (an abandoned session, an address verification)."""
-    outcomes = set(mail.recipients.values())
-    action = _action(mail, outcomes)
+    recipients: dict[str, list[str]] = {}
+    for recipient, became in mail.recipients.items():
+        recipients.setdefault(became, []).append(recipient)
+    action = _action(mail, recipients.keys())
     if not action or mail.probe:
         return None
+    end = iso(mail.end_us)
+    start = end if mail.start_us == mail.end_us else iso(mail.start_us)
     blocked = action in ("mail-blocked", "mail-quarantined")
     doc: Doc = {
-        "@timestamp": iso(mail.end_us),
+        "@timestamp": end,
         "event.kind": "event",
         "event.category": ["email", "malware"] if mail.verdict in ("virus", "phish") else ["email"],
         "event.type": ["info"],
@@ -44,8 +50,8 @@ def finished(mail: Mail, key: str = "") -> Parsed | None:
         "event.dataset": "postfix.message",
         "event.action": action,
         "event.outcome": _OUTCOMES.get(action, "failure"),
-        "event.start": iso(mail.start_us),
-        "event.end": iso(mail.end_us),
+        "event.start": start,
+        "event.end": end,
         "event.duration": (mail.end_us - mail.start_us) * 1000,
         "soc.kind": "mail",
         "soc.blocked": blocked,
@@ -55,28 +61,26 @@ def finished(mail: Mail, key: str = "") -> Parsed | None:
     }
     if mail.recipients:
         doc["email.to.address"] = list(mail.recipients)
-    for field, became in _LISTS:
-        if became in outcomes:
-            doc[field] = [to for to, what in mail.recipients.items() if what == became]
+        for became, several in recipients.items():
+            doc[_LISTS[became]] = several
     if mail.host:
         doc["host.hostname"] = doc["host.name"] = mail.host
     if mail.queue_id:
         doc["email.local_id"] = mail.queue_id
-    queues = [mail.queue_id, *(q for q in mail.closed + mail.open if q != mail.queue_id)]
-    if len(queues) > 1:
-        doc["postfix.queue_ids"] = queues
+    if len(mail.closed) + len(mail.open) > 1:
+        doc["postfix.queue_ids"] = [mail.queue_id, *(q for q in mail.closed + mail.open if q != mail.queue_id)]
     _optional(mail, doc)
     doc["message"] = _sentence(mail, action)
     return Parsed(doc, mail.end_us, key or natural_key(mail))
 
 
-_LISTS = (
-    ("soc.mail.delivered_to", DELIVERED),
-    ("soc.mail.blocked_to", BLOCKED),
-    ("soc.mail.bounced_to", BOUNCED),
-    ("soc.mail.deferred_to", DEFERRED),
-    ("soc.mail.relayed_to", PASSED),
-)
+_LISTS = {
+    DELIVERED: "soc.mail.delivered_to",
+    BLOCKED: "soc.mail.blocked_to",
+    BOUNCED: "soc.mail.bounced_to",
+    DEFERRED: "soc.mail.deferred_to",
+    PASSED: "soc.mail.relayed_to",
+}
 
 
 def _optional(mail: Mail, doc: Doc) -> None:
