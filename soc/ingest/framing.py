@@ -277,7 +277,7 @@ def _wrapper_host(document: Mapping[str, Any]) -> str:
 _PAIR = re.compile(
     r'(?P<key>[A-Za-z_][\w.\-]{0,127})=(?:"(?P<quoted>[^"\\]*(?:\\.[^"\\]*)*)(?:"|\\?$)|(?P<bare>(?![A-Za-z_][\w.\-]{0,127}=")[^ ]*|))', re.DOTALL
 )
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPED = re.compile(r'\\(["\\])')
 MOST_PAIRS = 512
 """Of one line; more is an attack on memory, not a log."""
 

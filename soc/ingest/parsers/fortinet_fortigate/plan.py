@@ -218,7 +218,7 @@ class Plans:
     """The plans in use, and the patterns of the frequent ones."""
 
     def __init__(self) -> None:
-        self._plans: dict[tuple[str, ...], Plan | None] = {}
+        self._plans: dict[tuple[object, ...], Plan | None] = {}
         self._patterns: dict[tuple[str, int, int], tuple[Callable[[str], re.Match[str] | None], Plan]] = {}
 
     def read(self, message: str) -> tuple[Plan, Sequence[str]]:
@@ -238,7 +238,7 @@ class Plans:
         keys, values, quoted = tokens
         said = [value not in NOTHING for value in values]
         all_said = all(said)
-        plan = self._plan(tuple(keys if all_said else compress(keys, said)), keys, values)
+        plan = self._plan(keys, values, () if all_said else tuple(said))
         if plan is None:
             return self._unusual(message)
         plan.seen += 1
@@ -255,18 +255,20 @@ class Plans:
             plan = self._put(name, Plan(tuple(pairs), pairs.get("type", "")))
         return plan, list(pairs.values())
 
-    def _plan(self, said: tuple[str, ...], keys: Sequence[str], values: Sequence[str]) -> Plan | None:
-        log_type = values[keys.index("type")] if "type" in said else ""
-        name = (*said, "", family(log_type))
+    def _plan(self, keys: Sequence[str], values: Sequence[str], said: tuple[bool, ...]) -> Plan | None:
+        """The plan for these keys, of which those that are `said` count (() = all); None where only the plain way reads them right."""
+        log_type = values[keys.index("type")] if "type" in keys else ""
+        name = (*keys, said, family(log_type))
         plan = self._plans.get(name)
         if plan is None and name not in self._plans:
             aliases = table()["aliases"]
+            chosen = tuple(compress(keys, said)) if said else tuple(keys)
             fit = len(set(keys)) == len(keys) and not any(key in aliases for key in keys) and all(_KEY.fullmatch(key) for key in keys)
-            fit = fit and not ("status" in said and "action" not in said and log_type == "traffic")
-            plan = self._put(name, Plan(said, log_type)) if fit else self._put(name, None)
+            fit = fit and not ("status" in chosen and "action" not in chosen and log_type == "traffic")
+            plan = self._put(name, Plan(chosen, log_type)) if fit else self._put(name, None)
         return plan
 
-    def _put(self, name: tuple[str, ...], plan: P) -> P:
+    def _put(self, name: tuple[object, ...], plan: P) -> P:
         if len(self._plans) >= MOST_PLANS:
             self._plans.clear()
             self._patterns.clear()
@@ -276,15 +278,21 @@ class Plans:
     def _keep(self, fingerprint: tuple[str, int, int], keys: Sequence[str], values: Sequence[str], quoted: Sequence[bool], plan: Plan) -> None:
         if len(self._patterns) >= MOST_PATTERNS:
             self._patterns.clear()
-        self._patterns[fingerprint] = (compiled(tuple(keys), tuple(value if value in NOTHING else None for value in values), tuple(quoted)), plan)
+        self._patterns[fingerprint] = (
+            compiled(tuple(keys), tuple(value if key == "type" or value in NOTHING else None for key, value in zip(keys, values, strict=True)), tuple(quoted)),
+            plan,
+        )
 
 
 @lru_cache(maxsize=MOST_PATTERNS)
-def compiled(keys: tuple[str, ...], nothing: tuple[str | None, ...], quoted: tuple[bool, ...]) -> Callable[[str], re.Match[str] | None]:
-    """The matcher of whole lines with these keys; keys of value `nothing` (not None) must have that value again."""
+def compiled(keys: tuple[str, ...], fixed: tuple[str | None, ...], quoted: tuple[bool, ...]) -> Callable[[str], re.Match[str] | None]:
+    """The matcher of whole lines with these keys; a key of value `fixed` (not None) must have that value again.
+
+    One group per value that says something.
+    """
     parts = []
-    for key, value, is_quoted in zip(keys, nothing, quoted, strict=True):
-        inner = re.escape(value) if value is not None else '([^"]+)' if is_quoted else "([^ ]+)"
+    for key, value, is_quoted in zip(keys, fixed, quoted, strict=True):
+        inner = ('([^"]+)' if is_quoted else "([^ ]+)") if value is None else re.escape(value) if value in NOTHING else f"({re.escape(value)})"
         parts.append(f'{re.escape(key)}="{inner}"' if is_quoted else f"{re.escape(key)}={inner}")
     return re.compile(" ".join(parts) + " ?").fullmatch
 
@@ -298,11 +306,9 @@ def tokenise(message: str) -> tuple[list[str], list[str], list[bool]] | None:
         return None
     masked = ""
     if "\\" in message:
-        if _MASK in message:
+        if _MASK in message or "\\\\" in message:
             return None
         masked = message = message.replace('\\"', _MASK)
-        if "\\" in message:
-            return None
     pieces = message.split('"')
     if not len(pieces) & 1:
         return None

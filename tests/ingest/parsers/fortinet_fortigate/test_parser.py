@@ -155,6 +155,22 @@ def test_a_damaged_sample_is_read_as_the_plain_way_reads_it(index: int, data: st
     assert outcome(lambda: parse(bad, parser)) == outcome(lambda: plainly(bad))
 
 
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ('a=1 b="x"', 'a=1 b/c=N/A b="x"'),
+        ('a="1" b="x"', 'a="1" b="x" a="N/A"'),
+        ('type="event" remip=10.0.0.1 logid="0101039426"', 'type="N/A" remip=10.0.0.1 logid="0101039426"'),
+        ('type="event" remip=10.0.0.1 logid="0101039426"', 'type="utm" remip=10.0.0.1 logid="0101039426"'),
+    ],
+)
+def test_a_plan_is_not_taken_for_another_line(good: str, bad: str) -> None:
+    """Lines that look alike once their empty values are dropped keep their own meaning."""
+    parser = FortiGate()
+    for text in (*(good,) * (SEEN_OFTEN + 1), bad, good):
+        assert parse(text, parser) == plainly(text)
+
+
 def test_tables_stay_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sender that invents keys fills no memory."""
     monkeypatch.setattr(plan_module, "MOST_PLANS", 10)
