@@ -33,12 +33,17 @@ MOST_NUMBER = 1e300
 Ids = tuple[int, ...]
 
 
-class Atom(msgspec.Struct, frozen=True, order=True):
+class Atom(msgspec.Struct, frozen=True):
     """A value that a field must have: as folded text, or as a number."""
 
     field: str
     text: str = ""
     number: float | None = None
+
+    @property
+    def order(self) -> tuple[str, bool, str, float]:
+        """What atoms are sorted by, so that the same rules always give the same index."""
+        return self.field, self.number is not None, self.text, self.number or 0.0
 
 
 def necessary(node: Node, names: Taxonomy) -> frozenset[Atom] | None:
@@ -65,10 +70,10 @@ def necessary(node: Node, names: Taxonomy) -> frozenset[Atom] | None:
     return None
 
 
-def cost(atoms: frozenset[Atom], names: Taxonomy) -> tuple[int, int, list[Atom]]:
+def cost(atoms: frozenset[Atom], names: Taxonomy) -> tuple[int, int, list[tuple[str, bool, str, float]]]:
     """How much filing under these values saves, less is better: rare fields, few fields, few values."""
     fields = {atom.field for atom in atoms}
-    return (sum(1 + names.common.get(field, 0) for field in fields), len(atoms), sorted(atoms, key=lambda atom: (atom.field, atom.text, atom.number or 0.0)))
+    return (sum(1 + names.common.get(field, 0) for field in fields), len(atoms), sorted(atom.order for atom in atoms))
 
 
 class FieldTable:
@@ -120,6 +125,6 @@ def build(rules: list[tuple[int, Node]], names: Taxonomy) -> Index:
         if atoms is None:
             always.append(number)
             continue
-        for atom in sorted(atoms, key=lambda atom: (atom.field, atom.text, atom.number or 0.0)):
+        for atom in sorted(atoms, key=lambda atom: atom.order):
             tables.setdefault(atom.field, FieldTable(atom.field)).add(atom, number)
     return Index([(field, table.remembered, table) for field, table in sorted(tables.items())], tuple(always))

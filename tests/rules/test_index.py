@@ -18,6 +18,7 @@ def test_what_a_condition_needs() -> None:
     """Equality gives its folded value, AND its rarest part, OR all together, NOT and patterns nothing."""
     assert atoms(A) == {("a", "x", None)}
     assert atoms(And((COMMON, A))) == {("a", "x", None)}
+    assert atoms(And((Leaf("b", "equals", ""), B))) in ({("b", "", None)}, {("b", "", 5.0)})
     assert atoms(Or((A, B))) == {("a", "x", None), ("b", "", 5.0)}
     assert atoms(Or((A, Not(B)))) is None
     assert atoms(Not(A)) is None
