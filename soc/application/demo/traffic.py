@@ -175,8 +175,9 @@ class MailHost:
             f"({self._pid}-{self._pid % 20:02d}) {verdict} {{{action}}}, [{client}]:{random.randrange(1024, 65535)} [{client}] <{sender}> -> {to}, Queue-ID: {first}, Message-ID: <{message_id}>, mail_id: {random.getrandbits(60):x}, "
             f'Hits: {hits:.3f}, size: {size}{queued_as}, Subject: "{subject}", From: <{sender}>, {random.randrange(300, 4000)} ms',
         )
+        why = "INFECTED: Win.Trojan.Agent-36452" if "INFECTED" in verdict else "spam"
         for recipient in recipients:
-            answer = "(250 2.7.0 Ok, discarded)" if blocked else f"(250 2.0.0 from MTA(smtp:[127.0.0.1]:10025): 250 2.0.0 Ok: queued as {second})"
+            answer = f"(250 2.7.0 Ok, discarded, id={self._pid}-{self._pid % 20:02d} - {why})" if blocked else f"(250 2.0.0 from MTA(smtp:[127.0.0.1]:10025): 250 2.0.0 Ok: queued as {second})"
             yield self._line(
                 at + 1.4,
                 f"postfix/smtp[{self._pid + 1}]",
