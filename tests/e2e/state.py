@@ -1,0 +1,34 @@
+"""What a store holds, in a form that can be compared: two runs are equal when nothing here differs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from soc.model.query import All
+from soc.ports import AlertQuery, EventQuery, Store
+
+
+def everything(store: Store) -> dict[str, Any]:
+    """Events, alerts, groups, dead letters, positions and figures of a store."""
+    everywhere = EventQuery(All(), scope=None)
+    _, alerts = store.alerts(AlertQuery(scope=None, limit=100_000))
+    _, groups = store.alert_groups(AlertQuery(scope=None, limit=100_000))
+    _, letters = store.dead_letters(limit=100_000)
+    return {
+        "events": {doc["soc.id"]: {name: value for name, value in sorted(doc.items())} for doc in store.stream(everywhere)},
+        "alerts": {alert.id: msgspec.to_builtins(alert) for alert in alerts},
+        "groups": {group.id: msgspec.to_builtins(group) for group in groups},
+        "letters": {letter.id: letter.reason for letter in letters},
+        "positions": store.positions(),
+        "threats": store.threats(everywhere),
+        "count": store.count(everywhere),
+        "ledger": {item.partition: (item.received, item.stored, item.dead_lettered, dict(item.dropped)) for item in store.ledger()},
+    }
+
+
+def assert_balanced(store: Store) -> None:
+    """The ledger balances in every partition."""
+    wrong = [item for item in store.ledger() if item.difference or item.faults]
+    assert wrong == []
