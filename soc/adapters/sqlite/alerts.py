@@ -42,6 +42,10 @@ class Alerts:
             return False
         occurrence = alert.natural_key or (alert.events[0] if alert.events else alert.id)
         new = db.execute("INSERT OR IGNORE INTO member VALUES (?, ?)", (alert.group, occurrence)).rowcount
+        db.execute(
+            "INSERT INTO grp_part VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET first_us = min(first_us, excluded.first_us), last_us = max(last_us, excluded.last_us)",
+            (alert.group, alert.rule.level, alert.source, ts_us, ts_us),
+        )
         found = db.execute("SELECT body FROM grp WHERE id = ?", (alert.group,)).fetchone()
         kept = _fold(msgspec.msgpack.decode(found[0], type=_Kept) if found else None, alert, ts_us, new)
         db.execute(
@@ -62,16 +66,7 @@ class Alerts:
 
     def groups(self, query: AlertQuery) -> tuple[int, list[AlertGroup]]:
         """Total and one page of groups that have a fitting alert, newest last alert first."""
-        simple = not (query.levels or query.source or query.since_us is not None or query.until_us is not None)
-        if simple:
-            where, values = "1", []
-            for column, value in (("scope", query.scope), ("rule", query.rule or None), ("id", query.group or None)):
-                if value is not None:
-                    where += f" AND {column} = ?"
-                    values.append(value)
-        else:
-            inner, values = _where(query)
-            where = f"id IN (SELECT grp FROM alert WHERE {inner})"
+        where, values = _where_group(query)
         total = self._control.rows(f"SELECT count(*) FROM grp WHERE {where}", values)[0][0]
         found = self._control.rows(f"SELECT body FROM grp WHERE {where} ORDER BY last_us DESC, id DESC LIMIT ? OFFSET ?", (*values, query.limit, query.offset))
         return total, [msgspec.msgpack.decode(body, type=_Kept).group for (body,) in found]
@@ -140,4 +135,28 @@ def _where(query: AlertQuery) -> tuple[str, list[Any]]:
     if query.until_us is not None:
         parts.append("ts_us < ?")
         values.append(query.until_us)
+    return " AND ".join(parts), values
+
+
+def _where_group(query: AlertQuery) -> tuple[str, list[Any]]:
+    """The condition on the table `grp`: that one of its alerts fits. Only both bounds of time together need the alerts themselves."""
+    parts = ["1"]
+    values: list[Any] = []
+    for column, value in (("scope", query.scope), ("rule", query.rule or None), ("id", query.group or None)):
+        if value is not None:
+            parts.append(f"{column} = ?")
+            values.append(value)
+    table, since, until = "grp_part", "last_us", "first_us"
+    if query.since_us is not None and query.until_us is not None:
+        table, since, until = "alert", "ts_us", "ts_us"
+    inner = [f"{table}.grp = grp.id"]
+    if query.levels:
+        inner.append(f"level IN ({','.join('?' * len(query.levels))})")
+        values += query.levels
+    for condition, bound in (("source = ?", query.source or None), (f"{since} >= ?", query.since_us), (f"{until} < ?", query.until_us)):
+        if bound is not None:
+            inner.append(condition)
+            values.append(bound)
+    if len(inner) > 1:
+        parts.append(f"EXISTS (SELECT 1 FROM {table} WHERE {' AND '.join(inner)})")
     return " AND ".join(parts), values

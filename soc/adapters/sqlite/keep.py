@@ -11,12 +11,15 @@ from typing import Any
 import orjson
 
 from soc.adapters.sqlite import lock
+from soc.adapters.sqlite.backup import restore
 from soc.adapters.sqlite.catalog import Catalog
 from soc.adapters.sqlite.control import FILE, Control
 from soc.adapters.sqlite.database import guarded, transaction
 from soc.adapters.sqlite.events import Name
 from soc.adapters.sqlite.schema import CONTROL, EVENTS
 from soc.clock import iso
+
+__all__ = ["ended", "events_folder", "finish_removal", "partitions", "remove", "restore", "status", "unlink"]
 
 
 def events_folder(path: Path, generation: int) -> Path:

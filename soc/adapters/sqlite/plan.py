@@ -167,8 +167,11 @@ def _wildcard(pattern: str) -> str:
     """What the words before the first wildcard demand: a value that fits begins with them."""
     head = re.split(r"[*?]", pattern, maxsplit=1)[0]
     if _PLAIN_PREFIX.fullmatch(head):
-        word = head.strip(_EDGE)[:MOST_TOKEN]
-        return quoted(word, prefix=True) if len(word) >= _LEAST_PREFIX else ""
+        word = head.lstrip(_EDGE)[:MOST_TOKEN]
+        whole = word.rstrip(_EDGE)  # the value may end here, and tokens do not end with a point
+        if len(whole) < _LEAST_PREFIX:
+            return ""
+        return _any_of([quoted(word, prefix=True), *([] if whole == word else [quoted(whole)])])
     *words, _last = head.split(" ")
     return _all_of(quoted(word[:MOST_TOKEN]) for word in words if _WORD.fullmatch(word))
 

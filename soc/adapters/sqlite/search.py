@@ -188,16 +188,12 @@ def keyed(file: EventFile, rows: Rows, text: str, descending: bool) -> Iterator[
 
 
 def _few(file: EventFile, rows: Rows, text: str, end: int) -> list[tuple[int, int]] | None:
-    """All full-text hits, when they are few; None when they are many."""
+    """All full-text hits that fit, when the hits are few; None when they are many."""
     first, last = _seqs(file, rows)
+    sql = f"SELECT ev.key, ev.seq, {rows.condition} FROM ft CROSS JOIN ev ON ev.seq = ft.rowid WHERE ft MATCH ? AND ft.rowid >= ? AND ft.rowid < ? LIMIT ?"
     with guarded(file.path, "searching"):
-        hits = file.reading.execute(
-            "SELECT count(*) FROM (SELECT 1 FROM ft WHERE ft MATCH ? AND rowid >= ? AND rowid < ? LIMIT ?)", (text, first, min(last, end), FEW + 1)
-        ).fetchone()[0]
-        if hits > FEW:
-            return None
-        sql = f"SELECT ev.key, ev.seq FROM ft CROSS JOIN ev ON ev.seq = ft.rowid WHERE ft MATCH ? AND ft.rowid >= ? AND ft.rowid < ? AND {rows.condition}"
-        return file.reading.execute(sql, (text, first, min(last, end), *rows.values)).fetchall()
+        found = file.reading.execute(sql, (*rows.values, text, first, min(last, end), FEW + 1)).fetchall()
+    return [(key, seq) for key, seq, fitting in found if fitting] if len(found) <= FEW else None
 
 
 def _seqs(file: EventFile, rows: Rows) -> tuple[int, int]:
