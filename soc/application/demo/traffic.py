@@ -245,7 +245,7 @@ def _phishing_wave(random: Random, host: MailHost) -> Iterator[Timed]:
             900 + step * 5 + random.random(),
             f"ho-tro{step % 5}@hopthu-capnhat.example",
             [recipient],
-            "Khẩn: Cập nhật mật khẩu hộp thư trước 17h hôm nay",
+            "Khẩn: Xác minh tài khoản hộp thư trước 17h hôm nay",
             client,
             "Passed SPAMMY" if passed else "Blocked SPAM",
             5.6 if passed else 14.2,
