@@ -20,7 +20,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from itertools import compress
+from itertools import chain, compress
 from operator import itemgetter
 from typing import TypeVar
 
@@ -119,8 +119,9 @@ class Plan:
         "_addresses",
         "_classes",
         "_converted",
-        "_counts",
+        "_fields",
         "_loose",
+        "_numbers",
         "_ports",
         "_present",
         "_sums",
@@ -145,11 +146,11 @@ class Plan:
         ]
         at = {key: position for position, key in enumerate(keys)}
 
-        def chosen(kind: str) -> tuple[tuple[str, ...], Callable[[Sequence[str]], Sequence[str]]]:
-            of_kind = [target for target in targets if target.kind == kind and target.field != "url"]
-            return tuple(target.field for target in of_kind), getter([at[target.key] for target in of_kind])
-
-        self._texts, self._addresses, self._ports, self._counts = chosen(""), chosen("ip"), chosen("port"), chosen("count")
+        of_kind = {kind: [target for target in targets if target.kind == kind and target.field != "url"] for kind in ("", "ip", "port", "count")}
+        numbers = of_kind["port"] + of_kind["count"]
+        self._ports = len(of_kind["port"])
+        self._fields = tuple(target.field for target in of_kind[""] + of_kind["ip"] + numbers)
+        self._texts, self._addresses, self._numbers = (getter([at[target.key] for target in some]) for some in (of_kind[""], of_kind["ip"], numbers))
         self._loose = [(target, at[target.key]) for target in targets if target.kind in {"hash", "ui"} or target.field == "url"]
         self._converted = [(target.field, CONVERTERS[target.kind], at[target.key]) for target in targets if target.kind not in {*_IN_C, "hash", "ui"}]
         fields = {target.field for target in targets}
@@ -172,25 +173,21 @@ class Plan:
         Raises: ValueError when a value is not what its field wants: the plain way then keeps it as text.
         """
         doc = self._template.copy()
-        fields, get = self._texts
-        doc.update(zip(fields, get(values), strict=False))
-        fields, get = self._addresses
-        addresses = get(values)
+        addresses = self._addresses(values)
         try:
             deque(map(_ipv4, addresses), 0)
         except OSError:
             addresses = [ip(address) for address in addresses]
-        doc.update(zip(fields, addresses, strict=False))
-        for (fields, get), most in ((self._ports, _LARGEST_PORT), (self._counts, _LARGEST_COUNT)):
-            if fields:
-                digits = get(values)
-                joined = "".join(digits)
-                if not (joined.isdecimal() and joined.isascii()):
-                    raise ValueError("not a number")
-                numbers = list(map(int, digits)) if len(joined) < MOST_DIGITS else [count(text) for text in digits]
-                if max(numbers) > most:
-                    raise ValueError("too large")
-                doc.update(zip(fields, numbers, strict=False))
+        numbers: list[int] = []
+        digits = self._numbers(values)
+        if digits:
+            joined = "".join(digits)
+            if not (joined.isdecimal() and joined.isascii()):
+                raise ValueError("not a number")
+            numbers = list(map(int, digits)) if len(joined) < MOST_DIGITS else [count(text) for text in digits]
+            if max(numbers) > _LARGEST_COUNT or max(numbers[: self._ports], default=0) > _LARGEST_PORT:
+                raise ValueError("too large")
+        doc.update(zip(self._fields, chain(self._texts(values), addresses, numbers), strict=False))
         for field, convert_one, position in self._converted:
             doc[field] = convert_one(values[position])
         for target, position in self._loose:
@@ -258,6 +255,7 @@ class Plans:
     def _plan(self, keys: Sequence[str], values: Sequence[str], said: tuple[bool, ...]) -> Plan | None:
         """The plan for these keys, of which those that are `said` count (() = all); None where only the plain way reads them right."""
         log_type = values[keys.index("type")] if "type" in keys else ""
+        log_type = "" if log_type in NOTHING else log_type
         name = (*keys, said, family(log_type))
         plan = self._plans.get(name)
         if plan is None and name not in self._plans:
