@@ -18,9 +18,16 @@ def commands_page() -> str:
     """Every command with its arguments and options."""
     from soc.cli.commands import described
 
-    parts = [HEAD, "# Commands\n", "Options that every command knows (before or after it): " + common() + ".\n", "Exit codes: [exit-codes.md](exit-codes.md).\n"]
+    parts = [
+        HEAD,
+        "# Commands\n",
+        "Options that every command knows (before or after it): " + common() + ".\n",
+        "Exit codes: [exit-codes.md](exit-codes.md).\n",
+    ]
     for item in described():
-        arguments = " ".join(("" if one["required"] else "[") + one["name"] + ("…" if one["many"] else "") + ("" if one["required"] else "]") for one in item["arguments"])
+        arguments = " ".join(
+            ("" if one["required"] else "[") + one["name"] + ("…" if one["many"] else "") + ("" if one["required"] else "]") for one in item["arguments"]
+        )
         parts.append(f"## `{item['command']}{' ' + arguments if arguments else ''}`\n\n{item['help']}\n")
         for option in item["options"]:
             value = f" {option['value']}" if option["value"] else ""

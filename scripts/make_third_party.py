@@ -18,7 +18,7 @@ KNOWN = {"google-re2": "BSD-3-Clause", "crc32c": "LGPL-2.1-or-later"}
 
 def locked() -> list[tuple[str, str, str]]:
     """Name, version and marker ("" = always) of each locked package."""
-    # Reference: pip's requirements file format: name==version ; marker \
+    # Reference: pip's requirements file format (a pin, its marker, hashes on the following lines)
     pattern = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)(?: ; ([^\\]+?))? \\$", re.MULTILINE)
     return [(name, version, marker.strip()) for name, version, marker in pattern.findall((ROOT / "requirements/runtime.txt").read_text(encoding="utf-8"))]
 
@@ -26,18 +26,23 @@ def locked() -> list[tuple[str, str, str]]:
 def license_of(name: str) -> str:
     """The licence that an installed package states, "" when it is not installed here."""
     try:
-        found = metadata.metadata(name)
+        package = metadata.metadata(name)
     except metadata.PackageNotFoundError:
         return ""
     if name in KNOWN:
         return KNOWN[name]
-    expression = found.get("License-Expression")
+    expression = first_of(package, "License-Expression")
     if expression:
-        return str(expression)
-    classifiers = [line.rpartition(" :: ")[2] for line in found.get_all("Classifier") or [] if line.startswith("License :: ")]
+        return expression
+    classifiers = [line.rpartition(" :: ")[2] for line in package.get_all("Classifier") or [] if line.startswith("License :: ")]
     specific = [line for line in classifiers if line != "OSI Approved"]
-    stated = str(found.get("License") or "").strip().split("\n")[0]
+    stated = first_of(package, "License").split("\n")[0]
     return " AND ".join(specific) if specific else stated if len(stated) < 60 else "see its licence file"  # noqa: PLR2004 - longer is the text itself
+
+
+def first_of(package: metadata.PackageMetadata, field: str) -> str:
+    """The first value of a metadata field, "" when there is none."""
+    return str((package.get_all(field) or [""])[0]).strip()
 
 
 def page() -> str:
