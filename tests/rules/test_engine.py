@@ -8,7 +8,7 @@ import pytest
 from soc.model.alert import Alert
 from soc.model.event import Event
 from soc.model.ids import alert_id, group_id
-from soc.rules.ast import Classify, Leaf, LogSource, Rule
+from soc.rules.ast import Classify, Leaf, LogSource, Node, Or, Rule
 from soc.rules.engine import NOTHING, compile_ruleset, group_key
 from soc.rules.load import RuleSet, make_ruleset
 
@@ -16,7 +16,7 @@ DENIED = Leaf("event.action", "equals", "deny")
 FIREWALL = LogSource(category="firewall")
 
 
-def rule(name: str, condition: Leaf = DENIED, source: LogSource = FIREWALL, **facts: Any) -> Rule:
+def rule(name: str, condition: Node = DENIED, source: LogSource = FIREWALL, **facts: Any) -> Rule:
     """A rule named by its id."""
     return Rule(name, f"title {name}", facts.pop("level", "low"), source, condition, f"hash {name}", **facts)
 
@@ -46,6 +46,14 @@ def test_an_event_without_match_is_no_threat() -> None:
     engine = compile_ruleset(make_ruleset([rule("c", classify=Classify("low", "policy")), rule("d")]))
     assert engine.classify({"soc.kind": "firewall", "event.action": "accept"}) == NOTHING
     assert (NOTHING.level, NOTHING.matches) == ("none", ())
+
+
+def test_a_rule_found_twice_alerts_once_and_rules_come_in_order() -> None:
+    """The index may find a rule by several values and in any order of fields; the verdict names each once, in order."""
+    twice = Or((Leaf("event.action", "equals", "deny"), Leaf("user.name", "equals", "admin")))
+    rules = [rule("d-1", Leaf("user.name", "equals", "admin")), rule("d-2", twice), rule("d-3")]
+    engine = compile_ruleset(make_ruleset(rules))
+    assert engine.classify({"soc.kind": "firewall", "event.action": "deny", "user.name": "admin"}).matches == (0, 1, 2)
 
 
 @pytest.mark.parametrize(
