@@ -22,7 +22,7 @@ from soc.errors import Conflict, NotAllowed, NotFound, StoreFull
 from soc.model.alert import Alert, AlertGroup
 from soc.model.deadletter import DeadLetter
 from soc.model.event import SCHEMA, Doc, Event, event_of, reclassified, values
-from soc.model.ids import digest_id
+from soc.model.ids import digest_id, raw_hash
 from soc.model.level import ThreatLevel
 from soc.model.query.evaluate import as_text, matches
 from soc.model.text import event_tokens
@@ -81,7 +81,7 @@ class MemoryStore:
                 self._put_letter(letter, committed, replays, faults)
             for key, owner in effects.claims.items():
                 self._all.owners.setdefault(key, owner)
-            self._put_state(effects.state)
+            self._put_state(effects.state, {one.partition for one in effects.progress if one not in fresh})
             for gap in effects.gaps:
                 self._put_gap(gap)
             self._crash("store.control.written")
@@ -151,7 +151,7 @@ class MemoryStore:
         if known is not None and known.raw != letter.raw:
             faults[letter.partition] += 1
             committed.faults.append(letter.id)
-            letter = msgspec.structs.replace(letter, id=digest_id(letter.id, hashlib.blake2b(letter.raw, digest_size=8).hexdigest()))
+            letter = msgspec.structs.replace(letter, id=digest_id(letter.id, raw_hash(letter.raw)))
             known = self._all.letters.get(letter.id)
         if known is None:
             self._all.letters[letter.id] = _copy(letter)
@@ -159,8 +159,10 @@ class MemoryStore:
             committed.replayed += 1
             replays[letter.partition] += 1
 
-    def _put_state(self, state: Mapping[str, bytes | None]) -> None:
+    def _put_state(self, state: Mapping[str, bytes | None], stale: set[str]) -> None:
         for key, value in state.items():
+            if key.partition("\x1f")[0] in stale:
+                continue
             if value is None:
                 self._all.state.pop(key, None)
             else:

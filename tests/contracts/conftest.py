@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
+from soc.adapters.elastic.keep import restore
+from soc.adapters.elastic.store import erase
+from soc.adapters.elastic.store import open_store as open_elastic
 from soc.adapters.memory import MemoryStore
 from soc.clock import FrozenClock
 from soc.config import StoreSettings
 from soc.ports import CrashPoint, Store, no_crash
 from tests.contracts.samples import DAY, T0
 
-STORES = ["memory", "sqlite", pytest.param("elasticsearch", marks=pytest.mark.real)]
+STORES = ["memory", "sqlite", pytest.param("elasticsearch", marks=[pytest.mark.real, pytest.mark.timeout(1200)])]
 
 
 @dataclass
@@ -74,7 +77,7 @@ def _memory(folder: Path, clock: FrozenClock, request: pytest.FixtureRequest) ->
 
 
 def _sqlite(folder: Path, clock: FrozenClock, request: pytest.FixtureRequest) -> Rig:
-    sqlite = pytest.importorskip("soc.adapters.sqlite")
+    sqlite = pytest.importorskip("soc.adapters.sqlite.store")
     settings = StoreSettings(events_per_file=1_000)
 
     def make(pipeline: bool, read_only: bool, crash: CrashPoint) -> Store:
@@ -89,21 +92,20 @@ def _sqlite(folder: Path, clock: FrozenClock, request: pytest.FixtureRequest) ->
 
 
 def _elastic(folder: Path, clock: FrozenClock, request: pytest.FixtureRequest) -> Rig:
-    elastic = pytest.importorskip("soc.adapters.elastic")
     url = request.getfixturevalue("elastic_url")
     prefix = f"t{abs(hash(str(folder))):x}"
     settings = StoreSettings(kind="elasticsearch", hosts=[url], prefix=prefix, request_timeout_s=30, stall_budget_s=20)
-    request.addfinalizer(lambda: elastic.erase(settings))
+    request.addfinalizer(lambda: erase(settings))
 
     def make(pipeline: bool, read_only: bool, crash: CrashPoint) -> Store:
-        store: Store = elastic.open_store(settings, pipeline=pipeline, read_only=read_only, clock=clock, crash=crash)
+        store: Store = open_elastic(settings, pipeline=pipeline, read_only=read_only, clock=clock, crash=crash)
         return store
 
     def into(source: Path) -> Store:
         other = settings.model_copy(update={"prefix": prefix + "r"})
-        request.addfinalizer(lambda: elastic.erase(other))
-        elastic.restore(other, source, clock=clock)
-        store: Store = elastic.open_store(other, pipeline=True, read_only=False, clock=clock)
+        request.addfinalizer(lambda: erase(other))
+        restore(other, source, clock=clock)
+        store: Store = open_elastic(other, pipeline=True, read_only=False, clock=clock)
         return store
 
     return Rig("elasticsearch", clock, make, into)

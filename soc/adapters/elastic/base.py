@@ -1,0 +1,133 @@
+"""What all parts of the store share: the link, the names, scanning and paging."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from soc.adapters.elastic.client import Link
+from soc.adapters.elastic.templates import Names
+from soc.clock import Clock
+from soc.errors import NotAllowed, StoreRefused
+from soc.ports import CrashPoint
+
+Hit = dict[str, Any]
+SCAN_SIZE = 2_000
+WINDOW = 10_000
+"""`index.max_result_window`: offsets beyond it are reached by scanning."""
+HIDDEN = {"excludes": ["store"]}
+KEEP_ALIVE = "2m"
+
+
+class Base:
+    """A store on a cluster, seen from one of its sides."""
+
+    def __init__(self, link: Link, names: Names, clock: Clock, *, read_only: bool, crash: CrashPoint) -> None:
+        self._link = link
+        self._names = names
+        self._clock = clock
+        self._read_only = read_only
+        self._crash = crash
+
+    def _writable(self) -> None:
+        if self._read_only:
+            raise NotAllowed("the store is open for reading only", hint="leave out read_only to write")
+
+    def refresh(self, *what: str) -> None:
+        """Make everything written findable (`what`: control indices; none = all)."""
+        targets = ",".join(self._names.control(one) for one in what) if what else f"{self._names.prefix}-*"
+        self._link.request("POST", f"/{targets}/_refresh", params={"ignore_unavailable": "true"})
+
+    def _search(self, index: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = self._link.request("POST", f"/{index}/_search", body, params={"ignore_unavailable": "true"}, missing={"hits": {"hits": []}})
+        self._whole(answer)
+        return answer
+
+    @staticmethod
+    def _whole(answer: Mapping[str, Any]) -> None:
+        """Refuse half an answer: a figure from some of the shards is a wrong figure."""
+        shards = answer.get("_shards") or {}
+        if shards.get("failed") or answer.get("timed_out"):
+            why = [failure.get("reason", {}).get("reason", "") for failure in shards.get("failures") or ()]
+            raise StoreRefused(
+                f"Elasticsearch answered from {shards.get('successful')} of {shards.get('total')} shards only: {' '.join(why[:1])[:300]}",
+                hint="look at the cluster's health",
+            )
+
+    def _count(self, index: str, query: Mapping[str, Any]) -> int:
+        answer = self._link.request("POST", f"/{index}/_count", {"query": query}, params={"ignore_unavailable": "true"}, missing={"count": 0})
+        self._whole(answer)
+        return int(answer["count"])
+
+    def _scan(
+        self, index: str, query: Mapping[str, Any], sort: Sequence[Mapping[str, Any]] = (), *, source: Any = True, size: int = SCAN_SIZE, versions: bool = False
+    ) -> Iterator[Hit]:
+        """All hits, in order, from one point in time, in constant memory."""
+        pit = self._link.request("POST", f"/{index}/_pit", params={"keep_alive": KEEP_ALIVE, "ignore_unavailable": "true"}, missing=None)
+        if pit is None:
+            return
+        try:
+            yield from self._scan_pit(pit["id"], query, sort, source=source, size=size, versions=versions)
+        finally:
+            self._link.request("DELETE", "/_pit", {"id": pit["id"]})
+
+    def _scan_pit(
+        self, pit: str, query: Mapping[str, Any], sort: Sequence[Mapping[str, Any]], *, source: Any = True, size: int = SCAN_SIZE, versions: bool = False
+    ) -> Iterator[Hit]:
+        body: dict[str, Any] = {
+            "size": size,
+            "query": query,
+            "sort": list(sort) or ["_shard_doc"],
+            "_source": source,
+            "track_total_hits": False,
+            "pit": {"id": pit, "keep_alive": KEEP_ALIVE},
+            "seq_no_primary_term": versions,
+        }
+        while True:
+            answer = self._link.request("POST", "/_search", body, refuse_404=True)
+            self._whole(answer)
+            hits = answer["hits"]["hits"]
+            yield from hits
+            if len(hits) < size:
+                return
+            body["search_after"] = hits[-1]["sort"]
+            body["pit"]["id"] = answer.get("pit_id", pit)
+
+    def _page(self, index: str, query: Mapping[str, Any], sort: Sequence[Mapping[str, Any]], offset: int, limit: int) -> tuple[int, list[Hit]]:
+        """Exact total and one page."""
+        if offset + limit > WINDOW:
+            return self._count(index, query), list(islice(self._scan(index, query, sort), offset, offset + limit))
+        answer = self._search(index, {"query": query, "sort": list(sort), "from": offset, "size": limit, "track_total_hits": True})
+        return answer["hits"].get("total", {}).get("value", 0), answer["hits"]["hits"]
+
+    def _composite(
+        self, index: str, query: Mapping[str, Any], sources: Sequence[Mapping[str, Any]], aggs: Mapping[str, Any] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """All buckets of a composite aggregation, page by page: exact however many there are."""
+        composite: dict[str, Any] = {"size": 10_000, "sources": list(sources)}
+        while True:
+            bucket: dict[str, Any] = {"composite": composite}
+            if aggs:
+                bucket["aggs"] = aggs
+            answer = self._search(index, {"size": 0, "track_total_hits": False, "query": query, "aggs": {"c": bucket}})
+            found = answer.get("aggregations", {}).get("c", {"buckets": []})
+            yield from found["buckets"]
+            if "after_key" not in found or len(found["buckets"]) < composite["size"]:
+                return
+            composite = {**composite, "after": found["after_key"]}
+
+    def _mget(self, wanted: Sequence[tuple[str, str]], source: Any = True) -> list[dict[str, Any]]:
+        """Documents by index and id, as they are now (not as last refreshed); `found` says whether each stands."""
+        out: list[dict[str, Any]] = []
+        for begin in range(0, len(wanted), 2_000):
+            docs = [{"_index": index, "_id": identity, "_source": source} for index, identity in wanted[begin : begin + 2_000]]
+            answer = self._link.request("POST", "/_mget", {"docs": docs}, refuse_404=True)
+            out += answer["docs"]
+        return out
+
+    def _partitions_of(self, alias: str) -> dict[str, str]:
+        """Index → its partition's name (`firewall-2026.11`), for all live partitions."""
+        answer = self._link.request("GET", f"/_alias/{alias}", params={"ignore_unavailable": "true"}, missing={}) or {}
+        stem = len(self._names.events) + 1
+        return {index: index[stem:].rpartition("-")[0] for index in sorted(answer) if index.startswith(self._names.events + "-")}
