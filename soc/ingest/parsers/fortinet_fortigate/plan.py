@@ -55,6 +55,8 @@ _LARGEST_COUNT = 2**63 - 1
 MOST_DIGITS = 512
 """More digits in the numbers of one line are looked at one by one: `int` of a long text is slow."""
 _ipv4 = partial(socket.inet_pton, socket.AF_INET)
+_FEW = frozenset(["lower", "transport", "direction", "category"])
+"""Kinds of fields that have few values: what they become is remembered together with what the event is."""
 _IN_C = frozenset(["", "ip", "port", "count"])
 """Kinds whose values move in C, all of one kind at once."""
 
@@ -119,6 +121,7 @@ class Plan:
         "_addresses",
         "_classes",
         "_converted",
+        "_few",
         "_fields",
         "_loose",
         "_numbers",
@@ -152,7 +155,9 @@ class Plan:
         self._fields = tuple(target.field for target in of_kind[""] + of_kind["ip"] + numbers)
         self._texts, self._addresses, self._numbers = (getter([at[target.key] for target in some]) for some in (of_kind[""], of_kind["ip"], numbers))
         self._loose = [(target, at[target.key]) for target in targets if target.kind in {"hash", "ui"} or target.field == "url"]
-        self._converted = [(target.field, CONVERTERS[target.kind], at[target.key]) for target in targets if target.kind not in {*_IN_C, "hash", "ui"}]
+        self._converted = [(target.field, CONVERTERS[target.kind], at[target.key]) for target in targets if target.kind not in {*_IN_C, *_FEW, "hash", "ui"}]
+        few = [target for target in targets if target.kind in _FEW]
+        self._few = [(target.field, CONVERTERS[target.kind]) for target in few]
         fields = {target.field for target in targets}
         self._sums = [unit for unit in ("bytes", "packets") if {f"source.{unit}", f"destination.{unit}"} <= fields]
         self._template: Doc = {**CONSTANTS, **dict.fromkeys(target.field for target in targets if target.kind not in {"hash", "ui"} and target.field != "url")}
@@ -162,7 +167,8 @@ class Plan:
         for name in _LATER:
             del self._template[name]
         self._present = {name: at[name] for name in TELLING if name in at}
-        self._tell = getter([position for name, position in self._present.items() if name not in {"app", "cfgpath"}])
+        telling = [position for name, position in self._present.items() if name not in {"app", "cfgpath"}]
+        self._tell = getter([at[target.key] for target in few] + telling)
         self._classes: dict[Sequence[str], Doc] = {}
         self.date = tuple(at.get(name, -1) for name in ("date", "time", "tz", "eventtime"))
         self.identify = natural_key_fields(at)
@@ -201,7 +207,8 @@ class Plan:
         return doc
 
     def _class(self, telling: Sequence[str], values: Sequence[str]) -> Doc:
-        event = classify(lambda name: values[self._present[name]] if name in self._present else "")
+        event = {field: convert_one(value) for (field, convert_one), value in zip(self._few, telling, strict=False)}
+        event |= classify(lambda name: values[self._present[name]] if name in self._present else "")
         if len(self._classes) >= MOST_PLANS:
             self._classes.clear()
         self._classes[telling] = event
