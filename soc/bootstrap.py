@@ -77,6 +77,9 @@ class _Wiring:
         self._clock = clock
         self._metrics = metrics
 
+    def use(self, settings: Settings) -> None:
+        self._settings = settings
+
     def store(self, *, pipeline: bool, crash: CrashPoint = no_crash) -> Store:
         settings = self._settings
         if settings.store.kind == "memory":

@@ -57,6 +57,9 @@ class Forwarder(Protocol):
 class Wiring(Protocol):
     """Makes the parts out of the settings: `soc.bootstrap` implements it, nothing else knows adapters."""
 
+    def use(self, settings: Settings) -> None:
+        """Make parts by these settings from now on."""
+
     def store(self, *, pipeline: bool, crash: CrashPoint = no_crash) -> Store:
         """Open the store of the settings; for the pipeline it is locked."""
 
@@ -111,6 +114,11 @@ class App:
         """The compiled rule set of the settings; unusable rules stand in `rule_errors`."""
         classifier, self.rule_errors = self.wiring.classifier(self.settings.rules)
         return classifier
+
+    def use(self, settings: Settings) -> None:
+        """Go on with other settings; what was made already stays."""
+        self.settings = settings
+        self.wiring.use(settings)
 
     def close(self) -> None:
         """Close what was opened; idempotent."""

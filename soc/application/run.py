@@ -10,6 +10,7 @@ from soc.application.app import App, Collector, Forwarder
 from soc.application.pipelines import make_pipeline
 from soc.clock import iso
 from soc.config import FileSource, Settings, SourceSettings, SyslogSource
+from soc.errors import SocError, Unreachable
 from soc.ingest.offsets import OffsetMeter
 from soc.ingest.silence import SilenceWatch, silence_effects
 from soc.ingest.worker import Totals, Worker
@@ -49,33 +50,40 @@ def run(
     StoreRefused: what waiting cannot mend.
     """
     stop = stop or threading.Event()
-    app.settings = with_default_sources(app.settings)
+    app.use(with_default_sources(app.settings))
     roles = set(app.settings.roles)
     with ExitStack() as stack:
         sources: list[RecordSource] = []
         collectors: list[Collector] = []
-        forwarders: list[Forwarder] = []
+        carriers: list[_Carrier] = []
         sink: RecordSink | None = None
         if "collect" in roles and _receives(app.settings):
             sink, streams = stack.enter_context(app.wiring.spool())
             collectors = app.wiring.collectors(sink)
             if app.settings.transport == "kafka":
-                forwarders = [app.wiring.kafka_forward(stream, _topic(app.settings, stream.name)) for stream in streams]
+                carriers = [_Carrier(stream, app.wiring.kafka_forward(stream, _topic(app.settings, stream.name)), stop) for stream in streams]
             else:
                 sources += streams
             for collector in collectors:
                 collector.start()
                 stack.callback(collector.stop)
-        for forwarder in forwarders:
-            _forward_in_thread(forwarder, stop, stack)
+        for carrier in carriers:
+            carrier.start()
+            stack.callback(carrier.join, 30)
+        stack.callback(stop.set)
         if "ingest" in roles:
             sources += app.wiring.sources()
         duties = _Duties(app, collectors, sink, sources)
         on_ready([address for collector in collectors for address in collector.addresses()])
-        if not sources:
+        if sources:
+            totals = _work(app, sources, duties, once=once, on_alerts=on_alerts, on_batch=on_batch, stop=stop)
+        else:
+            totals = Totals()
             stop.wait()
-            return Totals()
-        return _work(app, sources, duties, once=once, on_alerts=on_alerts, on_batch=on_batch, stop=stop)
+        for carrier in carriers:
+            if carrier.failure is not None:
+                raise carrier.failure
+        return totals
 
 
 def _work(
@@ -117,16 +125,36 @@ def _topic(settings: Settings, source: str) -> str:
     return settings.kafka.topic_prefix + (settings.sources[source].kind or "other")
 
 
-def _forward_in_thread(forwarder: Forwarder, stop: threading.Event, stack: ExitStack) -> None:
-    def carry() -> None:
-        while not stop.is_set():
-            forwarder.step(1.0)
+class _Carrier(threading.Thread):
+    """Carries one spooled stream on to its topic; what waiting cannot mend ends the run."""
 
-    thread = threading.Thread(target=carry, name="forward", daemon=True)
-    thread.start()
-    stack.callback(forwarder.close)
-    stack.callback(thread.join, 30)
-    stack.callback(stop.set)
+    def __init__(self, stream: RecordSource, forwarder: Forwarder, stop: threading.Event) -> None:
+        super().__init__(name=f"forward-{stream.name}", daemon=True)
+        self.failure: SocError | None = None
+        self._stream = stream
+        self._forwarder = forwarder
+        self._stop_run = stop
+
+    def run(self) -> None:
+        told = ""
+        try:
+            self._stream.open({})
+            while not self._stop_run.is_set():
+                try:
+                    self._forwarder.step(1.0)
+                    told = ""
+                except Unreachable as error:  # what is spooled waits
+                    if error.message != told:
+                        log.warning("kafka unavailable, lines are spooled", source=self._stream.name, error=error.message, hint=error.hint)
+                    told = error.message
+                    self._stop_run.wait(error.retry_after_s or 5.0)
+        except SocError as error:
+            log.error("forwarding failed", source=self._stream.name, error=error.message, hint=error.hint)
+            self.failure = error
+            self._stop_run.set()
+        finally:
+            self._forwarder.close()
+            self._stream.close()
 
 
 class _Duties:
