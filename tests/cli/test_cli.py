@@ -268,3 +268,15 @@ def test_no_module_of_the_current_folder_is_imported(tmp_path: Path) -> None:
     (tmp_path / "click.py").write_text("raise SystemExit(99)", encoding="utf-8")
     done = subprocess.run([str(ROOT / "bin/soc"), "--version"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "soc 0.1.0\n")
+
+
+@pytest.mark.parametrize("language", ["en", "vi"])
+def test_every_example_of_the_query_help_parses(language: str) -> None:
+    """The help shows the language that there is."""
+    from soc.cli.help import FILTERS
+    from soc.model.query.parse import parse
+
+    examples = [line[2:33].strip() for line in FILTERS[language].splitlines() if line.startswith("  ")]
+    assert len(examples) > 12
+    for example in examples:
+        parse(example)

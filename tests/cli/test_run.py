@@ -1,0 +1,129 @@
+"""`soc run` as a process: what it says, what it takes in, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LINE = 'date=2026-11-20 time=08:00:0{n} devname="FGT-A" devid="FG1" tz="+0700" logid="0000000013" type="traffic" subtype="forward" level="notice" vd="root" srcip=10.1.1.{n} dstip=203.0.113.6 sessionid={n} action="accept"'
+
+
+class Running:
+    """A running `soc run`, whose stderr is read line by line."""
+
+    def __init__(self, folder: Path, config: str) -> None:
+        file = folder / "soc.toml"
+        file.write_text(config, encoding="utf-8")
+        file.chmod(0o600)
+        self.words = ["--config", str(file), "--store", str(folder / "store")]
+        env = {key: value for key, value in os.environ.items() if not key.startswith("SOC_")} | {"HOME": str(folder), "LANG": "C.UTF-8"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "soc", "run", *self.words], cwd=ROOT, env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.env = env
+        self.said: list[str] = []
+        self._lines: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self._lines.put(line.rstrip("\n"))
+
+    def wait_for(self, pattern: str, seconds: float = 20) -> re.Match[str]:
+        """The match of the first line that fits."""
+        while True:
+            line = self._lines.get(timeout=seconds)
+            self.said.append(line)
+            found = re.search(pattern, line)
+            if found:
+                return found
+
+    def soc(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Another command on the same store."""
+        return subprocess.run([sys.executable, "-m", "soc", *words, *self.words], cwd=ROOT, env=self.env, capture_output=True, text=True, check=False)
+
+    def end(self, *signals: int) -> int:
+        """Send the signals and wait for the end; the exit code."""
+        for number in signals:
+            self.process.send_signal(number)
+        return self.process.wait(30)
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    """`soc run` with a syslog receiver on free ports."""
+    found = Running(tmp_path, '[sources.fw]\ntype = "syslog"\nudp = "127.0.0.1:0"\ntcp = "127.0.0.1:0"\nproduct = "fortinet_fortigate"\n')
+    yield found
+    if found.process.poll() is None:
+        found.process.kill()
+    found.process.wait(10)
+    for stream in (found.process.stdout, found.process.stderr):
+        if stream is not None:
+            stream.close()
+
+
+def test_run_receives_stores_and_ends_cleanly(running: Running) -> None:
+    """It says where it listens and what next; what comes by UDP and TCP is stored; Ctrl-C once ends with 0 and a balanced ledger."""
+    udp = int(running.wait_for(r"udp 127\.0\.0\.1:(\d+)").group(1))
+    tcp = int(running.wait_for(r"tcp 127\.0\.0\.1:(\d+)").group(1))
+    running.wait_for("soc events tail")
+    assert any("store: " in line for line in running.said)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(f"<189>{LINE.format(n=1)}".encode(), ("127.0.0.1", udp))
+    with socket.create_connection(("127.0.0.1", tcp), 5) as sender:
+        sender.sendall("".join(f"<189>{LINE.format(n=n)}\n" for n in (2, 3)).encode())
+    pause = threading.Event()
+    for _ in range(100):
+        found = json.loads(running.soc("events", "search", "source.ip:10.1.1.0/24", "--json").stdout or "{}")
+        if found.get("total") == 3:
+            break
+        pause.wait(0.1)
+    assert found["total"] == 3, found
+    assert running.end(signal.SIGINT) == 0
+    ledger = running.soc("store", "ledger", "--json")
+    assert ledger.returncode == 0
+    assert sum(row["stored"] for row in json.loads(ledger.stdout)["items"]) == 3
+
+
+def test_a_second_run_is_refused(running: Running) -> None:
+    """Exit 5, naming the process that holds the store."""
+    running.wait_for("soc events tail")
+    second = running.soc("run")
+    assert second.returncode == 5
+    assert str(running.process.pid) in second.stderr
+    assert running.end(signal.SIGTERM) == 0
+
+
+def test_a_taken_port_is_told(tmp_path: Path) -> None:
+    """The address, the source, and what to do; exit 5 or 3, never a traceback."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        file = tmp_path / "soc.toml"
+        file.write_text(f'[sources.fw]\ntype = "syslog"\ntcp = "127.0.0.1:{port}"\n', encoding="utf-8")
+        file.chmod(0o600)
+        done = subprocess.run(
+            [sys.executable, "-m", "soc", "run", "--config", str(file), "--store", str(tmp_path / "s")],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=50,
+        )
+    assert done.returncode in (3, 5)
+    assert str(port) in done.stderr
+    assert "Traceback" not in done.stderr
