@@ -119,6 +119,15 @@ def leaves(node: Node) -> Iterator[Leaf]:
             yield from leaves(arg)
 
 
+def depth(node: Node) -> int:
+    """How deep a condition is nested; a leaf is 1."""
+    if isinstance(node, Leaf):
+        return 1
+    if isinstance(node, Not):
+        return 1 + depth(node.arg)
+    return 1 + max(map(depth, node.args), default=0)
+
+
 def rewrite(node: Node, change: Callable[[Leaf], Node]) -> Node:
     """The condition with every leaf replaced by what `change` makes of it."""
     if isinstance(node, Leaf):

@@ -76,7 +76,7 @@ class Engine:
         for field, remembered, table in index.tables:
             value = get(field)
             if value is not None:
-                rules = remembered.get(value) if value.__class__ is str else table.look_up(value)
+                rules = remembered.get(value) if value.__class__ is str else None
                 if rules is None:
                     rules = table.look_up(value)
                 if rules:

@@ -91,9 +91,18 @@ class FieldTable:
         place.append(rule)
 
     def look_up(self, value: Any) -> Ids:
-        """The rules filed under a value (or under any of a list)."""
-        if value.__class__ is not str:
-            return tuple({rule for item in scalars(value) for rule in self._find(item)})
+        """The rules filed under a value (or under any of a list, perhaps named twice)."""
+        if value.__class__ is str:
+            found = self.remembered.get(value)
+            return self._remember(value) if found is None else found
+        if value.__class__ is list:
+            out: Ids = ()
+            for item in value:
+                out += self.look_up(item) if item.__class__ is str else tuple(rule for scalar in scalars(item) for rule in self._find(scalar))
+            return out
+        return tuple(rule for scalar in scalars(value) for rule in self._find(scalar))
+
+    def _remember(self, value: str) -> Ids:
         found = self._find(value)
         if len(value) <= MOST_VALUE:
             if len(self.remembered) >= MOST_REMEMBERED:

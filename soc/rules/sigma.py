@@ -25,12 +25,14 @@ from soc.errors import RuleSyntaxError, RuleUnsupported
 from soc.model.ids import digest_id
 from soc.model.level import CATEGORIES, THREAT_LEVELS, RuleLevel
 from soc.model.text import display_safe
-from soc.rules.ast import ANY_ONE, STAR, And, Classify, Leaf, LogSource, Node, Not, Or, Rule, leaves
+from soc.rules.ast import ANY_ONE, STAR, And, Classify, Leaf, LogSource, Node, Not, Or, Rule, depth, leaves
 from soc.rules.documents import Document
 from soc.rules.match import regex
 
 MOST_LEAVES = 20_000
 """Tests of one rule after expansion (the largest published rule has about 1,200)."""
+MOST_DEPTH = 32
+"""Nesting of a condition after expansion (published rules need 6; Python's own compiler ends at 100)."""
 MOST_PATTERN = 8_192
 """Characters of one pattern."""
 
@@ -92,6 +94,8 @@ def _condition(document: Document, placeholders: dict[str, list[str]]) -> Node:
     except (TypeError, ValueError, AttributeError, KeyError, RecursionError) as error:
         # pySigma answers some wrong types with errors of Python itself
         raise RuleSyntaxError(document.path, document.line_of("detection"), f"not a Sigma rule: {display_safe(str(error), most=200)}") from error
+    if depth(condition) > MOST_DEPTH:
+        raise RuleUnsupported(document.path, document.line_of("detection", "condition"), f"the condition is nested deeper than {MOST_DEPTH}")
     if sum(1 for _ in leaves(condition)) > MOST_LEAVES:
         raise RuleUnsupported(document.path, document.line_of("detection"), f"the rule has more than {MOST_LEAVES:,} tests once its lists are written out")
     return condition

@@ -4,11 +4,12 @@ from typing import Any
 
 from hypothesis import example, given, settings
 
-from soc.rules.ast import And, Leaf, LogSource, Node, Not, Or, Rule
+from soc.rules.ast import And, Leaf, LogSource, Node, Not, Or, Rule, depth
 from soc.rules.compile import compile_condition
 from soc.rules.engine import compile_ruleset
 from soc.rules.load import RuleSet
 from soc.rules.match import matches
+from soc.rules.sigma import MOST_DEPTH
 from tests.rules.strategies import conditions, docs
 
 
@@ -42,6 +43,14 @@ def test_a_hostile_pattern_is_a_constant_never_code() -> None:
     condition = And((Leaf(evil, "equals", evil), Not(Leaf(evil, "re", "x" + "y" * 50))))
     doc = {evil: evil}
     assert compile_condition(condition)(doc.get, doc) is True
+
+
+def test_the_deepest_condition_that_loads_compiles() -> None:
+    """Nesting up to what the loader lets pass is no trouble for Python's compiler."""
+    condition: Node = Leaf("a", "equals", "b")
+    while depth(condition) < MOST_DEPTH:
+        condition = Not(condition) if depth(condition) % 2 else And((condition, Or((condition,))))
+    assert compile_condition(condition)(({"a": "b"}).get, {"a": "b"}) == matches(condition, {"a": "b"})
 
 
 def test_wildcards_are_linear() -> None:
