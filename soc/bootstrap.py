@@ -41,6 +41,16 @@ def store_path(settings: Settings) -> Path:
     return settings.store.path or data_dir(settings) / "store"
 
 
+def diagnose_kafka(settings: Settings) -> list[tuple[str, bool, str, str]]:
+    """What each broker of the settings says, for `soc doctor`: (server, whether it is fine, text, what to do).
+
+    Raises: ConfigError when certificate or password files cannot be read.
+    """
+    from soc.adapters.kafka.health import diagnose
+
+    return [(finding.server, finding.state == "ok", finding.message, finding.hint) for finding in diagnose(settings.kafka)]
+
+
 def crash_point_from_environment() -> CrashPoint:
     """For crash tests: with `SOC_TEST_CRASH=<point>[:<n>]` the process kills itself at the n-th pass of that point."""
     wanted = os.environ.get("SOC_TEST_CRASH", "")

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -123,6 +123,20 @@ def _folder(folder: Path) -> Iterator[Check]:
     )
 
 
+def check_kafka(findings: Callable[[], list[tuple[str, bool, str, str]]]) -> Iterator[Check]:
+    """The brokers, step by step: name, connection, TLS, protocol, login. `findings`: `soc.bootstrap.diagnose_kafka` of the settings."""
+    try:
+        for server, fine, text, hint in findings():
+            yield Check(f"kafka {server}".strip(), "ok" if fine else "fail", text, hint)
+    except SocError as error:
+        yield Check("kafka", "fail", error.message, error.hint)
+
+
+def uses_kafka(settings: Settings) -> bool:
+    """Whether anything in the settings needs the brokers."""
+    return settings.transport == "kafka" or any(isinstance(source, KafkaSource) for source in settings.sources.values())
+
+
 def check_rules(app: App) -> Iterator[Check]:
     """Every rule compiles; one that does not is left out and named."""
     try:
@@ -146,7 +160,7 @@ def check_source(app: App, name: str) -> Iterator[Check]:
     failed = [(text, hint) for text, ok, hint in found.steps if not ok]
     if not failed:
         yield Check(f"source {name}", "ok", "; ".join(text for text, _ok, _hint in found.steps))
-    elif isinstance(source, SyslogSource | HttpSource) and "in use" in failed[0][0]:
-        yield Check(f"source {name}", "warn", failed[0][0], "fine when soc run is running; else stop what holds the port")
+    elif isinstance(source, SyslogSource | HttpSource) and "is taken" in failed[0][0]:
+        yield Check(f"source {name}", "warn", failed[0][0], f"fine when soc run is running; else stop what holds the port ({failed[0][1]})")
     else:
         yield Check(f"source {name}", "fail", failed[0][0], failed[0][1])

@@ -57,7 +57,7 @@ def _all(session: Session) -> Iterator[Check]:
 
     from soc.application import doctor
     from soc.application.sources import settings_for_test
-    from soc.bootstrap import store_path
+    from soc.bootstrap import diagnose_kafka, store_path
     from soc.errors import SocError
 
     yield from doctor.check_python()
@@ -74,8 +74,15 @@ def _all(session: Session) -> Iterator[Check]:
     yield from doctor.check_secrets(settings)
     yield from doctor.check_store(app, store_path(settings) if settings.store.kind == "embedded" else None)
     yield from doctor.check_rules(app)
+    reached = True
+    if doctor.uses_kafka(settings):
+        for check in doctor.check_kafka(lambda: diagnose_kafka(settings)):
+            reached = reached and check.state == "ok"
+            yield check
     with tempfile.TemporaryDirectory(prefix="soc-doctor-") as scratch:
         for name in sorted(settings.sources):
+            if settings.sources[name].type == "kafka" and not reached:
+                continue
             yield from doctor.check_source(session.app(settings=settings_for_test(settings, name, Path(scratch))), name)
 
 

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import shlex
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -368,6 +369,29 @@ def test_doctor(on: Callable[..., Done], soc: Run, tmp_path: Path) -> None:
     assert "bad.yml" in found["rule"]["text"]
     config.write_text("[store]\nknid = 1\n", encoding="utf-8")
     assert "did you mean 'store.kind'" in soc("doctor", "--config", str(config)).out
+
+
+def test_doctor_looks_at_brokers_ports_and_files(on: Callable[..., Done], tmp_path: Path) -> None:
+    """A broker that does not answer fails with what to do; a port that is taken is a warning; a file that is missing is told."""
+    with socket.socket() as holder, socket.socket() as closed:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        closed.bind(("127.0.0.1", 0))
+        taken, nobody = holder.getsockname()[1], closed.getsockname()[1]
+        config = tmp_path / "soc.toml"
+        config.write_text(
+            f'[kafka]\nbootstrap_servers = ["127.0.0.1:{nobody}"]\n[sources.raw]\ntype = "kafka"\ntopics = ["t"]\n'
+            f'[sources.fw]\ntype = "syslog"\ntcp = "127.0.0.1:{taken}"\n',
+            encoding="utf-8",
+        )
+        config.chmod(0o600)
+        done = on("doctor", "--json", "--config", str(config))
+    found = {item["name"]: item for item in items(done)}
+    assert done.code == 1
+    assert found[f"kafka 127.0.0.1:{nobody}"]["state"] == "fail"
+    assert "broker" in found[f"kafka 127.0.0.1:{nobody}"]["fix"]
+    assert found["source fw"]["state"] == "warn"
+    assert "soc run" in found["source fw"]["fix"]
 
 
 def test_two_pipelines_on_one_store(on: Callable[..., Done], filled: Path, tmp_path: Path) -> None:
