@@ -161,10 +161,11 @@ def main() -> None:
         times = fill(store, chosen.events, chosen.log)
         tenth = max(1, len(times) // 10)
         rates = [_BATCH * len(part) / sum(wall for wall, _ in part) for part in (times, times[:tenth], times[-tenth:])]
+        cpus = [sum(cpu for _, cpu in part) / (_BATCH * len(part)) * 1e6 for part in (times, times[:tenth], times[-tenth:])]
         rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         out = sys.stdout.write
         out(
-            f"commit: {rates[0]:,.0f} events/s; first tenth {rates[1]:,.0f}, last {rates[2]:,.0f}, ratio {rates[2] / rates[1]:.2f}; CPU {sum(cpu for _, cpu in times) / chosen.events * 1e6:.1f} us/event; slowest commit {max(times)[0] * 1000:.0f} ms\n"
+            f"commit: {rates[0]:,.0f} events/s; first tenth {rates[1]:,.0f}, last {rates[2]:,.0f}, ratio {rates[2] / rates[1]:.2f}; CPU {cpus[0]:.1f} us/event, first tenth {cpus[1]:.1f}, last {cpus[2]:.1f}; slowest commit {max(times)[0] * 1000:.0f} ms\n"
         )
         store.close()
         size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

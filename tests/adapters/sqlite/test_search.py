@@ -107,7 +107,7 @@ def pages(store: SqliteStore, query: EventQuery) -> list[str]:
         query.after = page.next
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=_events(), queries=st.lists(_queries, min_size=1, max_size=8))
 def test_a_search_finds_what_the_query_means(tmp_path_factory: pytest.TempPathFactory, events: list[Event], queries: list[EventQuery]) -> None:
     """Ids and order of pages, stream, count, threats, histogram and facets are those of filtering by `matches`."""
@@ -125,6 +125,23 @@ def test_a_search_finds_what_the_query_means(tmp_path_factory: pytest.TempPathFa
             assert pages(store, query) == ids
     finally:
         store.close()
+
+
+def test_every_way_of_writing_a_value_is_found(tmp_path: Path) -> None:
+    """Each value of the pool against each word of it, whole, cut to a prefix at every place, and as a network: as `matches` says."""
+    pool = [*_ADDRESSES, *_TEXTS, "10.0.0.255", "::ffff:10.0.0.2", "2001:db8:0:1:0:0:0:1", "2001:db8:0:1::1", 443, 443.0, 0, -5, 10**16, 1e16, 1.5, 2**70, True, False]
+    events = [event(n, source__ip=value) for n, value in enumerate(pool)]
+    store = opened(tmp_path)
+    stored(store, events)
+    words = [str(value).lower() if isinstance(value, bool) else str(value) for value in pool]
+    nodes: list[Node] = [Term("source.ip", word) for word in words]
+    nodes += [Term("source.ip", word[:at] + "*", wildcard=True) for word in words for at in range(min(len(word), 14) + 1)]
+    nodes += [Cidr("source.ip", f"{word}/{bits}") for word in words if word.count(".") == 3 for bits in range(33)]
+    nodes += [Cidr("source.ip", f"{word}/{bits}") for word in words if ":" in word for bits in (0, 32, 64, 96, 128)]
+    for node in nodes:
+        query = EventQuery(node, limit=1000)
+        assert [doc["soc.id"] for doc in store.search(query).docs] == [one.id for one in fitting(events, query)], node
+    store.close()
 
 
 def test_many_hits_are_read_chunk_by_chunk_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
