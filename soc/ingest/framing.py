@@ -285,7 +285,8 @@ MOST_PAIRS = 512
 def key_values(text: str) -> dict[str, str]:
     r"""The pairs of `key=value key="quoted \" value"` text, in order; the last of a repeated key counts.
 
-    Bare words between pairs belong to the unquoted value before them (`time=10: 13:03`). A key directly before another
+    Bare words between pairs belong to the unquoted value before them (`time=10: 13:03`), and
+    quotes that nobody escaped to the quoted one (`msg="Edit "a" b"`). A key directly before another
     (`dstip=authid="x"`) is empty.
     """
     pairs: dict[str, str] = {}
@@ -294,8 +295,8 @@ def key_values(text: str) -> dict[str, str]:
         if match.start() < at or (match.start() > at and text[match.start() - 1] not in " ,\t"):
             continue
         between = text[at : match.start()].strip(" ,")
-        if between and bare:
-            pairs[key] = f"{pairs[key]} {between}" if pairs[key] else between
+        if between:
+            _continue(pairs, key, text[at : match.start()], bare=bare)
         key, bare, at = match["key"], match["quoted"] is None, match.end()
         if bare:
             pairs[key] = match["bare"]
@@ -304,10 +305,20 @@ def key_values(text: str) -> dict[str, str]:
             pairs[key] = _ESCAPED.sub(r"\1", value) if "\\" in value else value
         if len(pairs) >= MOST_PAIRS:
             return pairs
-    rest = text[at:].strip()
-    if rest and bare:
-        pairs[key] = f"{pairs[key]} {rest}" if pairs[key] else rest
+    if text[at:].strip():
+        _continue(pairs, key, text[at:], bare=bare)
     return pairs
+
+
+def _continue(pairs: dict[str, str], key: str, between: str, *, bare: bool) -> None:
+    """Give the text between two pairs to the value before it: words of a bare one, the rest of one with bare quotes inside."""
+    if not key:
+        return
+    if bare:
+        words = between.strip(" ,\t\r\n")
+        pairs[key] = f"{pairs[key]} {words}" if pairs[key] else words
+    else:
+        pairs[key] += '"' + between.rstrip(" ,\t\r\n").removesuffix('"')
 
 
 # --- CEF ------------------------------------------------------------------------------------------------------------

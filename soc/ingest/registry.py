@@ -94,6 +94,10 @@ def installed() -> Registry:
     Raises: ConfigError when one of them cannot be used.
     """
     modules = [*_shipped(), *_plugged()]
+    names = [module.PARSER.name for module in modules]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(f"two parsers are named {twice[0]!r}", hint="uninstall the package whose entry point has that name, or rename its parser")
     return Registry((module.PARSER for module in modules), (module.ASSEMBLER for module in modules if getattr(module, "ASSEMBLER", None) is not None))
 
 

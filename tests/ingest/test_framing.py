@@ -96,6 +96,7 @@ def test_json_that_is_the_event_is_no_wrapper() -> None:
         ("time=10: 13:03 x=y", {"time": "10: 13:03", "x": "y"}),
         ('srcip=10.0.0.1 dstip=authid="u" z=1', {"srcip": "10.0.0.1", "dstip": "", "authid": "u", "z": "1"}),
         ("url=/a?b=c&d=e next=1", {"url": "/a?b=c&d=e", "next": "1"}),
+        ('msg="Edit "a" b" x="1"', {"msg": 'Edit "a" b', "x": "1"}),
         ('msg="cut in the mid', {"msg": "cut in the mid"}),
         ("a=1 a=2", {"a": "2"}),
         ("no pairs here", {}),

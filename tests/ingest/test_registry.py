@@ -13,7 +13,7 @@ import soc.ingest.parsers
 from soc.errors import ConfigError, UsageError
 from soc.ingest import registry as module
 from soc.ingest.framing import frame
-from soc.ingest.parser import Context, Line, Parsed
+from soc.ingest.parser import Context, Line, Parsed, Parser
 from soc.ingest.registry import Recogniser, Registry, installed
 
 FORTIGATE = frame('<189>date=2026-03-02 time=08:15:30 devname="a" devid="FG1" logid="0000000013" type="traffic" subtype="forward"')
@@ -26,6 +26,7 @@ class Fake:
 
     version = 1
     kind = "other"
+    fields_hold_line = False
 
     def __init__(self, name: str, word: str) -> None:
         self.name = name
@@ -87,12 +88,13 @@ def test_nobody_claims_nonsense() -> None:
 def test_the_last_parser_is_asked_first() -> None:
     """While a sender stays with a product, only that parser is asked."""
     a, b = Fake("a_a", "apple"), Fake("b_b", "banana")
-    recogniser = Recogniser(Registry([a, b]))
-    assert recogniser.recognise(frame("banana")) is b
+    parsers: list[Parser] = [a, b]
+    recogniser = Recogniser(Registry(parsers))
+    assert recogniser.recognise(frame("banana")) is parsers[1]
     asked = a.asked
-    assert recogniser.recognise(frame("banana split")) is b
+    assert recogniser.recognise(frame("banana split")) is parsers[1]
     assert a.asked == asked
-    assert recogniser.recognise(frame("apple")) is a
+    assert recogniser.recognise(frame("apple")) is parsers[0]
     assert recogniser.recognise(frame("cherry")) is None
 
 
@@ -101,7 +103,7 @@ def test_a_parser_of_another_package_needs_only_its_entry_point(tmp_path: Path) 
     (tmp_path / "plugged_parser.py").write_text(
         "from soc.ingest.parser import Parsed\n"
         "class P:\n"
-        "    name, version, kind = 'acme_gate', 1, 'other'\n"
+        "    name, version, kind, fields_hold_line = 'acme_gate', 1, 'other', False\n"
         "    def claims(self, line): return line.message.startswith('ACME')\n"
         "    def parse(self, line, context): return Parsed({'message': line.message}, 0)\n"
         "PARSER = P()\n"
@@ -126,3 +128,10 @@ def test_a_broken_entry_point_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path:
         monkeypatch.setattr(module, "entry_points", lambda group, point=point: [point])
         with pytest.raises(ConfigError, match="x_y"):
             module._plugged()
+
+
+def test_two_parsers_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package cannot replace a shipped parser unseen."""
+    monkeypatch.setattr(module, "_plugged", lambda: [importlib.import_module("soc.ingest.parsers.cef_generic.parser")])
+    with pytest.raises(ConfigError, match="cef_generic"):
+        installed.__wrapped__()

@@ -48,6 +48,8 @@ CONSTANTS: Doc = {
     "observer.product": "Fortigate",
     "observer.type": "firewall",
 }
+_ADDRESSED = ("from", "to", "cc", "sender", "recipient")
+"""Mail addresses, perhaps with names (`Name <a@b.vn>`): the text with the name is kept beside the address."""
 _LATER = ("@timestamp", *(f"event.{name}" for name in ("kind", "category", "type", "action", "outcome")), *syslog_fields(Line("", "", 0, host="-")))
 """Fields that are added after the copy."""
 _LARGEST_PORT = 0xFFFF
@@ -91,6 +93,9 @@ def document(pairs: dict[str, str]) -> Doc:
     for key in ("type", "subtype", "action", "ui"):
         if key in pairs:
             doc[vendor_field(key)] = pairs[key]
+    for key in _ADDRESSED:
+        if "<" in pairs.get(key, ""):
+            doc[vendor_field(key)] = pairs[key]
     doc.update(classify(lambda name: pairs.get(name, "")))
     _sum(doc)
     return doc
@@ -124,6 +129,7 @@ class Plan:
         "_few",
         "_fields",
         "_loose",
+        "_named",
         "_numbers",
         "_ports",
         "_present",
@@ -156,6 +162,7 @@ class Plan:
         self._texts, self._addresses, self._numbers = (getter([at[target.key] for target in some]) for some in (of_kind[""], of_kind["ip"], numbers))
         self._loose = [(target, at[target.key]) for target in targets if target.kind in {"hash", "ui"} or target.field == "url"]
         self._converted = [(target.field, CONVERTERS[target.kind], at[target.key]) for target in targets if target.kind not in {*_IN_C, *_FEW, "hash", "ui"}]
+        self._named = [(vendor_field(key), at[key]) for key in _ADDRESSED if key in at]
         few = [target for target in targets if target.kind in _FEW]
         self._few = [(target.field, CONVERTERS[target.kind]) for target in few]
         fields = {target.field for target in targets}
@@ -199,6 +206,9 @@ class Plan:
         for target, position in self._loose:
             field, value = convert(target, values[position])
             doc[field] = value
+        for field, position in self._named:
+            if "<" in values[position]:
+                doc[field] = values[position]
         for unit in self._sums:
             doc[f"network.{unit}"] = doc[f"source.{unit}"] + doc[f"destination.{unit}"]
         telling = self._tell(values)

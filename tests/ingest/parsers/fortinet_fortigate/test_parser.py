@@ -100,7 +100,7 @@ GOOD = {
     "direction": ["outgoing", "up"],
     "srcmac": ["00:1b:44:11:3a:b7"],
     "analyticscksum": ["a" * 64],
-    "from": ["a@b.vn"],
+    "from": ["a@b.vn", "Nguyễn A <a@b.vn>"],
     "to": ["a@b.vn, c@d.vn"],
     "pri": ["notice"],
 }
