@@ -117,7 +117,7 @@ def _checksum(body: bytes) -> bytes:
 def _program() -> bytes:
     """What decides how a file is read: the modules that read it and the version of pySigma."""
     digest = hashlib.blake2b(digest_size=16)
-    for name in ("ast.py", "documents.py", "sigma.py", "match.py", "values.py"):
+    for name in ("ast.py", "documents.py", "sigma.py", "match.py", "compile.py", "values.py"):
         digest.update(files("soc.rules").joinpath(name).read_bytes())
     for package in ("pysigma", "google-re2"):
         try:

@@ -26,6 +26,7 @@ from soc.model.ids import digest_id
 from soc.model.level import CATEGORIES, THREAT_LEVELS, RuleLevel
 from soc.model.text import display_safe
 from soc.rules.ast import ANY_ONE, STAR, And, Classify, Leaf, LogSource, Node, Not, Or, Rule, depth, leaves
+from soc.rules.compile import compile_condition
 from soc.rules.documents import Document
 from soc.rules.match import regex
 
@@ -98,6 +99,12 @@ def _condition(document: Document, placeholders: dict[str, list[str]]) -> Node:
         raise RuleUnsupported(document.path, document.line_of("detection", "condition"), f"the condition is nested deeper than {MOST_DEPTH}")
     if sum(1 for _ in leaves(condition)) > MOST_LEAVES:
         raise RuleUnsupported(document.path, document.line_of("detection"), f"the rule has more than {MOST_LEAVES:,} tests once its lists are written out")
+    try:
+        compile_condition(condition)
+    except re2.error as error:
+        raise RuleUnsupported(
+            document.path, document.line_of("detection"), "a pattern is too large for the linear-time engine", hint="split it into several values"
+        ) from error
     return condition
 
 

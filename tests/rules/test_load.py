@@ -79,6 +79,8 @@ BAD: dict[str, tuple[str | bytes, int, str]] = {
     "correlation": ("title: x\nid: " + ID.format(9) + "\ncorrelation:\n  type: event_count\n", 3, "correlation rules are not evaluated"),
     "filter": ("title: x\nlogsource: {category: firewall}\nfilter:\n  rules: any\n", 3, "filters are not evaluated"),
     "global": ("action: global\ntitle: x\n", 1, "not part of Sigma 2"),
+    "large pattern": (good(9, "action|re: '" + "k{1000}" * 1_000 + "'"), 7, "too large"),
+    "large pattern without case": (good(9, "action|re|i: '" + "k{1000}" * 200 + "'"), 5, "too large for the linear-time engine"),
     "nested": (good(9).replace("condition: sel", "condition: " + "not " * 60 + "sel"), 8, "nested deeper than 32"),
     "very nested": (good(9).replace("condition: sel", "condition: " + "(sel and " * 2_000 + "sel" + ")" * 2_000), 5, "not a Sigma rule"),
     "expand": (good(9, "action|expand: '%names%'"), 5, "no value list for the placeholder %names%"),
