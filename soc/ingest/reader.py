@@ -169,6 +169,8 @@ class Reader(threading.Thread):
                 self._out.put(batch, timeout=0.2)
             except Full:
                 self._carry_out_commits()
+                if (hold := getattr(self.source, "hold", None)) is not None:
+                    hold()  # the other members of a consumer group wait for one that does not poll
                 continue
             return True
         return False

@@ -46,10 +46,10 @@ class Broker:
         finally:
             client.close()
 
-    def create_topic(self, name: str, partitions: int = 1, **settings: str) -> str:
+    def create_topic(self, name: str, partitions: int = 1, settings: Mapping[str, str] | None = None) -> str:
         """Create a topic and wait until it can be written; its name is returned."""
         with self.admin() as admin:
-            admin.create_topics({name: {"num_partitions": partitions, "replication_factor": 1, "configs": settings}})
+            admin.create_topics({name: {"num_partitions": partitions, "replication_factor": 1, "configs": dict(settings or {})}})
             wait_until(lambda: self._ready(admin, name, partitions), what=f"topic {name} has leaders")
         return name
 
@@ -205,7 +205,7 @@ class KafkaServer(Server, Broker):
             formatting = Process([*java, "kafka.tools.StorageTool", *format_words], log=self.log)
             wait_until(lambda: not formatting.alive(), what="the broker's folder is formatted", within_s=60)
             self._formatted = True
-        return Process([*java, "-Dorg.slf4j.simpleLogger.defaultLogLevel=info", "kafka.Kafka", str(self._config)], log=self.log)
+        return Process([*java, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "kafka.Kafka", str(self._config)], log=self.log)
 
     def _answers(self) -> bool:
         import socket

@@ -7,7 +7,7 @@ for a replay of the old one.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from soc.adapters.kafka.health import explain, reachable
 from soc.adapters.kafka.settings import connection_options, missing_topic, quiet_client_log, servers, translate
@@ -87,8 +87,8 @@ class Catalog:
                 raise ConfigError(message, key="topics", hint=hint)
         return found
 
-    def is_member(self, group: str, member_id: str) -> bool:
-        """Whether the group counts this member among those that it has given partitions to (perhaps none).
+    def membership(self, group: str, member_id: str) -> Literal["member", "rebalancing", "stranger"]:
+        """What the group says of this member: it counts it in (perhaps without partitions), waits for others, or does not know it.
 
         Raises: SourceUnavailable, AccessDenied.
         """
@@ -98,8 +98,9 @@ class Catalog:
             described = self._admin.describe_groups([group])[group]
         except KafkaError as error:
             raise translate(error, self._settings, f"asking Kafka for group {group}") from error
-        members = {member["member_id"] for member in described.get("members", [])}
-        return str(described.get("group_state", "")).endswith("Stable") and member_id in members
+        if "Rebalanc" in str(described.get("group_state", "")):
+            return "rebalancing"
+        return "member" if member_id in {member["member_id"] for member in described.get("members", [])} else "stranger"
 
     def close(self) -> None:
         """Disconnect; idempotent."""

@@ -14,8 +14,8 @@ from soc.model.record import RawRecord
 
 POSITION, RECEIVED, HOST, TRUNCATED, HEARTBEAT, FAULT = "soc-pos", "soc-received", "soc-host", "soc-truncated", "soc-heartbeat", "soc-fault"
 _COLLECTOR = "collector:"
-_MOST_US = 1 << 53
-"""A time beyond the year 2255 is no time; nor does it fit a double."""
+_MOST = 1 << 53
+"""More is neither a time (the year 2255) nor a size."""
 # Reference: the format of `soc-pos` above; lengths are bounded as anybody may write to a topic that is trusted by mistake.
 _POSITION = re.compile(r"([\x21-\x7e]{1,300})/([0-9]{1,18})/([0-9]{1,9})")
 
@@ -63,9 +63,9 @@ def read_headers(headers: Iterable[tuple[str, bytes | None]]) -> Headers:
         origin=origin,
         origin_seq=origin_seq,
         sub=sub,
-        received_us=_number(texts.get(RECEIVED, ""), _MOST_US),
+        received_us=_number(texts.get(RECEIVED, ""), _MOST),
         host=texts.get(HOST, "")[:255],
-        truncated_bytes=_number(texts.get(TRUNCATED, ""), _MOST_US),
+        truncated_bytes=_number(texts.get(TRUNCATED, ""), _MOST),
         heartbeat=texts.get(HEARTBEAT) == "1",
         fault=texts.get(FAULT, "")[:300],
         valid=valid,

@@ -14,8 +14,8 @@ from soc.errors import AccessDenied, ConfigError, SocError, SourceUnavailable
 
 REQUEST_TIMEOUT_MS = 30_000
 """Three times the stall of a broker that was killed (8-12 s with the broker's defaults)."""
-MAX_POLL_INTERVAL_MS = 900_000
-"""A worker that waits for its store for a quarter of an hour is still a member; heartbeats notice a dead one sooner."""
+MAX_POLL_INTERVAL_MS = 300_000
+"""A group that rebalances waits so long for a member that does not poll; ours polls while it waits for its store, too."""
 
 
 def connection_options(settings: KafkaSettings) -> dict[str, Any]:

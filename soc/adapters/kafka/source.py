@@ -29,13 +29,17 @@ TOPIC_CHECK_S = 0.25
 """A topic that is deleted, created anew and refilled beyond our position within this time would go unnoticed."""
 IDLE_CHECK_S = 2.0
 """The same while nothing comes: a missing topic is silent, the client only polls on."""
+OFFSETS_TIMEOUT_MS = 10_000
+"""For asking where a log begins and ends; asked again at the next poll."""
+HOLD_EVERY_S = 3.0
+"""While the pipeline is behind, the group hears of us this often."""
 
 
 class KafkaRecordSource:
     """See `RecordSource`. For one thread, but `lag` may be read by others.
 
-    `partition` = `kafka:<cluster id>/<topic id>/<number>`. Back-pressure is not to poll: records wait in the broker, and
-    `MAX_POLL_INTERVAL_MS` says how long. Order: per partition. Delivery: at least once.
+    `partition` = `kafka:<cluster id>/<topic id>/<number>`. Back-pressure: records wait in the
+    broker, and `hold` keeps the membership. Order: per partition. Delivery: at least once.
     """
 
     name = "kafka"
@@ -54,6 +58,7 @@ class KafkaRecordSource:
         self._consumer: Any = None
         self._topics: dict[str, Topic] = {}
         self._checked_at = 0.0
+        self._polled_at = 0.0
         self._placed: dict[Any, str] = {}
         self._resume: dict[str, int] = {}
         self._stuck: dict[Any, float] = {}
@@ -63,6 +68,7 @@ class KafkaRecordSource:
         self._lag: dict[str, int] = {"kafka:unassigned": 1}
         self._silent_s = 0.0
         self._broken = ""
+        self._waited = False
 
     def follow_positions(self, fresh: Callable[[], Mapping[str, int]]) -> None:
         """Ask `fresh` for the store's positions whenever partitions are taken over: other workers move them on."""
@@ -82,31 +88,52 @@ class KafkaRecordSource:
         self._stuck.clear()
 
     def poll(self, most: int, timeout_s: float) -> list[RawRecord]:
-        from kafka import errors
-
         if self._catalog is None:
             raise SourceUnavailable("the Kafka source is not open")
+        self._polled_at = began = self._clock.monotonic()
+        polled = self._poll(most, timeout_s)
+        self._check_topics(polled, TOPIC_CHECK_S if polled else IDLE_CHECK_S)
+        records = self._records(polled)
+        self._silent_s = 0.0 if records else self._silent_s + self._clock.monotonic() - began
+        self._measure_lag()
+        return records
+
+    def hold(self) -> None:
+        """Stay a member of the group while nobody takes records: a group waits for a member that does not poll."""
+        if self._consumer is None or self._broken or self._clock.monotonic() - self._polled_at < HOLD_EVERY_S:
+            return
+        from kafka.errors import KafkaError
+
+        self._polled_at = self._clock.monotonic()
+        paused = [which for which in self._consumer.assignment() if which not in self._stuck]
+        try:
+            self._consumer.pause(*paused)
+            # Partitions that come during this poll are not paused: they are not placed either, so what comes of them is read again.
+            self._consumer.poll(timeout_ms=round(LEAST_POLL_S * 1000))
+            self._consumer.resume(*[which for which in paused if which in self._consumer.assignment()])
+        except (KafkaError, ValueError, KeyError) as error:
+            log.debug("not polled while waiting", error=type(error).__name__)
+            self._broken = "hold failed"
+
+    def _poll(self, most: int, timeout_s: float) -> Mapping[Any, Sequence[Any]]:
+        from kafka import errors
+
         try:
             self._watch()
-            began = self._clock.monotonic()
             self._place()
             # Partitions that come during the poll are placed by the next one: what it gives of them is not used.
-            polled = self._consumer.poll(timeout_ms=round(max(timeout_s, LEAST_POLL_S) * 1000), max_records=most)
+            polled: Mapping[Any, Sequence[Any]] = self._consumer.poll(timeout_ms=round(max(timeout_s, LEAST_POLL_S) * 1000), max_records=most)
         except errors.NoOffsetForPartitionError:
-            return []  # partitions were assigned during the poll: they are placed at the next one
+            polled = {}
         except errors.OffsetOutOfRangeError as error:
             self._out_of_range(error)
-            return []
+            polled = {}
         except errors.KafkaError as error:
             if not isinstance(error, errors.RetriableError):
                 self._broken = type(error).__name__
             raise translate(error, self._settings, "reading from Kafka") from error
         self._forget_moved()
-        self._check_topics(polled)
-        records = self._records(polled)
-        self._silent_s = 0.0 if records else self._silent_s + self._clock.monotonic() - began
-        self._measure_lag()
-        return records
+        return polled
 
     def commit(self, positions: Mapping[str, int]) -> None:
         from kafka import OffsetAndMetadata, errors
@@ -161,7 +188,7 @@ class KafkaRecordSource:
 
     def _begin(self, *, running: bool) -> None:
         from kafka import KafkaConsumer
-        from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyPartitionAssignor
+        from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
         from kafka.errors import KafkaError
 
         assert self._catalog is not None
@@ -174,7 +201,7 @@ class KafkaRecordSource:
                 **connection_options(self._settings),
                 group_id=self._settings.group,
                 group_instance_id=self._settings.instance_id or None,
-                partition_assignment_strategy=[CooperativeStickyPartitionAssignor],
+                partition_assignment_strategy=[CooperativeStickyAssignor],
                 session_timeout_ms=session_ms,
                 heartbeat_interval_ms=min(3_000, session_ms // 3),
                 max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
@@ -193,7 +220,7 @@ class KafkaRecordSource:
         except KafkaError as error:
             consumer.close(autocommit=False, timeout_ms=1_000)
             raise translate(error, self._settings, doing) from error
-        self._consumer, self._broken, self._silent_s = consumer, "", 0.0
+        self._consumer, self._broken, self._silent_s, self._waited = consumer, "", 0.0, False
 
     def _await_metadata(self, consumer: Any) -> None:
         # A first assignment made before the topics are known stays empty (3 of 48; with this wait 0 of 48).
@@ -229,14 +256,20 @@ class KafkaRecordSource:
 
     def _silence_cause(self) -> str:
         assert self._catalog is not None
+        said = self._catalog.membership(self._settings.group, self._consumer.group_metadata().member_id)
+        if said == "rebalancing":
+            # The group may wait for another worker; if it still does at the next look, it may as well be for us.
+            self._waited, waited = True, self._waited
+            return "rebalance does not end" if waited else ""
+        self._waited = False
         assigned = self._consumer.assignment()
         if not assigned:
-            if self._catalog.is_member(self._settings.group, self._consumer.group_metadata().member_id):
+            if said == "member":
                 self._lag = {}  # more workers than partitions: nothing to do is no fault
                 return ""
             return "no assignment"
         ends = self._consumer.end_offsets(list(assigned), timeout_ms=REQUEST_TIMEOUT_MS)
-        behind = [which for which in assigned if which not in self._stuck and ends[which] > (self._consumer.position(which, timeout_ms=1_000) or 0)]
+        behind = [which for which in assigned if which not in self._stuck and ends[which] > self._position(which)]
         return "lag without records" if behind else ""
 
     def _forget_moved(self) -> None:
@@ -258,10 +291,11 @@ class KafkaRecordSource:
         fresh = [which for which in self._consumer.assignment() if which not in self._placed and self._stuck.get(which, 0.0) <= now]
         if not fresh:
             return
+        self._check_topics({}, 0.0)  # of a topic that is gone the next calls would ask until they time out
         if self._fresh is not None:
             self._positions.update(self._fresh())
-        starts = self._consumer.beginning_offsets(fresh, timeout_ms=REQUEST_TIMEOUT_MS)
-        ends = self._consumer.end_offsets(fresh, timeout_ms=REQUEST_TIMEOUT_MS)
+        starts = self._consumer.beginning_offsets(fresh, timeout_ms=OFFSETS_TIMEOUT_MS)
+        ends = self._consumer.end_offsets(fresh, timeout_ms=OFFSETS_TIMEOUT_MS)
         for which in fresh:
             if which.topic in self._topics:
                 self._place_one(which, starts[which], ends[which])
@@ -313,10 +347,10 @@ class KafkaRecordSource:
         assert self._catalog is not None
         return f"kafka:{self._catalog.cluster_id}/{self._topics[which.topic].id}/{which.partition}"
 
-    def _check_topics(self, polled: Mapping[Any, Sequence[Any]]) -> None:
+    def _check_topics(self, polled: Mapping[Any, Sequence[Any]], every_s: float) -> None:
         assert self._catalog is not None
         now = self._clock.monotonic()
-        if now - self._checked_at < (TOPIC_CHECK_S if polled else IDLE_CHECK_S):
+        if now - self._checked_at < every_s:
             return
         try:
             found = self._catalog.require(self._by_topic, running=True)
@@ -342,9 +376,14 @@ class KafkaRecordSource:
             if high is None:
                 lag[name] = self._lag.get(name, 1)
             else:
-                lag[name] = max(0, high - (self._consumer.position(which, timeout_ms=100) or 0))
+                lag[name] = max(0, high - self._position(which))
         if lag or not self._silent_s:
             self._lag = lag
+
+    def _position(self, which: Any) -> int:
+        # The public call asks the broker, and raises for partitions that are not meant.
+        state = self._consumer._subscription.assignment.get(which)  # noqa: SLF001
+        return int(state.position.offset) if state is not None and state.position is not None else 0
 
     # records ------------------------------------------------------------------------------------------------------
 
