@@ -127,8 +127,7 @@ class SyslogReceiver:
         sweeping = asyncio.create_task(self._sweep())
         await self._halt.wait()
         sweeping.cancel()
-        for server in servers:
-            server.close()
+        await _close(servers)
         if self._datagrams is not None:
             self._datagrams.stop()
         await self._end_connections()
@@ -137,14 +136,23 @@ class SyslogReceiver:
 
     async def _end_connections(self) -> None:
         """Connections hand over what they have read; those whose lines cannot be kept are cut."""
-        for connection in self._connections.values():
-            with contextlib.suppress(RuntimeError):  # it is closing already
-                connection.writer.transport.pause_reading()
-            connection.reader.feed_eof()
-        if self._connections:
-            _done, waiting = await asyncio.wait(list(self._connections), timeout=_STOP_S)
+        deadline = self._clock.monotonic() + _STOP_S
+        while True:
+            # The loop's next turns make connections just accepted into tasks, and close what was given up.
+            await asyncio.sleep(0.02)
+            if not self._connections:
+                return
+            connections = list(self._connections.values())
+            for connection in connections:
+                transport = connection.writer.transport
+                if isinstance(transport, asyncio.ReadTransport):
+                    transport.pause_reading()
+                connection.reader.feed_eof()
+            _done, waiting = await asyncio.wait(list(self._connections), timeout=max(0.0, deadline - self._clock.monotonic()))
             for task in waiting:
                 task.cancel()
+            for connection in connections:
+                connection.writer.transport.abort()
 
     async def _sweep(self) -> None:
         while True:
@@ -199,6 +207,17 @@ class SyslogReceiver:
         for sock in self._sockets.values():
             sock.close()
         self._sockets.clear()
+
+
+async def _close(servers: list[asyncio.Server]) -> None:
+    """Stop accepting; connections accepted just now become tasks before the servers close (asyncio loses them otherwise)."""
+    loop = asyncio.get_running_loop()
+    for server in servers:
+        for sock in server.sockets:
+            loop.remove_reader(sock.fileno())
+    await asyncio.sleep(0.02)
+    for server in servers:
+        server.close()
 
 
 def _shown(sock: socket.socket) -> str:

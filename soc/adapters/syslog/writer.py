@@ -7,6 +7,7 @@ again until it goes through: connections wait for it, datagrams beyond a bound a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -71,10 +72,8 @@ class Writer:
                 await self._wake.wait()
                 self._wake.clear()
                 if self._pending and not self._closing and len(self._pending) < GROUP:
-                    try:
+                    with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(self._many.wait(), GATHER_S)
-                    except TimeoutError:
-                        pass
                 self._many.clear()
                 if self._pending:
                     await self._write(executor)
