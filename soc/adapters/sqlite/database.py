@@ -8,6 +8,8 @@ schema version, `application_id` says which sort of file it is. Source: https://
 from __future__ import annotations
 
 import errno
+import os
+import resource
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -42,7 +44,8 @@ def trouble(error: Exception, path: Path, doing: str) -> SocError:
         return _system_trouble(error, path, why)
     if primary == sqlite3.SQLITE_FULL or (primary == sqlite3.SQLITE_IOERR and _is_full(path)):
         return StoreFull(
-            f"{path}: {doing} failed: no space left on the disk", hint=f"make room on the disk of {path.parent}; nothing was lost, the batch is given again"
+            f"{path}: {doing} failed: no space left on the disk (or the limit on file sizes is reached)",
+            hint=f"make room on the disk of {path.parent}; nothing was lost, the batch is given again",
         )
     if primary in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
         return StoreCorrupt(f"{path} is damaged: {error}", hint=_CORRUPT_HINT)
@@ -68,8 +71,11 @@ def _system_trouble(error: OSError, path: Path, why: str) -> SocError:
 
 
 def _is_full(path: Path) -> bool:
+    """Whether the disk, or the limit on the size of files (ulimit -f), leaves no room; SQLite tells only «I/O error»."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     try:
-        return shutil.disk_usage(path.parent).free < _FULL_BELOW_BYTES
+        largest = max((file.stat().st_size for file in path.parent.glob(path.name + "*")), default=0)
+        return shutil.disk_usage(path.parent).free < _FULL_BELOW_BYTES or (limit != resource.RLIM_INFINITY and largest + _FULL_BELOW_BYTES > limit)
     except OSError:
         return False
 
@@ -123,8 +129,6 @@ def _address(path: Path, read_only: bool) -> str:
 
 
 def _can_write(folder: Path) -> bool:
-    import os
-
     if os.statvfs(folder).f_flag & os.ST_RDONLY:
         return False
     return os.access(folder, os.W_OK)

@@ -51,7 +51,8 @@ def batches() -> list[Effects]:
 def _batch(number: int) -> Effects:
     first = number * 10
     events: list[Event] = [
-        event(first + n, kind=("firewall", "mail")[n % 2], ts_us=T0 + first + n - n % 3 * 30 * DAY, level=("none", "high")[n % 2], category=("", "spam")[n % 2]) for n in range(9)
+        event(first + n, kind=("firewall", "mail")[n % 2], ts_us=T0 + first + n - n % 3 * 30 * DAY, level=("none", "high")[n % 2], category=("", "spam")[n % 2])
+        for n in range(9)
     ]
     letters: list[DeadLetter] = [letter(first + 9)]
     return Effects(
@@ -95,7 +96,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> object:
 @pytest.mark.parametrize("skip", [0, 3])
 def test_a_killed_process_loses_and_doubles_nothing(tmp_path: Path, undisturbed: object, point: str, skip: int) -> None:
     """SIGKILL at the border, then a restart that gives the uncommitted batches again: equal to the undisturbed run."""
-    killed = subprocess.run([sys.executable, "-c", _RUN, point, str(skip), str(tmp_path)], cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=60, check=False)
+    killed = subprocess.run(
+        [sys.executable, "-c", _RUN, point, str(skip), str(tmp_path)], cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=60, check=False
+    )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     store = opened(tmp_path)
     done = store.positions().get("fw/0", 0)
@@ -109,7 +112,9 @@ def test_a_killed_process_loses_and_doubles_nothing(tmp_path: Path, undisturbed:
 
 def test_another_order_of_batches_after_a_kill_is_as_good(tmp_path: Path, undisturbed: object) -> None:
     """What is read again after a kill may come in batches of another size."""
-    killed = subprocess.run([sys.executable, "-c", _RUN, "store.control.written", "1", str(tmp_path)], cwd=Path(__file__).parents[3], capture_output=True, timeout=60, check=False)
+    killed = subprocess.run(
+        [sys.executable, "-c", _RUN, "store.control.written", "1", str(tmp_path)], cwd=Path(__file__).parents[3], capture_output=True, timeout=60, check=False
+    )
     assert killed.returncode == -signal.SIGKILL
     store = opened(tmp_path)
     assert store.positions() == {"fw/0": 10}
@@ -125,7 +130,9 @@ def test_another_order_of_batches_after_a_kill_is_as_good(tmp_path: Path, undist
 
 def test_the_lock_of_a_killed_pipeline_is_free(tmp_path: Path) -> None:
     """The kernel lets go for it; the pid in the file is history."""
-    killed = subprocess.run([sys.executable, "-c", _RUN, "store.begin", "0", str(tmp_path)], cwd=Path(__file__).parents[3], capture_output=True, timeout=60, check=False)
+    killed = subprocess.run(
+        [sys.executable, "-c", _RUN, "store.begin", "0", str(tmp_path)], cwd=Path(__file__).parents[3], capture_output=True, timeout=60, check=False
+    )
     assert killed.returncode == -signal.SIGKILL
     assert (tmp_path / "store" / "pipeline.lock").read_text().strip() != str(os.getpid())
     opened(tmp_path).close()

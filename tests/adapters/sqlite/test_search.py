@@ -31,7 +31,9 @@ _times = st.one_of(st.just(T0), st.integers(T0 - 40 * DAY, T0 + DAY), st.integer
 
 @st.composite
 def _events(draw: st.DrawFn) -> list[Event]:
-    many = draw(st.lists(st.tuples(_docs, _classes, _times, st.sampled_from(["firewall", "mail"]), st.sampled_from(["real", "real", "exercise:x"])), max_size=25))
+    many = draw(
+        st.lists(st.tuples(_docs, _classes, _times, st.sampled_from(["firewall", "mail"]), st.sampled_from(["real", "real", "exercise:x"])), max_size=25)
+    )
     return [
         event(n, ts_us=ts_us, kind=kind, level=level, category=category, scope=scope, **{name.replace(".", "__"): value for name, value in doc.items()})
         for n, (doc, (level, category), ts_us, kind, scope) in enumerate(many)
@@ -68,7 +70,15 @@ _nodes = st.recursive(
     max_leaves=5,
 )
 _bounds = st.one_of(st.none(), st.integers(T0 - 41 * DAY, T0 + 2 * DAY), st.sampled_from([T0, T0 + 1, T0 + 1000, T0 - HOUR, T0 - 11 * HOUR]))
-_queries = st.builds(EventQuery, where=_nodes, scope=st.sampled_from(["real", None, "exercise:x"]), since_us=_bounds, until_us=_bounds, descending=st.booleans(), limit=st.integers(1, 7))
+_queries = st.builds(
+    EventQuery,
+    where=_nodes,
+    scope=st.sampled_from(["real", None, "exercise:x"]),
+    since_us=_bounds,
+    until_us=_bounds,
+    descending=st.booleans(),
+    limit=st.integers(1, 7),
+)
 
 
 def opened(folder: Path, **chosen: Any) -> SqliteStore:
@@ -129,7 +139,24 @@ def test_a_search_finds_what_the_query_means(tmp_path_factory: pytest.TempPathFa
 
 def test_every_way_of_writing_a_value_is_found(tmp_path: Path) -> None:
     """Each value of the pool against each word of it, whole, cut to a prefix at every place, and as a network: as `matches` says."""
-    pool = [*_ADDRESSES, *_TEXTS, "10.0.0.255", "::ffff:10.0.0.2", "2001:db8:0:1:0:0:0:1", "2001:db8:0:1::1", 443, 443.0, 0, -5, 10**16, 1e16, 1.5, 2**70, True, False]
+    pool = [
+        *_ADDRESSES,
+        *_TEXTS,
+        "10.0.0.255",
+        "::ffff:10.0.0.2",
+        "2001:db8:0:1:0:0:0:1",
+        "2001:db8:0:1::1",
+        443,
+        443.0,
+        0,
+        -5,
+        10**16,
+        1e16,
+        1.5,
+        2**70,
+        True,
+        False,
+    ]
     events = [event(n, source__ip=value) for n, value in enumerate(pool)]
     store = opened(tmp_path)
     stored(store, events)
