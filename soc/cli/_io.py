@@ -115,7 +115,9 @@ class Column:
     style: Callable[[dict[str, Any]], str] | None = None
     right: bool = False
     most: int = 0
-    """Longer texts are cut on a terminal (0 = wrapped)."""
+    """Longer texts are cut on a terminal (0 = never)."""
+    whole: bool = False
+    """Never wrapped on a terminal: times, ids, numbers."""
 
     def text(self, item: dict[str, Any]) -> str:
         """The cell of an item."""
@@ -199,7 +201,7 @@ class Output:
 
         table = Table(box=None, header_style="bold", pad_edge=False)
         for column in columns:
-            table.add_column(Text(column.title), justify="right" if column.right else "left", overflow="fold", no_wrap=bool(column.most))
+            table.add_column(Text(column.title), justify="right" if column.right else "left", overflow="fold", no_wrap=column.whole or column.right)
         for item in items:
             table.add_row(*(Text(display_safe(column.text(item), most=column.most), style=column.style(item) if column.style else "") for column in columns))
         self.console().print(table)

@@ -114,7 +114,7 @@ def _group_item(app: App, group: AlertGroup) -> dict[str, Any]:
 
 
 def _level_column() -> Column:
-    return Column("level", _("Level"), lambda item: _show.level(item["level"]), lambda item: _show.style_of(item["level"]))
+    return Column("level", _("Level"), lambda item: _show.level(item["level"]), lambda item: _show.style_of(item["level"]), whole=True)
 
 
 def _ends(item: dict[str, Any]) -> str:
@@ -129,7 +129,7 @@ def _group_columns(now_us: int) -> list[Column]:
         Column("from", _("From → to"), _ends),
         Column("count", _("Count"), lambda item: _show.number(item["count"]), right=True),
         Column("agencies", _("Agency")),
-        Column("id", "ID", lambda item: item["id"][:10]),
+        Column("id", "ID", lambda item: item["id"][:10], whole=True),
     ]
 
 
@@ -141,7 +141,7 @@ def _alert_columns(now_us: int) -> list[Column]:
         Column("from", _("From → to"), _ends),
         Column("agency", _("Agency")),
         Column("late", _("Late"), lambda item: _("detected late") if item["late"] else ""),
-        Column("id", "ID", lambda item: item["id"][:10]),
+        Column("id", "ID", lambda item: item["id"][:10], whole=True),
     ]
 
 

@@ -63,9 +63,9 @@ def list_command(session: Session, state: str, source: str, limit: int, form: st
     total, letters = deadletters.listed(session.app(), state=state, source=source, limit=limit)
     zone = session.settings.timezone
     columns = [
-        Column("id", "ID", lambda item: item["id"][:10]),
-        Column("received_at", _("Received"), lambda item: _show.when(item["received_at"], zone)),
-        Column("source", _("Source")),
+        Column("id", "ID", lambda item: item["id"][:10], whole=True),
+        Column("received_at", _("Received"), lambda item: _show.when(item["received_at"], zone), whole=True),
+        Column("source", _("Source"), whole=True),
         Column("reason", _("Reason")),
         Column("error", _("Error"), most=80),
         Column("bytes", _("Bytes"), lambda item: _show.number(item["bytes"]), right=True),

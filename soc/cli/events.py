@@ -28,8 +28,8 @@ def command() -> None:
 
 def _columns(zone: str) -> list[Column]:
     return [
-        Column("soc.id", "ID", lambda doc: str(doc.get("soc.id", ""))[:10]),
-        Column("@timestamp", _("Time"), lambda doc: _show.when(doc.get("@timestamp", ""), zone)),
+        Column("soc.id", "ID", lambda doc: str(doc.get("soc.id", ""))[:10], whole=True),
+        Column("@timestamp", _("Time"), lambda doc: _show.when(doc.get("@timestamp", ""), zone), whole=True),
         Column(
             "soc.threat.level",
             _("Level"),

@@ -27,7 +27,7 @@ def list_command(session: Session, form: str | None, fields: tuple[str, ...]) ->
 
     items = sources.listed(session.app())
     columns = [
-        Column("source", _("Source")),
+        Column("source", _("Source"), whole=True),
         Column("type", _("Type")),
         Column("reads", _("Reads")),
         Column("product", _("Product")),
@@ -58,9 +58,9 @@ def status(session: Session, form: str | None, fields: tuple[str, ...]) -> int:
         return f"{item['clock_offset_s']:+.0f} s" if item["clock_offset_s"] else ""
 
     columns = [
-        Column("source", _("Source")),
-        Column("state", _("State"), lambda item: state_words[item["state"]], lambda item: "bold red" if item["state"] == "silent" else ""),
-        Column("last_event_at", _("Last event"), lambda item: _show.when(item["last_event_at"], zone)),
+        Column("source", _("Source"), whole=True),
+        Column("state", _("State"), lambda item: state_words[item["state"]], lambda item: "bold red" if item["state"] == "silent" else "", whole=True),
+        Column("last_event_at", _("Last event"), lambda item: _show.when(item["last_event_at"], zone), whole=True),
         Column("last_hour", _("Last hour"), lambda item: _show.number(item["last_hour"]), right=True),
         Column("received", _("Received"), lambda item: _show.number(item["received"]), right=True),
         Column("stored", _("Stored"), lambda item: _show.number(item["stored"]), right=True),

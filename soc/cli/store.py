@@ -35,9 +35,9 @@ def ledger(session: Session, form: str | None, fields: tuple[str, ...]) -> int:
     titles = (_("Received"), _("Stored"), _("Dead letters"), _("In flight"), _("Difference"))
     numbers = [Column(name, title, lambda item, name=name: _show.number(item[name]), right=True) for name, title in zip(names, titles, strict=True)]  # type: ignore[misc]
     columns = [
-        Column("source", _("Source")),
-        Column("partition", _("Partition"), most=40),
-        Column("first", _("Positions"), lambda item: f"{item['first']}–{item['last']}"),
+        Column("source", _("Source"), whole=True),
+        Column("partition", _("Partition")),
+        Column("first", _("Positions"), lambda item: f"{item['first']}–{item['last']}", whole=True),
         *numbers[:3],
         Column("dropped", _("Dropped")),
         *numbers[3:],
@@ -68,8 +68,8 @@ def status(session: Session, as_json: bool) -> None:
         Column("name", _("Partition")),
         Column("events", _("Events"), lambda item: _show.number(item.get("events", 0)), right=True),
         Column("bytes", _("Size"), lambda item: _show.size(item.get("bytes", 0)), right=True),
-        Column("from", _("From"), lambda item: _show.when(item.get("from") or "", zone)),
-        Column("until", _("Until"), lambda item: _show.when(item.get("until") or "", zone)),
+        Column("from", _("From"), lambda item: _show.when(item.get("from") or "", zone), whole=True),
+        Column("until", _("Until"), lambda item: _show.when(item.get("until") or "", zone), whole=True),
     ]
     session.out.items("partitions", found.get("partitions", []), columns)
 
