@@ -20,6 +20,9 @@ LOCAL_ZONE = ZoneInfo("Asia/Ho_Chi_Minh")
 MOST_DEPTH = 8
 """Lists within lists deeper than this are not looked into."""
 
+MOST_BITS = 4_096
+"""Larger integers are told in hexadecimal: Python refuses to write them in decimal (CVE-2020-10735)."""
+
 # Reference: JSON number (RFC 8259 section 6) without exponent, leading zeros and a plus sign allowed: what devices write.
 _NUMBER = re.compile(r"[ \t]*[+-]?[0-9]{1,40}(?:\.[0-9]{1,40})?[ \t]*", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -50,6 +53,8 @@ def text_of(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
+        return hex(value)
     return str(value)
 
 
