@@ -35,7 +35,7 @@ format: setup-dev ## Format the code and mend what can be mended without thought
 	$(python) -m ruff format .
 
 bench: setup-dev ## Measure speed, size and memory; prints the table of docs/performance.md
-	@$(python) -m tests.bench
+	@$(python) -m bench
 
 golden: setup-dev ## Write the expected output of parsers and commands anew; read the diff before you commit it
 	@SOC_GOLDEN=write $(python) -m pytest -q -p no:xdist tests -k golden

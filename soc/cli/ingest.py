@@ -30,12 +30,12 @@ def file_command(session: Session, paths: tuple[Path, ...], source: str, product
     from soc.cli._signals import stop_on_signal
     from soc.cli._totals import alert_teller, tell_rule_errors, totals_item, totals_text
 
+    if topic is not None and product:
+        raise click.UsageError(_("--product has no effect with --to-kafka: lines are parsed where they are read"))
     app = session.app(pipeline=topic is None)
     with Progress(session) as progress:
         if topic is not None:
-            sent = to_kafka(
-                app, paths, source=source, topic=topic, product=product, progress=lambda count: progress(_("{count} lines sent").format(count=count))
-            )
+            sent = to_kafka(app, paths, source=source, topic=topic, progress=lambda count: progress(_("{count} lines sent").format(count=count)))
             if as_json:
                 write_json({"schema_version": 1, "kind": "sent", "topic": topic, "sent": sent})
             session.out.say(_("{count} lines sent to {topic}").format(count=sent, topic=topic))
