@@ -46,12 +46,13 @@ def ingest_files(
     return worker.run(stop)
 
 
-def to_kafka(app: App, paths: Sequence[Path], *, source: str, topic: str, product: str = "", progress: Callable[[int], None] = lambda _count: None) -> int:
+def to_kafka(app: App, paths: Sequence[Path], *, source: str, topic: str, progress: Callable[[int], None] = lambda _count: None) -> int:
     """Send the lines of files to a Kafka topic under their file positions; how many were sent.
 
     Delivery: at least once; a line sent twice has the same position, so it becomes one event.
     """
-    reader = app.wiring.file_source(source, paths, file_settings(app, paths, source, product))
+    _present(paths)
+    reader = app.wiring.file_source(source, paths, None)
     forwarder = app.wiring.kafka_forward(reader, topic)
     sent = 0
     try:
@@ -67,11 +68,15 @@ def to_kafka(app: App, paths: Sequence[Path], *, source: str, topic: str, produc
 
 def file_settings(app: App, paths: Sequence[Path], source: str, product: str) -> SourceBase:
     """The settings of a one-time file source: those configured under its name, else defaults."""
-    missing = [str(path) for path in paths if not path.exists()]
-    if missing:
-        raise UsageError(f"no such file: {', '.join(missing)}")
+    _present(paths)
     configured = app.settings.sources.get(source)
     if configured is not None and not isinstance(configured, FileSource):
         raise UsageError(f"source {source} is of type {configured.type}, not file", hint="choose another name with --source")
     base = configured or FileSource(type="file", paths=[str(path) for path in paths], follow=False, timezone=app.settings.timezone)
     return base.model_copy(update={"product": product or base.product, "follow": False})
+
+
+def _present(paths: Sequence[Path]) -> None:
+    missing = [str(path) for path in paths if not path.exists()]
+    if missing:
+        raise UsageError(f"no such file: {', '.join(missing)}")

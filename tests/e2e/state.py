@@ -32,3 +32,28 @@ def assert_balanced(store: Store) -> None:
     """The ledger balances in every partition."""
     wrong = [item for item in store.ledger() if item.difference or item.faults]
     assert wrong == []
+
+
+def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Two states are equal; what differs is said shortly."""
+    for part, wanted in expected.items():
+        got = found[part]
+        if got == wanted:
+            continue
+        if not isinstance(wanted, dict):
+            raise AssertionError(f"{part}: {got} is not {wanted}")
+        missing, surplus = sorted(map(str, wanted.keys() - got.keys())), sorted(map(str, got.keys() - wanted.keys()))
+        lines = [f"{part}: {len(missing)} missing {missing[:3]}, {len(surplus)} too many {surplus[:3]}"]
+        lines += [f"  missing {wanted[key]}" for key in wanted if str(key) in missing[:1]]
+        for key in wanted.keys() & got.keys():
+            if got[key] != wanted[key]:
+                lines.append(f"  {key}: {_difference(got[key], wanted[key])}")
+                if len(lines) > 8:  # noqa: PLR2004 - enough to see what it is
+                    break
+        raise AssertionError("\n".join(lines)[:6000])
+
+
+def _difference(got: Any, wanted: Any) -> str:
+    if isinstance(got, dict) and isinstance(wanted, dict):
+        return "; ".join(f"{name}: {got.get(name)!r} is not {wanted.get(name)!r}" for name in sorted(got.keys() | wanted.keys()) if got.get(name) != wanted.get(name))
+    return f"{got!r} is not {wanted!r}"

@@ -9,7 +9,7 @@ from typing import Any
 from soc.adapters.elastic.client import Link
 from soc.adapters.elastic.templates import Names
 from soc.clock import Clock
-from soc.errors import NotAllowed, StoreRefused
+from soc.errors import NotAllowed, StoreUnavailable
 from soc.ports import CrashPoint
 
 Hit = dict[str, Any]
@@ -18,6 +18,9 @@ WINDOW = 10_000
 """`index.max_result_window`: offsets beyond it are reached by scanning."""
 HIDDEN = {"excludes": ["store"]}
 KEEP_ALIVE = "2m"
+
+_FRESH_SHARD_S = (0.1, 0.2, 0.5, 1.0, 2.0)
+"""Pauses while the shards of an index that was just made (or of a node that came back) are not answering yet."""
 
 
 class Base:
@@ -40,7 +43,11 @@ class Base:
         self._link.request("POST", f"/{targets}/_refresh", params={"ignore_unavailable": "true"})
 
     def _search(self, index: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        answer: dict[str, Any] = self._link.request("POST", f"/{index}/_search", body, params={"ignore_unavailable": "true"}, missing={"hits": {"hits": []}})
+        for pause_s in (*_FRESH_SHARD_S, 0.0):
+            answer: dict[str, Any] = self._link.request("POST", f"/{index}/_search", body, params={"ignore_unavailable": "true"}, missing={"hits": {"hits": []}})
+            if not pause_s or not (answer.get("_shards") or {}).get("failed"):
+                break
+            self._clock.sleep(pause_s)
         self._whole(answer)
         return answer
 
@@ -49,8 +56,9 @@ class Base:
         """Refuse half an answer: a figure from some of the shards is a wrong figure."""
         shards = answer.get("_shards") or {}
         if shards.get("failed") or answer.get("timed_out"):
-            why = [failure.get("reason", {}).get("reason", "") for failure in shards.get("failures") or ()]
-            raise StoreRefused(
+            reasons = [failure.get("reason") or {} for failure in shards.get("failures") or ()]
+            why = [str(reason.get("reason") or reason.get("type") or "") for reason in reasons]
+            raise StoreUnavailable(
                 f"Elasticsearch answered from {shards.get('successful')} of {shards.get('total')} shards only: {' '.join(why[:1])[:300]}",
                 hint="look at the cluster's health",
             )
