@@ -13,7 +13,7 @@ import resource
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -108,6 +108,8 @@ def connect(path: Path, sort: Sort, *, read_only: bool, cache_kib: int = 16_384)
     Raises: StoreNewer, StoreCorrupt, StoreRefused, NotAllowed, StoreFull.
     """
     with guarded(path, "opening"):
+        if not read_only and not path.exists():
+            _create(path, sort)
         connection = sqlite3.connect(_address(path, read_only), uri=True, isolation_level=None, timeout=BUSY_S, check_same_thread=False, cached_statements=256)
         try:
             _set_up(connection, path, sort, read_only=read_only, cache_kib=cache_kib)
@@ -144,11 +146,7 @@ def _set_up(connection: sqlite3.Connection, path: Path, sort: Sort, *, read_only
             f"{path} has schema {version}; this version of soc knows {sort.name} files up to {sort.version}",
             hint="use the version of soc that wrote it, or a newer one",
         )
-    if version == 0 and mark == 0:
-        if read_only:
-            raise StoreRefused(f"{path} holds nothing yet", hint="start `soc run` first")
-        _create(connection, sort)
-    elif mark != sort.application_id:
+    if mark != sort.application_id:
         raise StoreCorrupt(f"{path} is no {sort.name} file of soc", hint=_CORRUPT_HINT)
     if not read_only:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -156,21 +154,25 @@ def _set_up(connection: sqlite3.Connection, path: Path, sort: Sort, *, read_only
         connection.execute("PRAGMA wal_autocheckpoint = 4000")
 
 
-def _create(connection: sqlite3.Connection, sort: Sort) -> None:
-    connection.execute("PRAGMA page_size = 8192")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    # One transaction, so that a kill leaves either nothing or a whole schema; a second creator finds it done.
-    connection.execute("BEGIN IMMEDIATE")
+def _create(path: Path, sort: Sort) -> None:
+    """Make an empty database under another name and give it its own when it is whole; whoever is first wins."""
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    unlink(new)
+    with closing(sqlite3.connect(new, isolation_level=None)) as connection:
+        connection.execute("PRAGMA page_size = 8192")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(f"BEGIN;{sort.script};PRAGMA application_id = {sort.application_id};PRAGMA user_version = {sort.version};COMMIT")
+    with suppress(FileExistsError):
+        os.link(new, path)
+    unlink(new)
+    descriptor = os.open(path.parent, os.O_RDONLY)
     try:
-        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-            for statement in sort.script.split(";\n"):
-                if statement.strip():
-                    connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {sort.application_id}")
-            connection.execute(f"PRAGMA user_version = {sort.version}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+        os.fsync(descriptor)  # the name of the file, too, must outlive a power cut
+    finally:
+        os.close(descriptor)
+
+
+def unlink(path: Path) -> None:
+    """Remove a database with its logs."""
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ from soc.adapters.sqlite import lock
 from soc.adapters.sqlite.backup import restore
 from soc.adapters.sqlite.catalog import Catalog
 from soc.adapters.sqlite.control import FILE, Control
-from soc.adapters.sqlite.database import guarded, transaction
+from soc.adapters.sqlite.database import guarded, transaction, unlink
 from soc.adapters.sqlite.events import Name
 from soc.adapters.sqlite.schema import CONTROL, EVENTS
 from soc.clock import iso
 
-__all__ = ["ended", "events_folder", "finish_removal", "partitions", "remove", "restore", "status", "unlink"]
+__all__ = ["ended", "events_folder", "finish_removal", "partitions", "remove", "restore", "status"]
 
 
 def events_folder(path: Path, generation: int) -> Path:
@@ -91,13 +91,7 @@ def finish_removal(control: Control, folder: Path) -> None:
     removing = control.layout()[1]
     if removing:
         with guarded(folder, "removing event files"):
-            unlink(folder, removing)
+            for file in removing:
+                unlink(folder / file)
         with guarded(control.path, "recording retention"), transaction(control.db):
             control.put_meta("removing", None)
-
-
-def unlink(folder: Path, files: Collection[str]) -> None:
-    """Remove databases with their logs."""
-    for file in files:
-        for suffix in ("", "-wal", "-shm"):
-            (folder / (file + suffix)).unlink(missing_ok=True)

@@ -15,8 +15,8 @@ from soc.clock import FrozenClock
 from soc.config import StoreSettings
 from soc.model.deadletter import DeadLetter
 from soc.model.event import Event
-from soc.ports import AlertQuery, Effects, EventQuery, Progress, Store
 from soc.model.query import All
+from soc.ports import AlertQuery, CrashPoint, Effects, EventQuery, Progress, Store, no_crash
 from tests.contracts.samples import DAY, T0, alert, event, letter
 
 POINTS = ("store.begin", "store.events.written", "store.alerts.written", "store.control.written", "store.committed")
@@ -38,9 +38,9 @@ for number, effects in enumerate(batches()):
 """
 
 
-def opened(folder: Path | str, crash: object = None) -> Store:
+def opened(folder: Path | str, crash: CrashPoint = no_crash) -> Store:
     """The store under test."""
-    return open_store(StoreSettings(events_per_file=1000), Path(folder) / "store", pipeline=True, clock=FrozenClock(T0), **({"crash": crash} if crash else {}))
+    return open_store(StoreSettings(events_per_file=1000), Path(folder) / "store", pipeline=True, clock=FrozenClock(T0), crash=crash)
 
 
 def batches() -> list[Effects]:

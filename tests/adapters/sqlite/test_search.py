@@ -34,10 +34,11 @@ def _events(draw: st.DrawFn) -> list[Event]:
     many = draw(
         st.lists(st.tuples(_docs, _classes, _times, st.sampled_from(["firewall", "mail"]), st.sampled_from(["real", "real", "exercise:x"])), max_size=25)
     )
-    return [
-        event(n, ts_us=ts_us, kind=kind, level=level, category=category, scope=scope, **{name.replace(".", "__"): value for name, value in doc.items()})
-        for n, (doc, (level, category), ts_us, kind, scope) in enumerate(many)
-    ]
+    out = []
+    for n, (doc, (level, category), ts_us, kind, scope) in enumerate(many):
+        fields: dict[str, Any] = {name.replace(".", "__"): value for name, value in doc.items()}
+        out.append(event(n, ts_us=ts_us, kind=kind, level=level, category=category, scope=scope, **fields))
+    return out
 
 
 def _wild(text: str, at: int) -> str:
