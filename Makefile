@@ -41,17 +41,17 @@ golden: setup-dev ## Write the expected output of parsers and commands anew; rea
 	@SOC_GOLDEN=write $(python) -m pytest -q -p no:xdist tests -k golden
 
 docs: setup-dev locale ## Write docs/reference and THIRD_PARTY.md anew
-	@$(python) scripts/make_reference.py
-	@$(python) scripts/make_third_party.py
+	@$(python) -m scripts.make_reference
+	@$(python) -m scripts.make_third_party
 
 locale: setup-dev ## Collect the texts to translate and compile soc/locale
-	@$(python) scripts/make_locale.py
+	@$(python) -m scripts.make_locale
 
 lock: ## Resolve the dependencies anew, with hashes (needs uv)
 	@scripts/lock.sh
 
 bundle: setup-dev ## One archive that installs without a network: dist/soc-<version>-<platform>.tar.gz
-	@$(python) scripts/make_bundle.py
+	@$(python) -m scripts.make_bundle
 
 clean: ## Remove what can be made again
 	rm -rf .venv .demo dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
