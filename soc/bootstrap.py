@@ -127,7 +127,7 @@ class _Wiring:
         return compile_ruleset(ruleset), errors
 
     def spool(self) -> AbstractContextManager[tuple[RecordSink, Sequence[RecordSource]]]:
-        return _open_spool(self._settings, self._clock)
+        return _open_spool(self._settings)
 
     def sources(self) -> list[RecordSource]:
         sources: list[RecordSource] = [
@@ -168,7 +168,7 @@ class _Wiring:
 
 
 @contextmanager
-def _open_spool(settings: Settings, clock: Clock) -> Iterator[tuple[RecordSink, Sequence[RecordSource]]]:
+def _open_spool(settings: Settings) -> Iterator[tuple[RecordSink, Sequence[RecordSource]]]:
     from soc.adapters.spool import Spool
 
     spool = Spool(data_dir(settings) / "spool", most_bytes=settings.pipeline.spool_max_bytes)

@@ -17,7 +17,7 @@ def everything(store: Store) -> dict[str, Any]:
     _, groups = store.alert_groups(AlertQuery(scope=None, limit=100_000))
     _, letters = store.dead_letters(limit=100_000)
     return {
-        "events": {doc["soc.id"]: {name: value for name, value in sorted(doc.items())} for doc in store.stream(everywhere)},
+        "events": {doc["soc.id"]: dict(sorted(doc.items())) for doc in store.stream(everywhere)},
         "alerts": {alert.id: msgspec.to_builtins(alert) for alert in alerts},
         "groups": {group.id: msgspec.to_builtins(group) for group in groups},
         "letters": {letter.id: letter.reason for letter in letters},
@@ -48,12 +48,14 @@ def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
         for key in wanted.keys() & got.keys():
             if got[key] != wanted[key]:
                 lines.append(f"  {key}: {_difference(got[key], wanted[key])}")
-                if len(lines) > 8:  # noqa: PLR2004 - enough to see what it is
+                if len(lines) > 8:
                     break
         raise AssertionError("\n".join(lines)[:6000])
 
 
 def _difference(got: Any, wanted: Any) -> str:
     if isinstance(got, dict) and isinstance(wanted, dict):
-        return "; ".join(f"{name}: {got.get(name)!r} is not {wanted.get(name)!r}" for name in sorted(got.keys() | wanted.keys()) if got.get(name) != wanted.get(name))
+        return "; ".join(
+            f"{name}: {got.get(name)!r} is not {wanted.get(name)!r}" for name in sorted(got.keys() | wanted.keys()) if got.get(name) != wanted.get(name)
+        )
     return f"{got!r} is not {wanted!r}"

@@ -6,20 +6,17 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
 
-from soc.adapters.kafka.sink import KafkaSink
 from soc.application.app import Actor, App
 from soc.application.ingest import ingest_files, to_kafka
 from soc.application.run import run
 from soc.bootstrap import open_app
 from soc.clock import FrozenClock, SystemClock
-from soc.config import KafkaSettings, Settings
+from soc.config import Settings
 from soc.model.query.parse import parse
-from soc.model.record import RawRecord
 from soc.ports import EventQuery
 from tests.e2e import corpus, traffic
 from tests.e2e.driver import NOW_US
@@ -55,7 +52,9 @@ def _comparable(state: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in doc.items() if name not in HERE}
 
     def strip_alert(alert: dict[str, Any]) -> dict[str, Any]:
-        documents = [{**document, "soc": {name: value for name, value in document["soc"].items() if name not in {"partition", "seq"}}} for document in alert["documents"]]
+        documents = [
+            {**document, "soc": {name: value for name, value in document["soc"].items() if name not in {"partition", "seq"}}} for document in alert["documents"]
+        ]
         return {**alert, "documents": documents}
 
     return {
@@ -115,7 +114,15 @@ class _Ticking(FrozenClock):
 
 
 def _compare_queries(first: App, second: App) -> None:
-    for text in ("*", "level:critical or level:high", "source.ip:10.0.0.0/8", '"mật khẩu" or mat', "source.port>1024 and not event.action:close", "exists:email.to.address", "ev*"):
+    for text in (
+        "*",
+        "level:critical or level:high",
+        "source.ip:10.0.0.0/8",
+        '"mật khẩu" or mat',
+        "source.port>1024 and not event.action:close",
+        "exists:email.to.address",
+        "ev*",
+    ):
         query = EventQuery(parse(text), scope=None, limit=500)
         assert [doc["soc.id"] for doc in first.store.search(query).docs] == [doc["soc.id"] for doc in second.store.search(query).docs], text
         assert first.store.count(query) == second.store.count(query), text

@@ -67,8 +67,8 @@ def _pipeline(
     )
 
 
-def _one(raw: bytes | str, **more: object) -> Effects:
-    return _pipeline().process([record(0, raw, received_us=RECEIVED, **more)])
+def _one(raw: bytes | str) -> Effects:
+    return _pipeline().process([record(0, raw, received_us=RECEIVED)])
 
 
 def test_a_line_becomes_a_classified_event_with_its_position_and_bytes() -> None:

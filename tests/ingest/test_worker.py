@@ -14,8 +14,8 @@ from soc.errors import AccessDenied, Conflict, StoreUnavailable
 from soc.ingest.pipeline import Pipeline, SourceInfo
 from soc.ingest.registry import installed
 from soc.ingest.worker import Worker
-from soc.model.event import Doc, Event
 from soc.model.alert import Alert
+from soc.model.event import Doc, Event
 from soc.model.query import All
 from soc.ports import Committed, Effects, EventQuery, Verdict
 from tests.ingest.supplies import ListSource, Step, record, unavailable

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,12 +14,12 @@ SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=20)
 DOCS = st.dictionaries(NAMES, SCALARS | st.lists(SCALARS, max_size=3), max_size=8)
 
 
-def _no_prefixes(doc: dict[str, object]) -> dict[str, object]:
+def _no_prefixes(doc: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in doc.items() if not any(other.startswith(name + ".") for other in doc)}
 
 
 @given(DOCS.map(_no_prefixes))
-def test_flatten_undoes_nest(doc: dict[str, object]) -> None:
+def test_flatten_undoes_nest(doc: dict[str, Any]) -> None:
     """A flat document comes back unchanged, whatever its names hold."""
     assert flatten(nest(doc)) == doc
 

@@ -12,7 +12,10 @@ from soc.model.text import MOST_TOKEN, MOST_TOKENS, event_tokens, runs_of, searc
 TEXTS = st.one_of(
     st.text(max_size=40),
     st.lists(
-        st.sampled_from(["mail.evil.com", "10.0.0.1", "Đăng", "a@b.vn", "x=1", "a@b.vn:25", "b.vn:25", "c:25", "fe80::1", "--", "A_B-c", "“q”", "½", "ﷺ", "\x00", "İ", "ΑΣ"]), max_size=5
+        st.sampled_from(
+            ["mail.evil.com", "10.0.0.1", "Đăng", "a@b.vn", "x=1", "a@b.vn:25", "b.vn:25", "c:25", "fe80::1", "--", "A_B-c", "“q”", "½", "ﷺ", "\x00", "İ", "ΑΣ"]
+        ),
+        max_size=5,
     ).map(" ".join),
 )
 VALUES = st.one_of(TEXTS, st.integers(), st.booleans(), st.floats(allow_nan=False), st.none(), st.lists(TEXTS, max_size=3))
