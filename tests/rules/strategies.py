@@ -57,7 +57,7 @@ TIMES = (
     "yesterday",
     "2026-13-01T00:00:00Z",
 )
-NUMBERS = (0, 1, 5, -1, 5.0, 5.5, 1e308, float("inf"), float("nan"), 2**70, 10**5000)
+NUMBERS = (0, 1, 5, -1, 5.0, 5.5, 1e308, float("inf"), float("nan"), 2**70, 2**5000)
 
 texts = st.sampled_from(WORDS) | st.sampled_from(ADDRESSES) | st.text(max_size=6)
 scalars = texts | st.sampled_from(NUMBERS) | st.booleans() | st.sampled_from(TIMES) | st.none()

@@ -68,3 +68,11 @@ def test_times_are_told_in_the_local_zone() -> None:
         assert (moment.hour, time_part(moment, "minute"), time_part(moment, "week")) == (8, 30, 47)
     assert local_time("no time") is None
     assert local_time(10**30) is None
+
+
+def test_enormous_integers_are_told_in_hexadecimal() -> None:
+    """Python refuses to write them in decimal; an event may hold one all the same."""
+    assert text_of(10**5000) == hex(10**5000)
+    assert text_of(2**4000) == str(2**4000)
+    assert number_of(10**5000) == 10**5000
+    assert local_time(10**5000) is None
