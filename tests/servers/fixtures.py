@@ -37,10 +37,11 @@ def decline(reason: str) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give the run a folder that its workers share; do not take the Kafka client's own faults for ours."""
-    # kafka-python reads its schemas by a function that Python 3.11 and 3.12 call deprecated, and leaves its wake-up
-    # socket pair to the garbage collector when a constructor fails.
+    # kafka-python reads its schemas by a function that Python 3.11 and 3.12 call deprecated, leaves its wake-up socket
+    # pair to the garbage collector when a constructor fails, and its sockets whose connection was refused.
     config.addinivalue_line("filterwarnings", "ignore:(read_text|open_text) is deprecated:DeprecationWarning")
     config.addinivalue_line("filterwarnings", "ignore:unclosed <socket.socket fd=\\d+, family=1,:ResourceWarning")
+    config.addinivalue_line("filterwarnings", r"ignore:unclosed <socket.socket .* laddr=\('0.0.0.0', \d+\)>:ResourceWarning")
     if not hasattr(config, "workerinput"):
         os.environ[_FOLDER] = tempfile.mkdtemp(prefix="soc-test-run-")
         os.environ[_PID] = str(os.getpid())

@@ -1,12 +1,11 @@
 """What is wrong with the way to a Kafka cluster, told apart step by step.
 
 The client answers a wrong password, a wrong certificate authority and a missing TLS alike, with a time-out. So this module
-goes the way itself: name, TCP, TLS, first answer of the protocol; only then it lets the client log in.
+goes the way itself: name, TCP, TLS, first answer of the protocol, login; only then it lets the client try.
 """
 
 from __future__ import annotations
 
-import logging
 import socket
 import ssl
 import struct
@@ -15,13 +14,15 @@ from typing import Any, Literal
 import msgspec
 
 from soc.adapters.kafka.settings import connection_options, servers, tls_context, translate, uses_sasl, uses_tls
-from soc.config import KafkaSettings
+from soc.config import KafkaSettings, secret
 from soc.errors import AccessDenied, ConfigError, SocError, SourceUnavailable
 
 PROBE_TIMEOUT_S = 5.0
 """For each step: a broker that lives answers in milliseconds."""
-# Reference: Kafka protocol guide, "Request Header v1" and ApiVersions (key 18) version 0: size, key, version, correlation id, client id.
-_API_VERSIONS = struct.pack(">hhih", 18, 0, 1, -1)
+# Reference: Kafka protocol guide, "Request Header v1": key, version, correlation id, client id (-1 = none).
+_HEADER = ">hhih"
+_API_VERSIONS, _SASL_HANDSHAKE, _SASL_AUTHENTICATE = (18, 0), (17, 1), (36, 0)
+_CORRELATION = 1
 _LARGEST_ANSWER = 65_536
 _TLS_ALERT = 0x15
 
@@ -43,7 +44,7 @@ def diagnose(settings: KafkaSettings) -> list[Finding]:
     """
     options = connection_options(settings)
     found = [finding for server in settings.bootstrap_servers for finding in _probe(settings, server)]
-    if any(finding.what == "protocol" and finding.state == "ok" for finding in found):
+    if any(finding.what == ("login" if uses_sasl(settings) else "protocol") and finding.state == "ok" for finding in found):
         found.append(_log_in(settings, options))
     return found
 
@@ -57,6 +58,10 @@ def explain(settings: KafkaSettings, cause: Exception, doing: str) -> SocError:
     if not faults:
         return translate(cause, settings, doing)
     fault = min(faults, key=lambda finding: ("login", "tls", "protocol", "cluster", "address").index(finding.what))
+    return _error(fault, doing)
+
+
+def _error(fault: Finding, doing: str) -> SocError:
     text = f"{doing}: {fault.message}"
     return AccessDenied(text, hint=fault.hint) if fault.what == "login" else SourceUnavailable(text, hint=fault.hint)
 
@@ -73,11 +78,11 @@ def _probe(settings: KafkaSettings, server: str) -> list[Finding]:
     with plain:
         found.append(Finding(server, "address", "ok", f"{server} accepts connections"))
         if not uses_tls(settings):
-            return [*found, _first_answer(plain, settings, server)]
+            return [*found, *_talk(plain, settings, server)]
         try:
             with tls_context(settings).wrap_socket(plain, server_hostname=host.strip("[]")) as wrapped:
                 found.append(Finding(server, "tls", "ok", f"{server} shows a good certificate ({wrapped.version()})"))
-                return [*found, _first_answer(wrapped, settings, server)]
+                return [*found, *_talk(wrapped, settings, server)]
         except OSError as error:
             return [*found, _tls_fault(settings, server, error)]
 
@@ -92,21 +97,73 @@ def _tls_fault(settings: KafkaSettings, server: str, error: OSError) -> Finding:
     return Finding(server, "tls", "fail", f"{server} does not speak TLS ({error})", f"use its TLS port, or set kafka.security_protocol to {other}")
 
 
-def _first_answer(connection: socket.socket, settings: KafkaSettings, server: str) -> Finding:
+def _talk(connection: socket.socket, settings: KafkaSettings, server: str) -> list[Finding]:
+    """What the server says to the first request, and to our login."""
     try:
-        connection.sendall(struct.pack(">i", len(_API_VERSIONS)) + _API_VERSIONS)
-        head = _read(connection, 4)
-        size = struct.unpack(">i", head)[0] if len(head) == 4 else -1  # noqa: PLR2004 - the size field
-        body = _read(connection, size) if 4 <= size <= _LARGEST_ANSWER else b""  # noqa: PLR2004 - at least a correlation id
+        body = _ask(connection, _API_VERSIONS, b"")
     except OSError as error:
-        return Finding(server, "protocol", "fail", f"{server} does not answer: {error}", "is it a Kafka listener?")
-    if body[:4] == struct.pack(">i", 1):
-        return Finding(server, "protocol", "ok", f"{server} speaks Kafka")
-    if not uses_tls(settings) and (not head or head[0] == _TLS_ALERT):
+        return [Finding(server, "protocol", "fail", f"{server} does not answer: {error}", "is it a Kafka listener?")]
+    if body is not None and body[:4] == struct.pack(">i", _CORRELATION):
+        found = Finding(server, "protocol", "ok", f"{server} speaks Kafka")
+        return [found, _login(connection, settings, server)] if uses_sasl(settings) else [found]
+    if not uses_tls(settings) and (body is None or body[:1] == bytes([_TLS_ALERT])):
         other = "SASL_SSL" if uses_sasl(settings) else "SSL"
         hint = f"set kafka.security_protocol to {other} (and kafka.ca_file), or use its plain port"
-        return Finding(server, "tls", "fail", f"{server} speaks TLS only, and kafka.security_protocol is {settings.security_protocol}", hint)
-    return Finding(server, "protocol", "fail", f"{server} does not speak Kafka", "is it the port of a Kafka listener?")
+        return [Finding(server, "tls", "fail", f"{server} speaks TLS only, and kafka.security_protocol is {settings.security_protocol}", hint)]
+    return [Finding(server, "protocol", "fail", f"{server} does not speak Kafka", "is it the port of a Kafka listener?")]
+
+
+def _login(connection: socket.socket, settings: KafkaSettings, server: str) -> Finding:
+    """Whether the server takes our name and password: the client's own log does not say so reliably."""
+    from kafka.net.sasl import SaslMechanismPlain, SaslMechanismScram
+
+    config = {
+        "sasl_plain_username": settings.username,
+        "sasl_plain_password": secret("kafka.password", settings.password_file, settings.password_command),
+        "sasl_mechanism": settings.sasl_mechanism,
+    }
+    mechanism = settings.sasl_mechanism.encode()
+    refused = Finding(
+        server,
+        "login",
+        "fail",
+        f"Kafka at {server} refuses the name or password of user {settings.username}",
+        "check kafka.username and kafka.password_file (or kafka.password_command)",
+    )
+    try:
+        answer = _ask(connection, _SASL_HANDSHAKE, struct.pack(">h", len(mechanism)) + mechanism)
+        if not answer or answer[4:6] != b"\0\0":
+            hint = "set kafka.sasl_mechanism and kafka.security_protocol as the listener has them"
+            return Finding(server, "login", "fail", f"Kafka at {server} does not take {settings.sasl_mechanism} on this listener", hint)
+        exchange = SaslMechanismPlain(**config) if settings.sasl_mechanism == "PLAIN" else SaslMechanismScram(**config)
+        while not exchange.is_done():
+            token = exchange.auth_bytes()
+            answer = _ask(connection, _SASL_AUTHENTICATE, struct.pack(">i", len(token)) + token)
+            if not answer or answer[4:6] != b"\0\0":
+                return refused
+            exchange.receive(_auth_bytes(answer))
+    except (OSError, ValueError, KeyError, IndexError, struct.error):
+        return refused
+    return Finding(server, "login", "ok", f"{server} takes user {settings.username}")
+
+
+def _auth_bytes(answer: bytes) -> bytes:
+    # Reference: SaslAuthenticate response v0: correlation id, error code, error message (nullable string), auth bytes.
+    (size,) = struct.unpack_from(">h", answer, 6)
+    at = 8 + max(0, size)
+    (length,) = struct.unpack_from(">i", answer, at)
+    return answer[at + 4 : at + 4 + length]
+
+
+def _ask(connection: socket.socket, request: tuple[int, int], body: bytes) -> bytes | None:
+    """The answer to one request; None when the server hangs up, its first bytes when it is none of Kafka's."""
+    message = struct.pack(_HEADER, *request, _CORRELATION, -1) + body
+    connection.sendall(struct.pack(">i", len(message)) + message)
+    head = _read(connection, 4)
+    if len(head) < 4:  # noqa: PLR2004 - the size field
+        return head or None
+    (size,) = struct.unpack(">i", head)
+    return _read(connection, size) if 4 <= size <= _LARGEST_ANSWER else head  # noqa: PLR2004 - at least a correlation id
 
 
 def _read(connection: socket.socket, size: int) -> bytes:
@@ -116,24 +173,10 @@ def _read(connection: socket.socket, size: int) -> bytes:
     return got
 
 
-class _Heard(logging.Handler):
-    """Remembers what the client logs: it is the only place that names a refused login."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.DEBUG)
-        self.text = ""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if len(self.text) < _LARGEST_ANSWER:
-            self.text += record.getMessage() + "\n"
-
-
 def _log_in(settings: KafkaSettings, options: dict[str, Any]) -> Finding:
     from kafka import KafkaAdminClient
     from kafka.errors import KafkaError
 
-    logger, heard = logging.getLogger("kafka"), _Heard()
-    logger.addHandler(heard)
     where = servers(settings)
     try:
         client = KafkaAdminClient(**{**options, "bootstrap_timeout_ms": min(3_000, options["bootstrap_timeout_ms"])})
@@ -142,19 +185,11 @@ def _log_in(settings: KafkaSettings, options: dict[str, Any]) -> Finding:
         finally:
             client.close()
     except KafkaError as error:
-        text = heard.text + str(error)
-        if uses_sasl(settings) and ("AuthenticationFailed" in text or "Authentication failed" in text):
-            hint = "check kafka.username and kafka.password_file (or kafka.password_command)"
-            return Finding(where, "login", "fail", f"Kafka at {where} refuses the name or password of user {settings.username}", hint)
-        if uses_sasl(settings) and ("UnsupportedSaslMechanism" in text or "IllegalSaslState" in text):
-            hint = "set kafka.sasl_mechanism and kafka.security_protocol as the listener has them"
-            return Finding(where, "login", "fail", f"Kafka at {where} does not take {settings.sasl_mechanism} on this listener", hint)
-        if not uses_sasl(settings) and "Connection" in text:
-            hint = "if the listener wants a login, set kafka.security_protocol to SASL_SSL or SASL_PLAINTEXT"
-            return Finding(where, "cluster", "fail", f"Kafka at {where} closes the connection before it says who it is", hint)
-        return Finding(where, "cluster", "fail", f"Kafka at {where} does not answer: {error}", "look at the broker's log")
-    finally:
-        logger.removeHandler(heard)
+        hint = "look at the broker's log"
+        if not uses_sasl(settings):
+            other = "SASL_SSL" if uses_tls(settings) else "SASL_PLAINTEXT"
+            hint = f"if the listener wants a login, set kafka.security_protocol to {other}; else look at the broker's log"
+        return Finding(where, "cluster", "fail", f"Kafka at {where} ends the connection before it says who it is ({error})", hint)
     return Finding(where, "cluster", "ok", f"cluster {cluster} lets us in")
 
 
@@ -171,4 +206,4 @@ def reachable(settings: KafkaSettings, doing: str) -> None:
             return
         first = first or last
     if first is not None:
-        raise SourceUnavailable(f"{doing}: {first.message}", hint=first.hint)
+        raise _error(first, doing)
