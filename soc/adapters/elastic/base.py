@@ -44,7 +44,9 @@ class Base:
 
     def _search(self, index: str, body: Mapping[str, Any]) -> dict[str, Any]:
         for pause_s in (*_FRESH_SHARD_S, 0.0):
-            answer: dict[str, Any] = self._link.request("POST", f"/{index}/_search", body, params={"ignore_unavailable": "true"}, missing={"hits": {"hits": []}})
+            answer: dict[str, Any] = self._link.request(
+                "POST", f"/{index}/_search", body, params={"ignore_unavailable": "true"}, missing={"hits": {"hits": []}}
+            )
             if not pause_s or not (answer.get("_shards") or {}).get("failed"):
                 break
             self._clock.sleep(pause_s)

@@ -8,6 +8,7 @@ Elasticsearch refuses is `StoreRefused`. Bodies of proxies (HTML) are understood
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 
@@ -86,6 +87,8 @@ class Link:
         while True:
             try:
                 return self._client.perform_request(method, path, params=params, headers=headers, body=raw).body
+            except UnsupportedProductError as error:
+                raise StoreRefused(f"{self._hosts()}: what answers there is not Elasticsearch", hint="check store.hosts") from error
             except ApiError as error:
                 status, answer = error.meta.status, error.body
                 if status == 404 and not refuse_404:  # noqa: PLR2004
@@ -99,8 +102,6 @@ class Link:
                 log.debug("store busy, trying again", status=status)
             except TransportError as error:
                 self._wait_or_raise(error, budget)
-            except UnsupportedProductError as error:
-                raise StoreRefused(f"{self._hosts()}: what answers there is not Elasticsearch", hint="check store.hosts") from error
 
     def _wait_or_raise(self, error: TransportError, budget: Budget) -> None:
         final = unreachable(error, self._hosts())
@@ -123,7 +124,9 @@ def connect(settings: StoreSettings) -> Elasticsearch:
     """
     options: dict[str, Any] = {}
     if settings.username:
-        options["basic_auth"] = (settings.username, secret("store.password", settings.password_file, settings.password_command))
+        password = secret("store.password", settings.password_file, settings.password_command)
+        # Encoded here: the client takes ASCII only. Reference: RFC 7617 2.1 (UTF-8).
+        options["basic_auth"] = b64encode(f"{settings.username}:{password}".encode()).decode()
     if settings.ca_file is not None:
         if not settings.ca_file.is_file():
             raise ConfigError(

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soc.adapters.elastic.document import LONGEST_KEYWORD, body, read, type_of
+from soc.adapters.elastic.document import body, read, type_of
+from soc.adapters.elastic.templates import LONGEST_KEYWORD
 from tests.contracts.samples import T0, event, varied
 
 _NAMES = st.sampled_from(
