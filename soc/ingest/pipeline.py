@@ -334,13 +334,13 @@ class _Batch:
     def add(self, event: Event, classifier: Classifier, record: RawRecord) -> None:
         """Classify an event and take it and its alerts in."""
         doc = event.doc
+        if "soc.blocked" not in doc and "denied" in (doc.get("event.type") or ()):
+            doc["soc.blocked"] = True
         verdict = classifier.classify(doc)
         event.level = doc["soc.threat.level"] = verdict.level
         if verdict.category:
             event.category = doc["soc.threat.category"] = verdict.category
             doc["soc.threat.rule"] = verdict.classified_by
-        if "soc.blocked" not in doc and "denied" in (doc.get("event.type") or ()):
-            doc["soc.blocked"] = True
         if record.received_us - event.ts_us > LATE_US:
             doc["soc.late"] = True
         if event.natural_key and verdict.level != "none":
