@@ -6,6 +6,7 @@ only when it is asked for; `soc --help` imports all of them, so a command import
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,10 @@ from soc.cli import _errors, _session
 def main(args: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code."""
     words = list(sys.argv[1:] if args is None else args)
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show Vietnamese gets escapes instead of an error.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     i18n.use(i18n.choose(words, os.environ))
     sys.exit(execute(words))
 

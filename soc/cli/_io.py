@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import re
 import sys
@@ -65,7 +66,12 @@ def to_json(value: Any, *, indent: bool = False) -> str:
     import orjson
 
     options = orjson.OPT_NON_STR_KEYS | (orjson.OPT_INDENT_2 if indent else 0)
-    text = orjson.dumps(msgspec.to_builtins(value), option=options).decode()
+    plain = msgspec.to_builtins(value)
+    try:
+        text = orjson.dumps(plain, option=options).decode()
+    except TypeError:
+        # Bytes that are no UTF-8 stand as lone surrogates, and numbers may be larger than 64 bits: slower, but all of it.
+        text = json.dumps(plain, indent=2 if indent else None, separators=None if indent else (",", ":"))
     return text if text.isascii() and "\x7f" not in text else _STEERS.sub(_escape, text)
 
 

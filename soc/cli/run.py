@@ -32,7 +32,7 @@ def command(session: Session, once: bool, roles: str | None, as_json: bool) -> N
             out.say(_("listens to {address}").format(address=address))
         if app.settings.sources.keys() != session.settings.sources.keys():
             out.say(_("No source is configured. To try it, in another window:"))
-            out.say("  logger --udp --server 127.0.0.1 --port 5514 --rfc3164 'type=\"traffic\" …'")
+            out.say("  logger --udp --server 127.0.0.1 --port 5514 --tag sshd 'Failed password for root from 203.0.113.7 port 40022 ssh2'")
             out.say("  soc ingest file /var/log/mail.log")
         out.say(_("Next: soc events tail · soc alerts list · soc sources status"))
 

@@ -280,3 +280,46 @@ def test_every_example_of_the_query_help_parses(language: str) -> None:
     assert len(examples) > 12
     for example in examples:
         parse(example)
+
+
+def test_a_terminal_that_cannot_show_vietnamese_gets_escapes() -> None:
+    """Neither a traceback nor a lost line."""
+    env = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run([sys.executable, "-m", "soc", "--lang", "vi", "help", "exit-codes"], cwd=ROOT, env=env, capture_output=True, check=False)
+    assert done.returncode == 0
+    assert b"\\u" in done.stdout
+
+
+def on_terminal(words: list[str], columns: int, tmp_path: Path) -> str:
+    """What a command writes on a terminal of that width."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    main, other = pty.openpty()
+    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "xterm-256color", "LANG": "C.UTF-8"}
+    process = subprocess.Popen([sys.executable, "-m", "soc", *words], cwd=ROOT, env=env, stdin=other, stdout=other, stderr=other)
+    os.close(other)
+    written = b""
+    while True:
+        try:
+            chunk = os.read(main, 65536)
+        except OSError:
+            break
+        if not chunk:
+            break
+        written += chunk
+    os.close(main)
+    process.wait(20)
+    return written.decode()
+
+
+def test_tables_on_a_terminal(tmp_path: Path) -> None:
+    """A terminal gets a table in its own width, with colors unless they are unwanted."""
+    colored = on_terminal(["doctor"], 100, tmp_path)
+    assert "\x1b[32m" in colored
+    plain = on_terminal(["config", "show", "--color", "never"], 80, tmp_path)
+    assert "\x1b[" not in plain
+    assert all(len(line.rstrip("\r")) <= 80 for line in plain.split("\n"))
