@@ -14,8 +14,15 @@ Part = tuple[str, str]
 MOST_DEPTH = 32
 
 
-def tree_lines(node: dict[str, Any], depth: int = 0) -> Iterator[list[Part]]:
-    """The lines of an explanation, each as styled parts; matched leaves underline the value that matched."""
+MOST_MISSES = 2
+"""Alternatives without a match that are shown beside (or instead of) the one that matched."""
+
+
+def tree_lines(node: dict[str, Any], depth: int = 0, *, everything: bool = False) -> Iterator[list[Part]]:
+    """The lines of an explanation, each as styled parts; matched leaves underline the value that matched.
+
+    Of alternatives that did not match only the first are shown, unless `everything` is wanted.
+    """
     matched = bool(node.get("matched"))
     indent = "  " * min(depth, MOST_DEPTH)
     mark: Part = ("✔ ", "green") if matched else ("✖ ", "dim")
@@ -23,16 +30,25 @@ def tree_lines(node: dict[str, Any], depth: int = 0) -> Iterator[list[Part]]:
     if kind in ("and", "or", "not"):
         word = {"and": _("all of"), "or": _("any of"), "not": _("not")}[kind]
         yield [(indent, ""), mark, (word, "" if matched else "dim")]
+        children = list(node.get("children", ()))
+        shown = children if everything or kind != "or" else _telling(children)
         if depth < MOST_DEPTH:
-            for child in node.get("children", ()):
-                yield from tree_lines(child, depth + 1)
-        if node.get("omitted"):
-            yield [(indent + "  ", ""), (_("… and {count} more that did not match").format(count=node["omitted"]), "dim")]
+            for child in shown:
+                yield from tree_lines(child, depth + 1, everything=everything)
+        left_out = int(node.get("omitted") or 0) + len(children) - len(shown)
+        if left_out:
+            yield [(indent + "  ", ""), (_("… and {count} more that did not match").format(count=left_out), "dim")]
         return
     test = str(node.get("test", ""))
     pattern = node.get("pattern")
     head = " ".join(filter(None, (str(node.get("field", "")), test, "" if pattern is None else display_safe(pattern, most=200))))
     yield [(indent, ""), mark, (display_safe(head), "" if matched else "dim"), *_values(node)]
+
+
+def _telling(children: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The alternatives that tell something: those that matched; where none did, the first few."""
+    matched = [child for child in children if child.get("matched")]
+    return matched or children[:MOST_MISSES]
 
 
 def _values(node: dict[str, Any]) -> Iterator[Part]:

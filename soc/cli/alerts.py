@@ -211,7 +211,7 @@ def _tell_why(session: Session, app: App, alert: Alert) -> None:
         if value.strip():
             out.text(f"  {title:<11} {value}")
     out.text("\n" + _("Why"), "bold")
-    for parts in tree_lines(alert.explanation, 1):
+    for parts in tree_lines(alert.explanation, 1, everything=session.verbosity > 0):
         _styled(session, parts)
     out.text("\n" + _("Events ({count})").format(count=len(alert.events)), "bold")
     for identity, document in zip(alert.events, alert.documents, strict=False):
