@@ -106,7 +106,7 @@ def event(raw: str, number: int) -> Event:
 
 def batches(events: int, log: Path | None) -> Iterator[Effects]:
     """Batches of the pipeline's size, with claims of the levelled events."""
-    rng = random.Random(3)  # noqa: S311 - made-up lines, the same at every run
+    rng = random.Random(3)
     lines = [text for text in log.read_text(encoding="utf-8").splitlines() if "devid=" in text] if log else []
     for first in range(0, events, _BATCH):
         here = [

@@ -33,6 +33,7 @@ class Sort(NamedTuple):
     application_id: int
     version: int
     script: str
+    page_bytes: int
 
 
 def trouble(error: Exception, path: Path, doing: str) -> SocError:
@@ -159,7 +160,7 @@ def _create(path: Path, sort: Sort) -> None:
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
     unlink(new)
     with closing(sqlite3.connect(new, isolation_level=None)) as connection:
-        connection.execute("PRAGMA page_size = 8192")
+        connection.execute(f"PRAGMA page_size = {sort.page_bytes}")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(f"BEGIN;{sort.script};PRAGMA application_id = {sort.application_id};PRAGMA user_version = {sort.version};COMMIT")
     with suppress(FileExistsError):

@@ -91,6 +91,10 @@ class EventFile:
             self._reading.close()
         self.db.close()
 
+    def __del__(self) -> None:
+        if hasattr(self, "_reading"):  # it was opened
+            self.close()
+
     @property
     def reading(self) -> sqlite3.Connection:
         """A connection for reading, which sees only what is committed."""

@@ -44,12 +44,16 @@ def dry_run(catalog: Catalog, reparse: Reparse | None, progress: Told | None) ->
     """How many events there are, and how many `reparse` would change."""
     place = _Place(0)
     total = _total(catalog)
+    if reparse is None:
+        if progress:
+            progress(total, total)
+        return total, 0
     for file in catalog.all():
         for part in _rounds(file, 0):
             for _, line in part:
                 doc = codec.load(line)
                 place.events += 1
-                place.changed += reparse is not None and reparse(dict(doc)) != doc
+                place.changed += reparse(dict(doc)) != doc
             if progress:
                 progress(place.events, total)
     return place.events, place.changed
@@ -82,7 +86,7 @@ def rewrite(
 
 
 def clean(path: Path, control: Control) -> None:
-    """Remove folders of generations that count no more."""
+    """Remove folders of generations that count no more, and what a kill left of new files."""
     kept = {events_folder(path, control.layout()[0]).name}
     unfinished = control.rows("SELECT value FROM meta WHERE name = 'migration'")
     if unfinished:
@@ -91,6 +95,8 @@ def clean(path: Path, control: Control) -> None:
         for folder in path.glob("events*"):
             if folder.is_dir() and folder.name not in kept:
                 shutil.rmtree(folder)
+        for left in (*path.glob("*.new*"), *path.glob("events*/*.new*")):  # databases that a kill left without their name
+            left.unlink(missing_ok=True)
 
 
 def _begin(path: Path, control: Control) -> _Place:

@@ -49,6 +49,7 @@ INSERT INTO ft (ft, rank) VALUES ('hashsize', 16777216);
 INSERT INTO ft (ft, rank) VALUES ('automerge', 0);
 INSERT INTO ft (ft, rank) VALUES ('crisismerge', 32);
 """,
+    8_192,  # blocks and segments are large and written in order
 )
 
 CONTROL = Sort(
@@ -82,4 +83,5 @@ CREATE TABLE fact (no INTEGER PRIMARY KEY, kind TEXT NOT NULL, body BLOB NOT NUL
 CREATE TABLE origin (origin TEXT PRIMARY KEY, spans BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE inbox (no INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, source TEXT NOT NULL, partition TEXT NOT NULL, body BLOB NOT NULL);
 """,
+    4_096,  # claims are small and written anywhere: each changes a page
 )

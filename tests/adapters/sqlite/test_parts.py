@@ -1,0 +1,108 @@
+"""The small parts of the embedded store: keys, spans, blocks, the pipeline's lock."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from soc.adapters.sqlite import codec, lock
+from soc.adapters.sqlite.events import Name, parse_name
+from soc.adapters.sqlite.order import month_named, month_of
+from soc.adapters.sqlite.spans import MOST, Spans
+from soc.clock import from_iso
+from soc.errors import StoreCorrupt
+from soc.model.ids import event_id
+
+_MONTH = month_named("2026.11")
+_ids = st.one_of(st.integers(0, 10**6).map(lambda n: event_id("o", n)), st.text(max_size=6), st.text("127az{-A", max_size=5))
+
+
+@given(st.lists(st.tuples(st.integers(_MONTH.begin_ms, _MONTH.end_ms - 1) | st.just(_MONTH.begin_ms), _ids), max_size=40))
+def test_keys_never_contradict_the_order_of_time_and_id(events: list[tuple[int, str]]) -> None:
+    """Sorted by (ms, id), keys never fall, whatever the ids are; and a key gives its time back."""
+    keys = [_MONTH.key(ms, identity) for ms, identity in sorted(events)]
+    assert keys == sorted(keys)
+    assert all(0 <= key < 1 << 47 and _MONTH.ms(key) == ms for key, (ms, _) in zip(keys, sorted(events), strict=True))
+
+
+def test_keys_tell_ids_of_ours_apart() -> None:
+    """Of 1,000 events in one millisecond few share a key."""
+    assert len({_MONTH.key(_MONTH.begin_ms, event_id("o", n)) for n in range(1000)}) > 950
+
+
+@pytest.mark.parametrize(("time", "month"), [("2026-11-30T23:59:59.999Z", "2026.11"), ("2026-12-01T00:00:00Z", "2026.12"), ("2024-02-29T12:00:00Z", "2024.02")])
+def test_months_are_utc(time: str, month: str) -> None:
+    """An event belongs to the UTC month of its time, which spans it."""
+    found = month_of(from_iso(time))
+    assert found.name == month
+    assert found.begin_ms * 1000 <= from_iso(time) < found.end_ms * 1000
+
+
+@given(st.lists(st.lists(st.integers(0, 300), max_size=30), max_size=12))
+def test_spans_hold_exactly_what_was_added(rounds: list[list[int]]) -> None:
+    """While there are few spans they are exact, also after packing."""
+    spans, wanted = Spans(), set()
+    for positions in rounds:
+        spans.add(positions)
+        wanted |= set(positions)
+        spans = Spans(spans.packed())
+    assert {position for position in range(302) if position in spans} == wanted
+
+
+def test_too_many_spans_are_joined_on_the_safe_side() -> None:
+    """What was seen stays seen; what lies beyond the last is still new; the size is bounded."""
+    spans = Spans()
+    spans.add(range(0, 10 * MOST, 2))
+    assert all(position in spans for position in range(0, 10 * MOST, 2))
+    assert 10 * MOST not in spans
+    assert 10 * MOST - 3 not in spans
+    assert len(spans.packed()) < 20 * MOST
+
+
+@given(st.lists(st.binary(min_size=1, max_size=200).map(bytes.hex).map(str.encode), min_size=1, max_size=300), st.integers(1, 64))
+def test_blocks_give_back_their_lines(lines: list[bytes], room: int) -> None:
+    """Cutting and packing lose and reorder nothing, and no block is too large."""
+    runs = codec.cut(lines, room)
+    assert [line for run in runs for line in codec.unpack(codec.pack(run))] == lines
+    assert all(len(run) <= codec.BLOCK_DOCS for run in runs)
+
+
+def test_long_documents_get_blocks_of_their_own() -> None:
+    """A megabyte is not read for the sake of its neighbour."""
+    assert [len(run) for run in codec.cut([b"x" * 1_000_000, b"y", b"z" * 300_000, b"a"])] == [1, 1, 1, 1]
+
+
+def test_what_json_cannot_hold_is_kept_as_text() -> None:
+    """Lone surrogates and huge integers never stop a batch."""
+    assert codec.load(codec.dump({"a": "\udcff", "b": 2**70, "c": [1, "\ud800"]})) == {"a": "\\udcff", "b": str(2**70), "c": [1, "\\ud800"]}
+
+
+def test_a_damaged_block_is_corruption() -> None:
+    """A flipped bit never gives a wrong document: the frame has a checksum."""
+    data = bytearray(codec.pack([b'{"a":1}'] * 10))
+    for place in range(4, len(data)):
+        data[place] ^= 4
+        with suppress(StoreCorrupt):
+            assert codec.unpack(bytes(data)) == [b'{"a":1}'] * 10  # the bit was one that nothing depends on
+        data[place] ^= 4
+
+
+@pytest.mark.parametrize("name", ["events-a-2026.13-1.db", "events-a-2026.11-x.db", "x.db", "events-a-2026.11-1.db-wal", "other-2026.11-1.db"])
+def test_other_files_are_no_event_files(name: str) -> None:
+    """What lies about in the folder is left alone."""
+    assert parse_name(name) is None
+    assert parse_name(Name("web", _MONTH, 3).file) == Name("web", _MONTH, 3)
+
+
+def test_the_lock_names_its_holder_until_it_is_released(tmp_path: Path) -> None:
+    """Nobody, this process, nobody again."""
+    assert lock.holder(tmp_path) == 0
+    held = lock.PipelineLock(tmp_path)
+    assert lock.holder(tmp_path) > 0
+    held.release()
+    held.release()
+    assert lock.holder(tmp_path) == 0
