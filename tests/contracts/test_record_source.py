@@ -1,7 +1,7 @@
 """The contract of `RecordSource`, on every adapter.
 
 To add one: a function in `RIGS` that gives a `Rig` with `put` (make lines readable), `make` (a fresh source on the same
-data, as after a restart) and `done`.
+data, as after a restart) and `done`. Kafka is a real broker (`tests.servers`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from soc.adapters.files import FileRecordSource
+from soc.adapters.kafka.source import KafkaRecordSource
 from soc.adapters.spool import Spool
 from soc.clock import SystemClock
-from soc.config import FileSource
+from soc.config import FileSource, KafkaSettings, KafkaSource
 from soc.model.record import RawRecord
 from soc.ports import RecordSource
 
@@ -31,7 +32,7 @@ class Rig:
     done: Callable[[], None] = lambda: None
 
 
-def _files(tmp_path: Path) -> Rig:
+def _files(tmp_path: Path, _request: pytest.FixtureRequest) -> Rig:
     path = tmp_path / "a.log"
 
     def put(lines: list[bytes]) -> None:
@@ -41,18 +42,26 @@ def _files(tmp_path: Path) -> Rig:
     return Rig(put, lambda: FileRecordSource("src", FileSource(type="file", paths=[str(path)]), clock=SystemClock()))
 
 
-def _spool(tmp_path: Path) -> Rig:
+def _spool(tmp_path: Path, _request: pytest.FixtureRequest) -> Rig:
     spool = Spool(tmp_path / "spool", most_bytes=1 << 26)
     return Rig(lambda lines: spool.append("src", [(line, 1, "", 0) for line in lines]), lambda: spool.source("src"), spool.close)
 
 
-RIGS: dict[str, Callable[[Path], Rig]] = {"file": _files, "spool": _spool}
+def _kafka(_tmp_path: Path, request: pytest.FixtureRequest) -> Rig:
+    broker, topic = request.getfixturevalue("kafka_broker"), request.getfixturevalue("unique_name")("contract")
+    broker.create_topic(topic)
+    settings = KafkaSettings(bootstrap_servers=[broker.bootstrap], group=topic, session_timeout_s=6)
+    sources = {"src": KafkaSource(type="kafka", topics=[topic])}
+    return Rig(lambda lines: broker.send(topic, lines), lambda: KafkaRecordSource(settings, sources, clock=SystemClock()))
 
 
-@pytest.fixture(params=list(RIGS))
+RIGS: dict[str, Callable[[Path, pytest.FixtureRequest], Rig]] = {"file": _files, "spool": _spool, "kafka": _kafka}
+
+
+@pytest.fixture(params=["file", "spool", pytest.param("kafka", marks=[pytest.mark.real, pytest.mark.timeout(1200)])])
 def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
     """Each adapter in turn."""
-    made = RIGS[request.param](tmp_path)
+    made = RIGS[request.param](tmp_path, request)
     yield made
     made.done()
 
@@ -136,4 +145,24 @@ def test_a_source_can_be_opened_again_at_other_positions(rig: Rig) -> None:
     source.close()
     source.open({records[9].partition: records[9].next})
     assert [record.raw for record in take(source, 90)] == some(10, 100)
+    source.close()
+
+
+def test_hostile_bytes_come_through_unchanged(rig: Rig) -> None:
+    """Invalid UTF-8, NUL, control codes and long lines are nobody's error."""
+    hostile = [b"\x00\xff\xfe", "tiếng Việt".encode(), b"\x1b[2Jcleared?", b"x" * 70_000, *some(0, 30)]
+    rig.put(hostile)
+    source = rig.make()
+    source.open({})
+    assert [record.raw for record in take(source, len(hostile))] == hostile
+    source.close()
+
+
+def test_a_commit_of_a_partition_that_is_not_ours_is_left_out(rig: Rig) -> None:
+    """What another worker has taken over meanwhile is neither committed nor an error."""
+    rig.put(some(0, 30))
+    source = rig.make()
+    source.open({"some:other/partition": 5})
+    take(source, 30)
+    source.commit({"some:other/partition": 7})
     source.close()

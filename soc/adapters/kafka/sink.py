@@ -7,6 +7,7 @@ after a lost answer, a killed process or a producer that became fatal, carries t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -81,8 +82,17 @@ class KafkaSink:
     def close(self) -> None:
         """Disconnect; idempotent. Nothing is in flight after `write`."""
         if self._producer is not None:
+            from kafka.errors import KafkaError
+
             producer, self._producer = self._producer, None
-            producer.close(timeout=1)
+            try:
+                producer.close(timeout=1)
+            except KafkaError as error:
+                # It still holds records that nobody acknowledged; they are sent again, and the client ends only when it gives them up.
+                log.debug("producer closed with records in it", error=type(error).__name__)
+                producer._sender.force_close()  # noqa: SLF001 - close itself waits for them and raises
+                with suppress(KafkaError):
+                    producer.close(timeout=1)
 
     def _send(self, records: Sequence[RawRecord]) -> tuple[list[RawRecord], Exception | None]:
         """What is not acknowledged, in order, and the first error."""
@@ -98,9 +108,10 @@ class KafkaSink:
                 first = error
                 break  # what comes after a failed record of the same host must not overtake it
         left: list[RawRecord] = []
+        until = self._clock.monotonic() + self._acknowledge_s
         for record, future in zip(records, futures, strict=False):
             try:
-                future.get(timeout=self._acknowledge_s)
+                future.get(timeout=max(0.0, until - self._clock.monotonic()))
             except KafkaError as error:
                 left.append(record)
                 first = error if len(left) == 1 else first
