@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from soc.adapters.elastic.client import Link
@@ -66,15 +67,21 @@ class ElasticStore(Reading, Writing, Keeping):
         if version < VERSION:
             self._put_templates()
         known = self._link.request("GET", f"/{names.prefix}-*", params={"expand_wildcards": "all", "filter_path": "*.settings.index.uuid"}, missing={}) or {}
-        for what in CONTROL:
-            if names.control(what) not in known:
-                self._create_index(names.control(what))
+        missing = [names.control(what) for what in CONTROL if names.control(what) not in known]
+        if missing:
+            with ThreadPoolExecutor(len(missing)) as pool:  # the master joins what is asked at once
+                list(pool.map(self._create_index, missing))
 
     def _put_templates(self) -> None:
         settings = self._link.settings
-        # The events' template is written last: its version says that all stand.
-        for name, template in reversed(templates(self._names.prefix, shards=settings.shards, replicas=settings.replicas).items()):
-            self._link.request("PUT", f"/_index_template/{name}", template)
+        made = templates(self._names.prefix, shards=settings.shards, replicas=settings.replicas)
+        last = made.pop(self._names.events)  # its version says that all stand
+        with ThreadPoolExecutor(len(made)) as pool:
+            list(pool.map(self._put_template, made, made.values()))
+        self._put_template(self._names.events, last)
+
+    def _put_template(self, name: str, template: dict[str, Any]) -> None:
+        self._link.request("PUT", f"/_index_template/{name}", template)
 
     def _create_index(self, name: str) -> None:
         try:
@@ -117,8 +124,9 @@ def erase(settings: StoreSettings) -> None:
     """Remove every index and template of the prefix: for tests and trials."""
     link, names = Link(settings, SystemClock()), Names(settings.prefix)
     try:
-        for index in link.request("GET", f"/{names.prefix}-*", params={"expand_wildcards": "all", "filter_path": "*.settings.index.uuid"}, missing={}) or {}:
-            link.request("DELETE", f"/{index}")
+        found = sorted(link.request("GET", f"/{names.prefix}-*", params={"expand_wildcards": "all", "filter_path": "*.settings.index.uuid"}, missing={}) or {})
+        for begin in range(0, len(found), 20):  # a request line holds 4 KiB
+            link.request("DELETE", "/" + ",".join(found[begin : begin + 20]))
         for name in templates(names.prefix):
             link.request("DELETE", f"/_index_template/{name}")
     finally:
