@@ -76,6 +76,7 @@ def test_lines_and_ndjson_are_durable_before_the_answer(tmp_path: Path) -> None:
         (413, zstandard.compress(b"x" * 10_000_000), {"content_encoding": "zstd"}),
         (404, b"x", {"path": "/v1/records/other"}),
     ],
+    ids=["not-an-object", "broken-json", "torn-gzip", "torn-zstd", "not-zstd", "unknown-encoding", "too-large", "gzip-bomb", "zstd-bomb", "unknown-source"],
 )  # fmt: skip
 def test_a_bad_body_is_refused_whole(tmp_path: Path, status: int, body: bytes, headers: dict[str, str]) -> None:
     """The status says why, a bad line is named, a bomb is not unpacked, and nothing of the body is kept."""
