@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import logging
 import os
 import sys
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from soc.i18n import gettext as _
 
 if TYPE_CHECKING:
     from soc.application.app import App
@@ -58,8 +61,11 @@ class Session:
         """The settings."""
         return self.load()[0]
 
-    def app(self, *, pipeline: bool = False, settings: Settings | None = None) -> App:
-        """The wired application of the settings (or of others made from them); closed when the command ends."""
+    def app(self, *, pipeline: bool = False, settings: Settings | None = None, new_store: bool = False) -> App:
+        """The wired application of the settings (or of others made from them); closed when the command ends.
+
+        `new_store`: it is no surprise that the folder of `--store` does not exist.
+        """
         from soc.application.app import Actor
         from soc.bootstrap import open_app
         from soc.telemetry import setup_logging
@@ -67,6 +73,11 @@ class Session:
         log = self.settings.log
         level = "error" if self.verbosity < 0 else "debug" if self.debug or self.verbosity > 1 else log.level if pipeline else "warning"
         setup_logging(level, log.format)
+        if not pipeline and self.verbosity < 1 and not self.debug:
+            # What a library says between its tries; the error that is told in the end holds it.
+            logging.getLogger().setLevel(logging.ERROR)
+        if self.store is not None and not (pipeline or new_store or self.store.exists()):
+            self.out.warn(_("there is no store at {path}: an empty one is looked at").format(path=self.store))
         app = open_app(settings or self.settings, Actor(actor_name()), pipeline=pipeline)
         self._apps.append(app)
         return app

@@ -69,7 +69,7 @@ def _all(session: Session) -> Iterator[Check]:
         return
     files = sorted({origin.where.rpartition(":")[0] or origin.where for origin in origins.values() if origin.kind == "file"})
     yield doctor.Check("configuration", "ok", ", ".join(files) or _("defaults (no file)"))
-    app = session.app()
+    app = session.app(new_store=True)
     yield from doctor.check_clock(app)
     yield from doctor.check_secrets(settings)
     yield from doctor.check_store(app, store_path(settings) if settings.store.kind == "embedded" else None)
@@ -83,7 +83,7 @@ def _all(session: Session) -> Iterator[Check]:
         for name in sorted(settings.sources):
             if settings.sources[name].type == "kafka" and not reached:
                 continue
-            yield from doctor.check_source(session.app(settings=settings_for_test(settings, name, Path(scratch))), name)
+            yield from doctor.check_source(session.app(new_store=True, settings=settings_for_test(settings, name, Path(scratch))), name)
 
 
 def _terminal(session: Session) -> Iterator[Check]:

@@ -89,7 +89,7 @@ def test(session: Session, name: str, most: int, wait_s: float, as_json: bool) -
     from soc.application import sources
 
     with tempfile.TemporaryDirectory(prefix="soc-test-") as scratch:
-        app = session.app(settings=sources.settings_for_test(session.settings, name, Path(scratch)))
+        app = session.app(new_store=True, settings=sources.settings_for_test(session.settings, name, Path(scratch)))
         found = sources.probe(app, name, most=most, wait_s=wait_s)
     if as_json:
         write_json({"schema_version": 1, "kind": "source-test", **msgspec.to_builtins(found)})

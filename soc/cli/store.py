@@ -98,7 +98,7 @@ def restore(session: Session, source: Path, yes: bool, as_json: bool) -> int:
     """Restore a backup."""
     from soc.application import store
 
-    app = session.app()
+    app = session.app(new_store=True)
     if not _agreed(session, yes, _("{path} will be restored into the configured store.").format(path=source)):
         return 0
     with Progress(session) as progress:

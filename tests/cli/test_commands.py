@@ -438,3 +438,25 @@ def test_run_reads_what_is_there_once(soc: Run, tmp_path: Path) -> None:
     assert done.code == 0, done.err
     assert json.loads(done.out)["stored"] == 3
     assert "store: " in done.err
+
+
+def test_a_store_that_is_not_there_is_told(soc: Run, tmp_path: Path) -> None:
+    """A slip in --store does not look like a quiet day."""
+    done = soc("alerts", "list", "--store", str(tmp_path / "typo"))
+    assert f"there is no store at {tmp_path / 'typo'}" in done.err
+
+
+def test_an_unreachable_store_exits_4(soc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be reached, why, and what to do; nothing of what a library says between its tries."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        host = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        monkeypatch.setenv("SOC_STORE__KIND", "elasticsearch")
+        monkeypatch.setenv("SOC_STORE__HOSTS", json.dumps([host]))
+        monkeypatch.setenv("SOC_STORE__STALL_BUDGET_S", "0.5")
+        done = soc("alerts", "list")
+    assert (done.code, done.out) == (4, "")
+    assert done.err.startswith(f"error: {host}")
+    assert "cause: " in done.err
+    assert "hint: " in done.err
+    assert "WARNING" not in done.err
