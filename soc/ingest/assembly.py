@@ -21,7 +21,7 @@ class Assembly(MutableMapping[str, bytes]):
     Behaves as a mapping from key to state for the assembler; notes what changed for the next commit.
     """
 
-    def __init__(self, assembler: Assembler, kept: Mapping[str, bytes] = {}) -> None:  # noqa: B006 - read only
+    def __init__(self, assembler: Assembler, kept: Mapping[str, bytes] = {}) -> None:
         self.assembler = assembler
         self._timeout_us = round(assembler.timeout_s * 1e6)
         self._states: dict[str, tuple[int, bytes]] = dict(

@@ -45,7 +45,7 @@ class SilenceWatch:
     `expected` maps source to the set rhythm in seconds (0 = learn it).
     """
 
-    def __init__(self, expected: Mapping[str, tuple[float, str, str]], kept: Mapping[str, bytes] = {}) -> None:  # noqa: B006 - read only
+    def __init__(self, expected: Mapping[str, tuple[float, str, str]], kept: Mapping[str, bytes] = {}) -> None:
         self._expected = dict(expected)
         self._known = {source: _decode(kept.get(source)) for source in expected}
         self._dirty: set[str] = set()
