@@ -72,6 +72,9 @@ class SharedSource(RecordSource, Protocol):
     def rewind(self, positions: Mapping[str, int]) -> None:
         """Go on at these positions without leaving the group."""
 
+    def hold(self) -> None:
+        """Called while nobody takes records: stay a member of the group, which else waits for this one."""
+
     def take_lost_ranges(self) -> list[tuple[str, int, int]]:
         """Positions (partition, first, last) that were gone before they could be read, since the last call."""
 

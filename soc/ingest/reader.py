@@ -127,12 +127,8 @@ class Reader(threading.Thread):
         self._epoch, self._positions = self._reopen.pop()
         self._reopen.clear()
         self._commits.clear()
-        rewind = getattr(self.source, "rewind", None)
-        if rewind is not None:
-            rewind(self._positions)  # a group member that left and joined again would make every other worker stop
-            return
         if isinstance(self.source, SharedSource):
-            self.source.rewind(self._positions)
+            self.source.rewind(self._positions)  # a group member that left and joined again would make every other worker stop
             return
         self.source.close()
         self._open()
@@ -169,8 +165,8 @@ class Reader(threading.Thread):
                 self._out.put(batch, timeout=0.2)
             except Full:
                 self._carry_out_commits()
-                if (hold := getattr(self.source, "hold", None)) is not None:
-                    hold()  # the other members of a consumer group wait for one that does not poll
+                if isinstance(self.source, SharedSource):
+                    self.source.hold()  # the other members of a consumer group wait for one that does not poll
                 continue
             return True
         return False

@@ -97,9 +97,6 @@ class Worker:
         """
         self._stop = stop or self._stopping
         positions = self._store.positions()
-        for source in self._sources:
-            if (follow := getattr(source, "follow_positions", None)) is not None:
-                follow(self._store.positions)  # partitions taken over later: other workers moved them on meanwhile
         self.readers = [
             Reader(source, self._queue, most=self._batch_size, wait_s=self._batch_wait_s, clock=self._clock, positions=positions, once=self._once)
             for source in self._sources
