@@ -8,8 +8,10 @@ Elasticsearch refuses is `StoreRefused`. Bodies of proxies (HTML) are understood
 from __future__ import annotations
 
 import re
+import threading
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
@@ -30,6 +32,8 @@ _NDJSON = "application/vnd.elasticsearch+x-ndjson; compatible-with=9"
 PASSING = frozenset({429, 502, 503, 504})
 """Statuses that go by themselves: a full queue, a proxy without backend, shards that are starting."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 5.0
+_LOOKUP_S = 8.0
+"""How long a look-up waits for a cluster that is away: a person sits before it."""
 # Reference: what proxies put around their message; for showing one line of it only.
 _TAG = re.compile(r"<[^<>]{0,200}>")
 
@@ -59,10 +63,25 @@ class Link:
         self.settings = settings
         self.clock = clock
         self._client = connect(settings)
+        self._here = threading.local()
 
     def budget(self) -> Budget:
         """A fresh stall budget."""
         return Budget(self.clock, self.settings.stall_budget_s)
+
+    @contextmanager
+    def patient(self) -> Iterator[Budget]:
+        """Let every request of this thread share one stall budget: for batches, which wait out a restart of the cluster."""
+        budget = self._here.budget = self.budget()
+        try:
+            yield budget
+        finally:
+            self._here.budget = None
+
+    def _patience(self) -> Budget:
+        """The budget of the batch under way; people who only look something up are not made to wait for long."""
+        shared: Budget | None = getattr(self._here, "budget", None)
+        return shared or Budget(self.clock, min(self.settings.stall_budget_s, _LOOKUP_S))
 
     def request(
         self,
@@ -79,7 +98,7 @@ class Link:
 
         Raises: StoreUnavailable when the budget is used up, StoreFull, StoreRefused, AccessDenied, Conflict (409).
         """
-        budget = budget or self.budget()
+        budget = budget or self._patience()
         raw = body if isinstance(body, bytes) else None if body is None else orjson.dumps(body)
         headers = {"accept": _JSON, "content-type": _NDJSON if isinstance(body, bytes) else _JSON}
         if raw is None:

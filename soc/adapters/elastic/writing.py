@@ -64,9 +64,9 @@ class Writing(Alerts, Base):
     def commit(self, effects: Effects) -> Committed:
         self._writable()
         self._crash("store.begin")
-        with self._committing:
+        with self._committing, self._link.patient() as budget:
             try:
-                return self._commit(effects, self._link.budget())
+                return self._commit(effects, budget)
             except BaseException:
                 # What became of the batch is unknown: whatever comes next begins with what really stands.
                 self._positions.clear()
@@ -324,13 +324,13 @@ class Writing(Alerts, Base):
         if not claims:
             return {}
         out = dict(claims)
-        actions = self._claim_actions(claims, known=frozenset())
-        outcomes = send(self._link, actions)
-        _demand(outcomes, EXISTS)
-        taken = [key for key, outcome in zip(claims, outcomes, strict=True) if outcome.status == EXISTS]
         index = self._names.control("claims")
-        for key, hit in zip(taken, self._mget([(index, _claim_id(key)) for key in taken]), strict=True):
-            out[key] = hit["_source"]["owner"]
+        with self._link.patient() as budget:
+            outcomes = send(self._link, self._claim_actions(claims, known=frozenset()), budget=budget)
+            _demand(outcomes, EXISTS)
+            taken = [key for key, outcome in zip(claims, outcomes, strict=True) if outcome.status == EXISTS]
+            for key, hit in zip(taken, self._mget([(index, _claim_id(key)) for key in taken]), strict=True):
+                out[key] = hit["_source"]["owner"]
         if len(self._claimed) > _MOST_CLAIMED:
             self._claimed = set()
         self._claimed.update(claims)
@@ -344,7 +344,7 @@ class Writing(Alerts, Base):
     # pipeline state, gaps --------------------------------------------------------------------------------------
 
     def state(self, partition: str) -> dict[str, bytes]:
-        with self._committing:  # another worker may have had the partition: what we remember of it may be old
+        with self._committing, self._link.patient():  # another worker may have had the partition: what we remember of it may be old
             self._entries.pop(partition, None)
             self._positions.pop(partition, None)
             entries = dict(self._load_entries(partition))

@@ -153,6 +153,19 @@ def test_a_node_that_cannot_be_reached_is_unavailable_and_loses_nothing(settings
     balanced(store, 2)
 
 
+def test_a_look_up_does_not_wait_for_the_whole_stall_budget(settings: StoreSettings, opened: Make, proxy: FaultProxy) -> None:
+    """A person who asks while the node is away learns it within seconds, whatever batches are allowed to wait."""
+    clock = FrozenClock(T0)
+    store = opened(settings, hosts=through(proxy), stall_budget_s=3600)
+    store._link.clock = clock
+    proxy.mode = "refuse"
+    proxy.cut()
+    before = clock.monotonic()
+    with pytest.raises(StoreUnavailable):
+        store.count(EVERYTHING)
+    assert clock.monotonic() - before < 10
+
+
 def test_a_frozen_node_is_unavailable(settings: StoreSettings, opened: Make, proxy: FaultProxy) -> None:
     """No answer within the budget: StoreUnavailable that names the time limit."""
     direct = opened(settings)
