@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -41,12 +40,14 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 def test_help_is_quick() -> None:
-    """Under 0.3 s; the best of several runs, as other work may hold the processor."""
+    """Under 0.3 s of processor time, whatever else the machine does meanwhile; the best of a few runs."""
     best = 9.0
-    for _ in range(8):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "soc", "--help"], cwd=ROOT, capture_output=True, check=True)
-        best = min(best, time.perf_counter() - start)
+    for _ in range(5):
+        process = subprocess.Popen([sys.executable, "-m", "soc", "--help"], cwd=ROOT, stdout=subprocess.DEVNULL)
+        _pid, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        best = min(best, usage.ru_utime + usage.ru_stime)
     assert best < 0.3
 
 
