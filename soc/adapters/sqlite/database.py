@@ -21,6 +21,8 @@ from soc.errors import NotAllowed, SocError, StoreCorrupt, StoreFull, StoreNewer
 
 BUSY_S = 30.0
 """How long one writer waits for another; a batch holds the lock of a file for some 100 ms."""
+_CHECKPOINT_BYTES = 64 * 1_048_576
+"""A log of this size is copied into its database: pages that change in many batches are then written once."""
 _FULL_BELOW_BYTES = 1_048_576
 """With less free space than this, a failed write is taken as a full disk."""
 _CORRUPT_HINT = "restore the last backup (`soc store backup`/`restore`); the damaged file can be moved away, the ledger then shows what is missing"
@@ -152,7 +154,7 @@ def _set_up(connection: sqlite3.Connection, path: Path, sort: Sort, *, read_only
     if not read_only:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA wal_autocheckpoint = 4000")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_BYTES // sort.page_bytes}")
 
 
 def _create(path: Path, sort: Sort) -> None:

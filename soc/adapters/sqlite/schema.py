@@ -75,7 +75,7 @@ CREATE INDEX grp_order ON grp (scope, last_us, id);
 CREATE TABLE grp_part (grp TEXT NOT NULL, level TEXT NOT NULL, source TEXT NOT NULL, first_us INTEGER NOT NULL, last_us INTEGER NOT NULL,
   PRIMARY KEY (grp, level, source)) WITHOUT ROWID;
 CREATE TABLE member (grp TEXT NOT NULL, occurrence TEXT NOT NULL, PRIMARY KEY (grp, occurrence)) WITHOUT ROWID;
-CREATE TABLE claim (key BLOB PRIMARY KEY, owner TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE claim (key INTEGER PRIMARY KEY, owner TEXT NOT NULL);
 CREATE TABLE state (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE gap (source TEXT NOT NULL, scope TEXT NOT NULL, from_us INTEGER NOT NULL, until_us INTEGER NOT NULL, cause TEXT NOT NULL, expected_s REAL NOT NULL,
   PRIMARY KEY (source, scope, from_us)) WITHOUT ROWID;
