@@ -8,6 +8,7 @@ read again from the store's positions. kill -9 anywhere loses and doubles nothin
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -96,6 +97,7 @@ class Worker:
         Raises: what a source or the store cannot get over (AccessDenied, StoreFull, StoreRefused, ConfigError).
         """
         self._stop = stop or self._stopping
+        gc.freeze()  # rules and parsers are some 10^5 objects that stay: looking through them again and again costs 8 %
         positions = self._store.positions()
         self.readers = [
             Reader(source, self._queue, most=self._batch_size, wait_s=self._batch_wait_s, clock=self._clock, positions=positions, once=self._once)
@@ -109,6 +111,7 @@ class Worker:
             with ThreadPoolExecutor(1, thread_name_prefix="commit") as committer:
                 self._loop(committer)
         finally:
+            gc.unfreeze()
             for reader in self.readers:
                 reader.halt()
             drain(self._queue)

@@ -6,13 +6,14 @@ before anything else is written. So a batch is stored whole or not at all, and t
 nothing of the attempt that failed.
 
 Replays: a record comes twice either from its own partition, below the committed position, or from another partition
-that names the same origin. Both are noticed without looking anything up; only then is the id looked up.
+that names the same origin. Both are noticed without looking anything up; only then is the id looked up. An event that
+was made of several records has no position: its id is kept among the claims, and looked up only when it stands there.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
@@ -65,7 +66,8 @@ class Writer:
             self.recover()
         fresh = [progress for progress in effects.progress if self._is_fresh(progress)]
         waiting = self._control.inbox()
-        sifted = _Sifted(self._known, self._maybe_seen, waiting)
+        derived = [event.id for event in effects.events if "soc.derived" in event.doc]
+        sifted = _Sifted(self._known, self._maybe_seen, waiting, self._control.owners(derived).keys())
         for event in effects.events:
             sifted.take(event)
         committed = Committed(sifted.stored, 0, sifted.faults, [])
@@ -121,7 +123,7 @@ class Writer:
         self._crash("store.alerts.written")
         for progress in fresh:
             control.put_progress(progress, replays[progress.partition], faulty[progress.partition])
-        control.put_claims(effects.claims)
+        control.put_claims(effects.claims | dict.fromkeys(sifted.derived, ""))
         history = {progress.partition for progress in effects.progress} - {progress.partition for progress in fresh}
         control.put_state({key: value for key, value in effects.state.items() if key.partition("\x1f")[0] not in history})
         for gap in effects.gaps:
@@ -152,9 +154,11 @@ class Writer:
 class _Sifted:
     """The events of a batch, sorted out: what is new, what was stored by us before, what is a replay or a fault."""
 
-    def __init__(self, known: _Known, maybe_seen: _MaybeSeen, waiting: Sequence[Event]) -> None:
+    def __init__(self, known: _Known, maybe_seen: _MaybeSeen, waiting: Sequence[Event], claimed: Collection[str]) -> None:
         self._known = known
         self._maybe_seen = maybe_seen
+        self._claimed = claimed
+        self.derived: list[str] = []
         self._here = {event.id: event for event in waiting}
         self.new: list[Event] = []
         self.stored = 0
@@ -167,7 +171,8 @@ class _Sifted:
         """Sort out one event. Cost: two look-ups in dicts for the ordinary one."""
         doc = event.doc
         if "soc.derived" in doc:
-            if self._stored(event) is None:
+            if event.id not in self._here and (event.id not in self._claimed or self._stored(event) is None):
+                self.derived.append(event.id)
                 self._add(event)
             return
         origin = doc.get("soc.origin", event.partition)

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import orjson
+
 from soc.adapters.sqlite import codec
 from soc.adapters.sqlite.database import connect, guarded, transaction
 from soc.adapters.sqlite.order import Month, month_named
@@ -132,7 +134,7 @@ class EventFile:
             key = key_of(event.ts_us // 1000, event.id)
             keys.append(key)
             rows.append((seq, key, *row))
-            texts.append((seq, text_of(event)))
+            texts.append(text_of(event))
             at = ((key >> 15) // _HOUR_MS, row.scope, row.level, row.category, row.part)
             count = counts.get(at)
             if count is None:
@@ -141,7 +143,8 @@ class EventFile:
                 count[0] += 1
                 count[1] += row.counted
         self.db.executemany("INSERT INTO ev VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-        self.db.executemany("INSERT INTO ft (rowid, t) VALUES (?, ?)", texts)
+        # One statement for all: it runs without the interpreter's lock, so that the next batch is parsed meanwhile.
+        self.db.execute("INSERT INTO ft (rowid, t) SELECT ? + key, value FROM json_each(?)", (first, orjson.dumps(texts).decode()))
         self.db.executemany(
             "INSERT INTO rollup VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET events = events + excluded.events, counted = counted + excluded.counted",
             [(*at, *count) for at, count in counts.items()],

@@ -115,7 +115,8 @@ def _narrow(node: Node) -> tuple[str, bool]:
     if isinstance(node, Or):
         parts = [_narrow(child) for child in node.nodes]
         texts = [text for text, _ in parts]
-        return (_any_of(texts) if all(texts) else ""), all(exact for _, exact in parts) and all(texts)
+        narrowed = bool(texts) and all(texts)
+        return (_any_of(texts) if narrowed else ""), narrowed and all(exact for _, exact in parts)
     if isinstance(node, All):
         return "", True
     if isinstance(node, Term):
@@ -215,7 +216,7 @@ def _with_marks(text: str, *marks: str) -> str:
 
 def id_token(identity: str) -> str:
     """The token that an event is found by."""
-    return ID_MARK + identity[:ID_CHARS].replace(" ", "_")
+    return ID_MARK + identity[:ID_CHARS].replace(" ", "_").replace("\x00", "_")
 
 
 def marks_of(tokens: str) -> str:
