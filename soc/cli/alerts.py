@@ -196,12 +196,12 @@ def _tell_why(session: Session, app: App, alert: Alert) -> None:
     out, zone = session.out, session.settings.timezone
     out.text(f"{_show.level(alert.rule.level)}  {alert.rule.title}", _show.style_of(alert.rule.level))
     rows = [
-        (_("Alert"), alert.id + (f"  ({_('detected late')})" if alert.late else "")),
+        (_("Alert"), alert.id + ("  (" + _("detected late") + ")" if alert.late else "")),
         (_("Group"), alert.group + "  " + " ".join(f"{key}={value}" for key, value in alert.group_key.items())),
         (_("Time"), _show.when(alert.ts, zone)),
         (_("Detected"), _show.when(alert.detected_at, zone)),
         (_("Threat"), f"{_show.level(alert.threat_level)} {alert.threat_category}"),
-        (_("Rule"), f"{alert.rule.id}  {_('hash')} {alert.rule.hash}"),
+        (_("Rule"), f"{alert.rule.id}  " + _("hash") + f" {alert.rule.hash}"),
         (_("Tags"), " ".join(alert.rule.tags)),
         (_("Source"), alert.source),
         (_("Agency"), alert.agency),

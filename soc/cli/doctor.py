@@ -100,6 +100,6 @@ def _terminal(session: Session) -> Iterator[Check]:
     yield Check(
         "terminal",
         "ok" if width >= NARROW else "warn",
-        f"{os.environ.get('TERM', '')} {width} {_('columns')}, {colors}",
+        f"{os.environ.get('TERM', '')} {width} " + _("columns") + f", {colors}",
         "" if width >= NARROW else _("make it at least 80 columns wide"),
     )

@@ -61,7 +61,7 @@ def pretty(answer: Answer) -> str:
     head = (
         _("line {n}").format(n=answer.n)
         + (f"  {answer.parser}" if answer.parser else "")
-        + (f"  {_('error')}: {display_safe(answer.error)}" if answer.error else "")
+        + ("  " + _("error") + f": {display_safe(answer.error)}" if answer.error else "")
     )
     width = max((len(name) for name in answer.doc), default=0)
 
