@@ -9,6 +9,9 @@ import msgspec
 from soc.model.query import All
 from soc.ports import AlertQuery, EventQuery, Store
 
+HERE = {"soc.partition", "soc.seq"}
+"""Where a worker read a record: a byte offset here, an offset of a topic there."""
+
 
 def everything(store: Store) -> dict[str, Any]:
     """Events, alerts, groups, dead letters, positions and figures of a store."""
@@ -25,6 +28,25 @@ def everything(store: Store) -> dict[str, Any]:
         "threats": store.threats(everywhere),
         "count": store.count(everywhere),
         "ledger": {item.partition: (item.received, item.stored, item.dead_lettered, dict(item.dropped)) for item in store.ledger()},
+    }
+
+
+def comparable(state: dict[str, Any], *, beside: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """A state without what differs by design: where each record was read, and the fields `beside` of events."""
+    hidden = HERE | beside
+    inner = {name.removeprefix("soc.") for name in hidden}
+
+    def strip(doc: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in doc.items() if name not in hidden}
+
+    def strip_alert(alert: dict[str, Any]) -> dict[str, Any]:
+        documents = [{**document, "soc": {name: value for name, value in document["soc"].items() if name not in inner}} for document in alert["documents"]]
+        return {**alert, "documents": documents}
+
+    return {
+        "events": {key: strip(doc) for key, doc in state["events"].items()},
+        "alerts": {key: strip_alert(alert) for key, alert in state["alerts"].items()},
+        **{part: state[part] for part in ("groups", "threats", "count", "letters")},
     }
 
 

@@ -2,115 +2,28 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from soc.application.app import Actor, App
 from soc.application.ingest import ingest_files, to_kafka
-from soc.application.run import run
 from soc.bootstrap import open_app
-from soc.clock import FrozenClock, SystemClock
 from soc.config import Settings
 from soc.model.query.parse import parse
 from soc.ports import EventQuery
 from tests.e2e import corpus, traffic
-from tests.e2e.driver import NOW_US
-from tests.e2e.state import assert_balanced, assert_same, everything
+from tests.e2e.distributed import received, run_until, settings_of
+from tests.e2e.driver import NOW_US, RunningClock
+from tests.e2e.state import assert_balanced, assert_same, comparable, everything
 from tests.servers.kafka_server import Broker
 
 Name = Callable[[str], str]
-HERE = {"soc.partition", "soc.seq"}
-"""Where a worker read a record: a byte offset here, an offset of a topic there."""
 
 
 def _embedded(folder: Path) -> Settings:
     return Settings.model_validate({"store": {"kind": "embedded", "path": str(folder / "store")}, "data_dir": str(folder), "pipeline": {"batch_size": 200}})
-
-
-def _distributed(folder: Path, url: str, servers: str, prefix: str, topics: dict[str, str], **kafka: Any) -> Settings:
-    return Settings.model_validate(
-        {
-            "store": {"kind": "elasticsearch", "hosts": [url], "prefix": prefix},
-            "kafka": {"bootstrap_servers": [servers], "group": prefix, **kafka},
-            "data_dir": str(folder),
-            "roles": ["ingest"],
-            "pipeline": {"batch_size": 200, "batch_wait_s": 0.5},
-            "sources": {name: {"type": "kafka", "topics": [topic], "trust_positions": True} for name, topic in topics.items()},
-        }
-    )
-
-
-def _comparable(state: dict[str, Any]) -> dict[str, Any]:
-    """A state without what differs by design: where each record was read."""
-
-    def strip(doc: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in doc.items() if name not in HERE}
-
-    def strip_alert(alert: dict[str, Any]) -> dict[str, Any]:
-        documents = [
-            {**document, "soc": {name: value for name, value in document["soc"].items() if name not in {"partition", "seq"}}} for document in alert["documents"]
-        ]
-        return {**alert, "documents": documents}
-
-    return {
-        "events": {key: strip(doc) for key, doc in state["events"].items()},
-        "alerts": {key: strip_alert(alert) for key, alert in state["alerts"].items()},
-        "groups": state["groups"],
-        "threats": state["threats"],
-        "count": state["count"],
-        "letters": state["letters"],
-    }
-
-
-def _ingest_until(app: App, expected: int, *, deadline_s: float = 90.0, stop: threading.Event | None = None) -> None:
-    """Run the worker until the store's ledger has received `expected` records."""
-    stop = stop or threading.Event()
-    failures: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            run(app, stop=stop)
-        except BaseException as error:  # noqa: BLE001 - told to the test below
-            failures.append(error)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        _await(lambda: bool(failures) or _received(app) >= expected, deadline_s)
-    finally:
-        stop.set()
-        thread.join(60)
-    assert not failures, failures
-
-
-def _received(app: App) -> int:
-    return sum(item.received - item.dropped.get("replay", 0) for item in app.store.ledger())
-
-
-def _await(condition: Callable[[], bool], deadline_s: float) -> None:
-    end = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end, "deadline passed"
-        time.sleep(0.2)
-
-
-def _clock() -> FrozenClock:
-    return _Ticking(NOW_US)
-
-
-class _Ticking(FrozenClock):
-    """Stands still for records, and runs for deadlines."""
-
-    def monotonic(self) -> float:
-        return SystemClock().monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        SystemClock().sleep(seconds)
 
 
 def _compare_queries(first: App, second: App) -> None:
@@ -134,19 +47,19 @@ def _through_both(files: dict[str, Path], tmp_path: Path, elastic_url: str, brok
     topics = {name: f"{prefix}.{name}" for name in files}
     for topic in topics.values():
         broker.create_topic(topic, 2)
-    settings = _distributed(tmp_path, elastic_url, broker.bootstrap, prefix, topics)
-    with open_app(_embedded(tmp_path), Actor("test"), pipeline=True, clock=_clock()) as embedded:
+    settings = settings_of(tmp_path, elastic_url, broker.bootstrap, prefix, topics)
+    with open_app(_embedded(tmp_path), Actor("test"), pipeline=True, clock=RunningClock(NOW_US)) as embedded:
         for name, file in files.items():
             ingest_files(embedded, [file], source=name)
         expected = everything(embedded.store)
         assert_balanced(embedded.store)
-        with open_app(settings, Actor("test"), pipeline=True, clock=_clock()) as app:
+        with open_app(settings, Actor("test"), pipeline=True, clock=RunningClock(NOW_US)) as app:
             sent = sum(to_kafka(app, [file], source=name, topic=topics[name]) for name, file in files.items())
             assert sent == sum(item.received for item in embedded.store.ledger())
-            _ingest_until(app, sent)
+            run_until(app, lambda: received(app.store) >= sent)
             found = everything(app.store)
             assert_balanced(app.store)
-            assert_same(_comparable(found), _comparable(expected))
+            assert_same(comparable(found), comparable(expected))
             _compare_queries(embedded, app)
 
 
