@@ -80,7 +80,9 @@ def send(link: Link, actions: Sequence[Action], *, budget: Budget | None = None,
                 first = outcomes[pending[0]]
                 raise StoreUnavailable(
                     f"Elasticsearch is too busy: {len(pending)} documents rejected ({first.status} {first.kind}) for {budget.seconds:g} s",
-                    hint="look at the cluster's load; fewer workers or more nodes",
+                    hint="a migration closed the index to writing; if it was interrupted, run `soc store migrate` again"
+                    if first.kind == "cluster_block_exception"
+                    else "look at the cluster's load; fewer workers or more nodes",
                 )
     return outcomes
 

@@ -20,7 +20,7 @@ from soc.clock import FrozenClock, SystemClock
 from soc.config import StoreSettings
 from soc.errors import AccessDenied, Conflict, StoreFull, StoreNewer, StoreRefused, StoreUnavailable
 from soc.model.query import All
-from soc.ports import EventQuery, no_crash
+from soc.ports import AlertQuery, EventQuery, no_crash
 from tests.adapters.elastic.gate import Gate
 from tests.contracts.samples import DAY, T0, alert, batch, event
 from tests.servers.fault_proxy import FaultProxy
@@ -324,6 +324,37 @@ def test_a_partition_dropped_under_a_writer_is_made_again(settings: StoreSetting
     operator.drop_partitions(kind="firewall", before_us=T0, dry_run=False)
     assert worker.commit(batch(event(1, ts_us=T0 - 60 * DAY))).stored == 1
     balanced(worker, 1, dropped={"retention": 1})
+
+
+def test_a_partition_closed_by_a_migration_is_waited_for(settings: StoreSettings, opened: Make) -> None:
+    """A write block passes: the batch waits, then says what may have closed the index; opened again, it goes in."""
+    store = opened(settings)
+    store.commit(batch(event(0)))
+    store._link.request("PUT", f"/{settings.prefix}-events-*/_settings", {"index.blocks.write": True})
+    hasty = opened(settings, stall_budget_s=0.5)
+    with pytest.raises(StoreUnavailable) as caught:
+        hasty.commit(batch(event(1)))
+    assert "soc store migrate" in caught.value.hint
+    with ThreadPoolExecutor(1) as pool:
+        commit = pool.submit(store.commit, batch(event(1)))
+        store._link.request("PUT", f"/{settings.prefix}-events-*/_settings", {"index.blocks.write": None})
+        assert commit.result(60).stored == 1
+    balanced(store, 2)
+
+
+def test_a_store_that_was_never_written_reads_as_empty(settings: StoreSettings) -> None:
+    """Read-only commands on a fresh cluster find nothing, create nothing, and do not fail."""
+    store = open_store(settings, pipeline=False, read_only=True, clock=FrozenClock(T0))
+    try:
+        assert (store.positions(), store.ledger(), store.state("p"), store.gaps(), store.facts("rules")) == ({}, [], {}, [], [])
+        assert (store.alerts(AlertQuery()), store.alert_groups(AlertQuery()), store.dead_letters()) == ((0, []), (0, []), (0, []))
+        assert (store.get_events(["a" * 20, "abc"]), store.get_alert("a-x"), store.get_alert("g-x"), store.get_dead_letter("x")) == ([], None, None, None)
+        assert (store.count(EVERYTHING), list(store.stream(EVERYTHING)), store.search(EVERYTHING).docs) == (0, [], [])
+        assert (store.facets(EVERYTHING, "event.action"), store.histogram(EVERYTHING, "day"), store.threats(EVERYTHING)) == ([], [], {})
+        assert store.status()["partitions"] == []
+        assert not store._uuids()
+    finally:
+        store.close()
 
 
 def test_a_store_of_a_newer_program_is_refused(settings: StoreSettings, opened: Make) -> None:
