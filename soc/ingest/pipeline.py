@@ -328,6 +328,8 @@ class _Batch:
                 record.raw,
                 record.received_us,
                 scope=self.source.scope,
+                host=record.host,
+                truncated_bytes=record.truncated_bytes,
             )
         )
 

@@ -41,4 +41,6 @@ def record_of_dead_letter(letter: DeadLetter, raw: bytes | None = None) -> RawRe
         origin=letter.origin,
         origin_seq=letter.origin_seq,
         sub=letter.sub,
+        host=letter.host,
+        truncated_bytes=letter.truncated_bytes if raw is None else 0,
     )

@@ -225,7 +225,8 @@ class Worker:
         derived = sum(1 for event in effects.events if "soc.derived" in event.doc)
         totals.received += received
         totals.stored += committed.stored
-        totals.dead_lettered += len(effects.dead_letters)
+        rejected = len(committed.rejected)  # refused by the store one by one: dead letters of this commit
+        totals.dead_lettered += len(effects.dead_letters) + rejected
         totals.dropped += dropped
         totals.replayed += committed.replayed
         totals.alerts += len(committed.new_alerts)
@@ -234,7 +235,7 @@ class Worker:
         for progress in effects.progress:
             self._metrics.count("soc_records_received_total", progress.received, source=progress.source)
         self._metrics.count("soc_events_stored_total", committed.stored)
-        self._metrics.count("soc_records_dead_lettered_total", len(effects.dead_letters))
+        self._metrics.count("soc_records_dead_lettered_total", len(effects.dead_letters) + rejected)
         self._metrics.count("soc_records_dropped_total", dropped)
         self._metrics.count("soc_events_replayed_total", committed.replayed)
         self._metrics.count("soc_alerts_raised_total", len(committed.new_alerts))

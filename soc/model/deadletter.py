@@ -28,3 +28,7 @@ class DeadLetter(msgspec.Struct):
     state: str = "open"
     """`open`, `redriven` or `discarded`."""
     note: str = ""
+    host: str = ""
+    """Address of the sender as the collector saw it."""
+    truncated_bytes: int = 0
+    """How many bytes of the record the collector had to cut off (0 = `raw` is whole)."""

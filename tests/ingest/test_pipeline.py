@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from soc.application.demo.traffic import mail_lines
 from soc.clock import from_datetime, iso
 from soc.ingest.pipeline import Pipeline, SourceInfo
-from soc.ingest.records import record_of
+from soc.ingest.records import record_of, record_of_dead_letter
 from soc.ingest.registry import installed
 from soc.model.alert import Alert
 from soc.model.event import Doc, Event
@@ -190,7 +190,7 @@ MAIL = [line for line, _ in zip(mail_lines(3, BEGIN), range(120), strict=False)]
 
 
 def _concatenated(batches: list[Effects]) -> list[object]:
-    return [(event.id, event.counted, event.doc, event.tokens) for effects in batches for event in effects.events]
+    return [(event.id, event.counted, event.doc, set(event.tokens.split())) for effects in batches for event in effects.events]
 
 
 @given(st.sets(st.integers(min_value=1, max_value=len(MAIL) - 1), max_size=12))
@@ -227,3 +227,17 @@ def test_a_heartbeat_lets_time_go_on() -> None:
     assert effects.progress[0].dropped == {"heartbeat": 1}
     assert effects.events, "the messages under way are finished as they stand"
     assert all(event.doc["soc.derived"] for event in effects.events)
+
+
+def test_a_record_cut_by_its_collector_says_so_also_after_a_redrive() -> None:
+    """A dead letter remembers how much is missing and who sent it; the event that it becomes says so, unless mended bytes are given."""
+    [letter] = (
+        _pipeline()
+        .process([record(0, FORTI.format(1), received_us=RECEIVED, fault="oversized: 9 bytes were cut", truncated_bytes=9, host="10.1.1.1")])
+        .dead_letters
+    )
+    assert (letter.truncated_bytes, letter.host) == (9, "10.1.1.1")
+    [event] = _pipeline().process([record_of_dead_letter(letter)]).events
+    assert (event.doc["soc.truncated_bytes"], event.doc["log.source.address"]) == (9, "10.1.1.1")
+    [event] = _pipeline().process([record_of_dead_letter(letter, b"whole")]).events
+    assert "soc.truncated_bytes" not in event.doc
