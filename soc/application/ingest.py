@@ -41,6 +41,7 @@ def ingest_files(
         batch_wait_s=app.settings.pipeline.batch_wait_s,
         on_alerts=on_alerts,
         on_batch=progress,
+        overlap=app.settings.store.kind == "elasticsearch",
         crash=app.crash,
     )
     return worker.run(stop)

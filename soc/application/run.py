@@ -61,7 +61,7 @@ def run(
             sink, streams = stack.enter_context(app.wiring.spool())
             collectors = app.wiring.collectors(sink)
             if app.settings.transport == "kafka":
-                carriers = [_Carrier(stream, app.wiring.kafka_forward(stream, _topic(app.settings, stream.name)), stop) for stream in streams]
+                carriers = [_Carrier(stream, app.wiring.kafka_forward(stream, _topic(app.settings, stream.name), crash=app.crash), stop) for stream in streams]
             else:
                 sources += streams
             for collector in collectors:
@@ -111,6 +111,7 @@ def _work(
         on_tick=duties.tick,
         tick_s=min(5.0, pipeline_settings.heartbeat_s),
         once=once,
+        overlap=app.settings.store.kind == "elasticsearch",
         crash=app.crash,
     )
     duties.worker = worker

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import filterfalse, islice
+from operator import itemgetter
 from typing import Any
 
 _D = str.maketrans({"đ": "d", "Đ": "d"})
@@ -153,14 +154,24 @@ def event_tokens(doc: Mapping[str, Any]) -> str:
     every event longer. Cost: a value seen before costs one look-up (levels, actions, host names, rules repeat), a plain
     word none, other values are split once. The order is fixed by the document; a token may stand more than once.
     """
-    line = "" if doc.get(TEXT_FROM) == "fields" else doc.get("event.original") or ""
+    if doc.get(TEXT_FROM) == "fields":
+        tokens = _field_tokens(doc)
+        if tokens is not None:
+            return tokens
+        line = ""
+    else:
+        line = doc.get("event.original") or ""
     distinct = _tokens(line) if line else {}
     known = _VALUES.get
     for name in searched_fields(doc):
         value = doc[name]
         if value.__class__ is str:
-            if value not in distinct and not (line and _stands_in(line, value)):
-                distinct[known(value) or value_tokens(value)] = None
+            if value not in distinct:
+                tokens = known(value)
+                if tokens is not None:
+                    distinct[tokens] = None
+                elif not (line and _stands_in(line, value)):
+                    distinct[value_tokens(value)] = None
         elif value.__class__ is int and value >= 0:
             distinct[str(value)] = None
         elif value.__class__ is list:
@@ -170,9 +181,60 @@ def event_tokens(doc: Mapping[str, Any]) -> str:
                     distinct[known(text) or value_tokens(text)] = None
         elif value is not None:
             distinct[value_tokens(_plain(value))] = None
+    return _joined(distinct)
+
+
+def _joined(distinct: dict[str, None]) -> str:
     distinct.pop("", None)
     tokens = " ".join(distinct)
     return tokens if len(tokens) <= MOST_TOKENS else " ".join(islice(dict.fromkeys(tokens.split()), MOST_TOKENS))
+
+
+_SHAPES: dict[tuple[str, ...], tuple[Callable[[Mapping[str, Any]], tuple[Any, ...]], tuple[str, ...]] | None] = {}
+"""Per sequence of field names: takes out the values that were texts when it was first seen, and the names of the others."""
+
+
+def _field_tokens(doc: Mapping[str, Any]) -> str | None:
+    """The tokens of the searched fields, most of them taken out at once; None where only the plain way will do."""
+    names = tuple(doc)
+    shape = _SHAPES.get(names)
+    if shape is None:
+        if len(_SHAPES) >= _MOST_SHAPES:
+            _SHAPES.clear()
+        shape = _SHAPES[names] = _shape(doc)
+        if shape is None:
+            return None
+    texts, others = shape
+    known = _VALUES.get
+    try:  # only texts are remembered: whatever else stands where a text was is not found, or cannot be looked up
+        distinct = dict.fromkeys([known(value) or _any_tokens(value) for value in texts(doc)])
+        for name in others:
+            value = doc[name]
+            if value.__class__ is int and value >= 0:
+                distinct[str(value)] = None
+            elif value.__class__ is list:
+                for item in value:
+                    distinct[known(item) or _any_tokens(item)] = None
+            else:
+                distinct[_any_tokens(value)] = None
+    except TypeError:
+        return None
+    return _joined(distinct)
+
+
+def _shape(doc: Mapping[str, Any]) -> tuple[Callable[[Mapping[str, Any]], tuple[Any, ...]], tuple[str, ...]] | None:
+    names = searched_fields(doc)
+    texts = [name for name in names if doc[name].__class__ is str]
+    if len(texts) < 2:  # noqa: PLR2004 - itemgetter gives a tuple for two names at least
+        return None
+    return itemgetter(*texts), tuple(name for name in names if doc[name].__class__ is not str)
+
+
+def _any_tokens(value: Any) -> str:
+    """The tokens of one value of any kind, joined by spaces."""
+    if value.__class__ is str:
+        return _VALUES.get(value) or value_tokens(value)
+    return "" if value is None else value_tokens(_plain(value))
 
 
 def _stands_in(line: str, value: str) -> bool:
@@ -188,6 +250,8 @@ def value_tokens(value: str) -> str:
     """The tokens of one value, joined by spaces; short ones are remembered."""
     if value.isascii() and value.isalnum():
         tokens = value[:MOST_TOKEN].lower()
+        if len(value) > 5 and value[0] != "0" and value.isdigit():  # noqa: PLR2004 - session numbers would push out what repeats
+            return tokens
     elif value.replace(".", "").isdigit() and value.isascii():  # an IPv4 address has no parts
         tokens = value.strip(".")[:MOST_TOKEN]
     else:

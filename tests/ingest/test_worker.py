@@ -58,7 +58,7 @@ def _records(count: int, partition: str = "p0") -> list[Step]:
     return [record(number, LINE.format(number % 60, 1_795_222_800_000_000_000 + number, number % 250, number), partition=partition) for number in range(count)]
 
 
-def _worker(store: Watched, *sources: ListSource, batch_size: int = 10) -> Worker:
+def _worker(store: Watched, *sources: ListSource, batch_size: int = 10, overlap: bool = True) -> Worker:
     pipeline = Pipeline(
         registry=installed(),
         classifier=Plain(),
@@ -74,6 +74,7 @@ def _worker(store: Watched, *sources: ListSource, batch_size: int = 10) -> Worke
         metrics=NoMetrics(),
         batch_size=batch_size,
         batch_wait_s=0.01,
+        overlap=overlap,
     )
 
 
@@ -81,10 +82,11 @@ def _stored(store: Watched) -> int:
     return store.store.count(EventQuery(All(), scope=None))
 
 
-def test_everything_is_stored_in_order_and_told_to_the_source() -> None:
+@pytest.mark.parametrize("overlap", [True, False])
+def test_everything_is_stored_in_order_and_told_to_the_source(*, overlap: bool) -> None:
     """35 records in batches of 10: four commits in the order of the log, and the source hears of the end."""
     store, source = Watched(), ListSource("fw", _records(35))
-    totals = _worker(store, source).run()
+    totals = _worker(store, source, overlap=overlap).run()
     assert (totals.received, totals.stored, _stored(store)) == (35, 35, 35)
     assert store.commits == [[0], [10], [20], [30]]
     assert source.committed == {"p0": 35}
@@ -111,8 +113,9 @@ def test_a_passing_fault_of_the_source_is_waited_out() -> None:
     assert _stored(store) == 20
 
 
+@pytest.mark.parametrize("overlap", [True, False])
 @pytest.mark.parametrize("failing", [1, 2, 4])
-def test_a_conflict_makes_it_read_again_from_the_stores_positions(failing: int) -> None:
+def test_a_conflict_makes_it_read_again_from_the_stores_positions(failing: int, *, overlap: bool) -> None:
     """When another worker took over, everything in hand is dropped and read again; the store ends complete."""
 
     def conflict_once(number: int) -> None:
@@ -120,7 +123,7 @@ def test_a_conflict_makes_it_read_again_from_the_stores_positions(failing: int) 
             raise Conflict("partition p0 was taken over")
 
     store, source = Watched(conflict_once), ListSource("fw", _records(35))
-    _worker(store, source).run()
+    _worker(store, source, overlap=overlap).run()
     assert _stored(store) == 35
     assert source.opened == 2
     assert [first for [first] in store.commits] == [0, 10, 20, 30]

@@ -38,6 +38,17 @@ def test_every_searched_value_is_found_by_its_own_tokens(doc: dict[str, Any], li
 
 
 @settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(VALUES, VALUES, VALUES, VALUES), min_size=1, max_size=4))
+def test_fields_alone_give_the_same_words_whatever_stood_in_them_before(rows: list[tuple[Any, ...]]) -> None:
+    """The quick way, which remembers what kind of value each field had first, finds the words of every kind of value."""
+    for row in rows:
+        doc = {"soc.text_from": "fields", **dict(zip(["a", "b.c", "d", "source.port"], row, strict=True))}
+        values = [item for value in row for item in (value if isinstance(value, list) else [value]) if item is not None]
+        expected = {token for value in values for token in tokens_of(("true" if value else "false") if isinstance(value, bool) else str(value))}
+        assert set(event_tokens(doc).split()) == expected
+
+
+@settings(max_examples=300, deadline=None)
 @given(TEXTS)
 def test_folding_twice_is_folding_once(text: str) -> None:
     """Folded text and tokens stay as they are, so a query for a token finds it."""
