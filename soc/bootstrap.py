@@ -161,10 +161,10 @@ class _Wiring:
                 collectors.append(HttpReceiver(name, source, sink, clock=self._clock))
         return collectors
 
-    def kafka_forward(self, source: RecordSource, topic: str) -> Forwarder:
+    def kafka_forward(self, source: RecordSource, topic: str, *, crash: CrashPoint = no_crash) -> Forwarder:
         from soc.adapters.kafka.sink import KafkaForwarder
 
-        return KafkaForwarder(self._settings.kafka, source, topic, clock=self._clock)
+        return KafkaForwarder(self._settings.kafka, source, topic, clock=self._clock, metrics=self._metrics, crash=crash)
 
 
 @contextmanager

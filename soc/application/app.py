@@ -84,7 +84,7 @@ class Wiring(Protocol):
     def collectors(self, sink: RecordSink) -> list[Collector]:
         """The receivers of the settings (syslog, HTTP)."""
 
-    def kafka_forward(self, source: RecordSource, topic: str) -> Forwarder:
+    def kafka_forward(self, source: RecordSource, topic: str, *, crash: CrashPoint = no_crash) -> Forwarder:
         """Carries the records of `source` to a topic under their own positions."""
 
 

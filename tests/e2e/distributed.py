@@ -7,9 +7,9 @@ import os
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -52,17 +52,51 @@ def records_of(path: Path, *, host: Callable[[bytes], str] = lambda _line: "") -
     return [RawRecord(path.stem, name, seq, seq + 1, line, NOW_US + seq * 1000, name, seq, host=host(line)) for seq, line in enumerate(lines)]
 
 
-def fill(broker: Broker, topic: str, records: Iterable[RawRecord], *, partition: Callable[[RawRecord], int] = lambda _record: 0) -> None:
-    """Write records to a topic under their own positions, acknowledged on return."""
-    from kafka import KafkaProducer
+class Feed:
+    """Writes records to topics (by source) under their own positions; acknowledged on return."""
 
-    with KafkaProducer(bootstrap_servers=broker.bootstrap, acks="all", linger_ms=20) as producer:
+    def __init__(self, broker: Broker, topics: Mapping[str, str], partition: Callable[[RawRecord], int] = lambda _record: 0) -> None:
+        from kafka import KafkaProducer
+
+        self._topics = topics
+        self._partition = partition
+        self._producer = KafkaProducer(bootstrap_servers=broker.bootstrap, acks="all", linger_ms=5)
+
+    def write(self, records: Iterable[RawRecord]) -> None:
+        """Write records, each to the topic of its source."""
         futures = [
-            producer.send(topic, record.raw, partition=partition(record), headers=write_headers(record), timestamp_ms=record.received_us // 1000)
+            self._producer.send(
+                self._topics[record.source],
+                record.raw,
+                partition=self._partition(record),
+                headers=write_headers(record),
+                timestamp_ms=record.received_us // 1000,
+            )
             for record in records
         ]
         for future in futures:
             future.get(timeout=30)
+
+    def write_until(self, records: Iterator[RawRecord], done: Callable[[], bool], *, at_once: int = 10, within_s: float = 60.0) -> None:
+        """Write a few records at a time until `done`."""
+
+        def step() -> bool:
+            self.write(islice(records, at_once))
+            return done()
+
+        wait_until(step, within_s=within_s, what="what the records are fed for", every_s=0.2)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._producer.close()
+
+
+def fill(broker: Broker, topics: Mapping[str, str], records: Iterable[RawRecord], *, partition: Callable[[RawRecord], int] = lambda _record: 0) -> None:
+    """Write records to the topics of their sources."""
+    with Feed(broker, topics, partition) as feed:
+        feed.write(records)
 
 
 @contextmanager
@@ -203,8 +237,3 @@ def forget(settings: Settings) -> None:
     """Remove the indices of the settings."""
     assert isinstance(settings.store, StoreSettings)
     erase(settings.store)
-
-
-def pause_until(moment: float) -> None:
-    """Wait for a moment of the monotonic clock."""
-    time.sleep(max(0.0, moment - time.monotonic()))

@@ -49,7 +49,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory, kafka_broker: Broker, elast
     sent = 0
     for file in files:
         records = records_of(file)
-        fill(kafka_broker, topics[file.stem], records)
+        fill(kafka_broker, topics, records)
         sent += len(records)
     settings = _settings(folder, elastic_url, kafka_broker, prefix, topics)
     state = ingest(settings, sent)

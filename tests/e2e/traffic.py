@@ -11,13 +11,13 @@ from soc.application.demo.traffic import firewall_lines, mail_lines
 BEGIN = datetime(2026, 11, 21, 1, 0, tzinfo=UTC)
 
 
-def write(folder: Path, *, lines: int = 400) -> list[Path]:
+def write(folder: Path, *, lines: int = 400, seed: int = 7) -> list[Path]:
     """Two files: every tenth line is sent twice, and some are not what they should be."""
     folder.mkdir(parents=True, exist_ok=True)
     firewall = folder / "firewall.log"
     mail = folder / "mail.log"
-    firewall.write_bytes(b"".join(_disturbed(_sampled(firewall_lines(7, BEGIN), lines))))
-    mail.write_bytes(b"".join(_disturbed(list(islice(mail_lines(7, BEGIN), lines)))))
+    firewall.write_bytes(b"".join(_disturbed(_sampled(firewall_lines(seed, BEGIN), lines))))
+    mail.write_bytes(b"".join(_disturbed(list(islice(mail_lines(seed, BEGIN), lines)))))
     return [firewall, mail]
 
 

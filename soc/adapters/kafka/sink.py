@@ -19,7 +19,7 @@ from soc.clock import Clock
 from soc.config import KafkaSettings
 from soc.errors import ConfigError, SourceUnavailable
 from soc.model.record import RawRecord
-from soc.ports import Metrics, RecordSource
+from soc.ports import CrashPoint, Metrics, RecordSource, no_crash
 from soc.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -214,8 +214,11 @@ class KafkaForwarder:
     sent again under the same positions.
     """
 
-    def __init__(self, settings: KafkaSettings, source: RecordSource, topic: str, *, clock: Clock, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self, settings: KafkaSettings, source: RecordSource, topic: str, *, clock: Clock, metrics: Metrics | None = None, crash: CrashPoint = no_crash
+    ) -> None:
         self._source = source
+        self._crash = crash
         self._sink = KafkaSink(settings, topic, clock=clock, metrics=metrics)
         self._unwritten: list[RawRecord] = []
         self._uncommitted: Mapping[str, int] = {}
@@ -231,6 +234,7 @@ class KafkaForwarder:
         if not self._unwritten:
             return 0
         self._sink.write(self._unwritten)
+        self._crash("forward.acknowledged")
         written, self._unwritten = self._unwritten, []
         self._uncommitted = {**self._uncommitted, **{record.partition: record.next for record in written}}
         try:
@@ -239,6 +243,7 @@ class KafkaForwarder:
             log.warning("source not told, told again with the next records", to=self._where, error=error.message)
         else:
             self._uncommitted = {}
+        self._crash("forward.told")
         return len(written)
 
     def close(self) -> None:
