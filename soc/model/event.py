@@ -52,7 +52,7 @@ class Event(msgspec.Struct, gc=False):
     """False for a line that repeats an occurrence already counted (its natural key is known)."""
 
 
-_SHAPES: dict[tuple[str, ...], Callable[[tuple[Any, ...]], dict[str, Any]]] = {}
+_SHAPES: dict[tuple[str, ...], Callable[..., dict[str, Any]]] = {}
 _MOST_SHAPES = 4096
 
 
@@ -68,10 +68,10 @@ def nest(doc: Mapping[str, Any]) -> dict[str, Any]:
         if len(_SHAPES) >= _MOST_SHAPES:
             _SHAPES.clear()
         shape = _SHAPES[keys] = _compile_shape(keys)
-    return shape(tuple(doc.values()))
+    return shape(*doc.values())
 
 
-def _compile_shape(keys: tuple[str, ...]) -> Callable[[tuple[Any, ...]], dict[str, Any]]:
+def _compile_shape(keys: tuple[str, ...]) -> Callable[..., dict[str, Any]]:
     tree: dict[str, Any] = {}
     for position, key in enumerate(keys):
         node = tree
@@ -84,9 +84,10 @@ def _compile_shape(keys: tuple[str, ...]) -> Callable[[tuple[Any, ...]], dict[st
             node[last] = position
 
     def source(node: dict[str, Any]) -> str:
-        return "{" + ",".join(f"{name!r}:{source(child) if isinstance(child, dict) else f'v[{child}]'}" for name, child in node.items()) + "}"
+        return "{" + ",".join(f"{name!r}:{source(child) if isinstance(child, dict) else f'v{child}'}" for name, child in node.items()) + "}"
 
-    function: Callable[[tuple[Any, ...]], dict[str, Any]] = eval(f"lambda v: {source(tree)}", {"__builtins__": {}})  # noqa: S307 - the names are quoted by repr, nothing else is in the text
+    names = ",".join(f"v{position}" for position in range(len(keys)))
+    function: Callable[..., dict[str, Any]] = eval(f"lambda {names}: {source(tree)}", {"__builtins__": {}})  # noqa: S307 - the names are quoted by repr, nothing else is in the text
     return function
 
 

@@ -44,7 +44,7 @@ class FortiGate:
         message = line.message
         if message[:4] == "CEF:":
             return "|Fortinet|Forti" in message[:40] and "|fortigate|" in message[:60].lower()
-        if message.find("date=", 0, HEAD) < 0:
+        if message[:5] != "date=" and message.find("date=", 0, HEAD) < 0:
             return False
         at = message.find("devid=", 0, HEAD)
         if at < 0:
@@ -140,7 +140,7 @@ def _utc(date: str, clock: str, zone: str, timezone: str) -> tuple[int, str]:
 def civil_us(date: str, clock: str) -> int:
     """Microseconds since 1970 on the device's own clock; `_NO_TIME` for a date that is none."""
     try:
-        us: int = midnight_us(date) + clock_us(clock.replace(" ", ""))
+        us: int = midnight_us(date) + clock_us(clock.replace(" ", "").rjust(8, "0"))
         iso(us)
     except ValueError:
         return _NO_TIME
