@@ -18,7 +18,7 @@ from soc.application.pipelines import make_pipeline
 from soc.ingest.framing import decode, frame
 from soc.ingest.parser import Context
 from soc.ingest.pipeline import Pipeline
-from soc.ingest.registry import Recogniser, installed
+from soc.ingest.registry import installed
 from soc.model.ids import event_id, raw_hash
 from soc.model.record import RawRecord
 from soc.model.text import event_tokens
@@ -56,12 +56,12 @@ def steps(mail: float, count: int) -> dict[str, float]:
     some = records(mail, count)
     texts = [decode(record.raw)[0] for record in some]
     framed = [frame(text) for text in texts]
-    recogniser = Recogniser(installed())
+    registry = installed()
     context = Context(_NOW_US, "Asia/Ho_Chi_Minh", 0, "")
     parser = installed().get("postfix" if mail else "fortinet_fortigate")
     out = {
         "decode and frame": best(lambda: [frame(decode(record.raw)[0]) for record in some], count),
-        "recognise": best(lambda: [recogniser.recognise(line) for line in framed], count),
+        "recognise": best(lambda: [registry.recognise(line) for line in framed], count),
         "parse": best(lambda: [parser.parse(line, context) for line in framed], count),
         "id and hash": best(lambda: [(event_id(record.origin, record.origin_seq, record.sub), raw_hash(record.raw)) for record in some], count),
     }

@@ -6,7 +6,8 @@ Lines are read one by one and never kept: memory does not grow with the input.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, BinaryIO
 
 import msgspec
@@ -15,8 +16,8 @@ import orjson
 from soc.errors import ParseError, UsageError
 from soc.ingest.framing import decode, frame
 from soc.ingest.normalize import iso, known_zone, time_us
-from soc.ingest.parser import Context, Line, Parsed
-from soc.ingest.registry import Recogniser, Registry
+from soc.ingest.parser import Context, Line, Parsed, Parser
+from soc.ingest.registry import Registry
 from soc.ingest.syslog import syslog_fields
 from soc.model.event import Doc, nest
 
@@ -24,6 +25,7 @@ LONGEST_LINE = 16 * 1024 * 1024
 """Of which the rest is not read: sixteen times what a source takes."""
 EMPTY = "empty"
 UNKNOWN = "no parser recognises this line"
+Recognise = Callable[[Line], Parser | None]
 
 
 class Answer(msgspec.Struct):
@@ -65,11 +67,10 @@ def parse_stream(stream: BinaryIO, registry: Registry, context: Context, *, prod
     """
     if product:
         registry.get(product)
-    recogniser = Recogniser(registry, product)
-    return _answers(stream, recogniser, context, records=records)
+    return _answers(stream, partial(registry.recognise, preferred=product), context, records=records)
 
 
-def _answers(stream: BinaryIO, recogniser: Recogniser, context: Context, *, records: bool) -> Iterator[Answer]:
+def _answers(stream: BinaryIO, recognise: Recognise, context: Context, *, records: bool) -> Iterator[Answer]:
     number = 0
     while raw := stream.readline(LONGEST_LINE):
         number += 1
@@ -80,10 +81,10 @@ def _answers(stream: BinaryIO, recogniser: Recogniser, context: Context, *, reco
             yield Answer(number, {"message": decode(raw[:1024])[0]}, f"the line is longer than {LONGEST_LINE} bytes")
             continue
         raw = raw.removesuffix(b"\n").removesuffix(b"\r")
-        yield _record(number, raw, recogniser, context) if records else parse_line(number, raw, recogniser, context)
+        yield _record(number, raw, recognise, context) if records else parse_line(number, raw, recognise, context)
 
 
-def _record(number: int, raw: bytes, recogniser: Recogniser, context: Context) -> Answer:
+def _record(number: int, raw: bytes, recognise: Recognise, context: Context) -> Answer:
     """The answer to one `{"n", "raw"}` record."""
     if not raw.strip():
         return Answer(number, {}, EMPTY)
@@ -94,16 +95,16 @@ def _record(number: int, raw: bytes, recogniser: Recogniser, context: Context) -
         record, text, n = None, "", number
     if not isinstance(text, str) or not isinstance(n, int) or record is None:
         return Answer(number, {"event.original": decode(raw)[0]}, 'not a record {"n": …, "raw": "…"}')
-    return parse_line(n, text.encode("utf-8", "surrogatepass"), recogniser, context)
+    return parse_line(n, text.encode("utf-8", "surrogatepass"), recognise, context)
 
 
-def parse_line(number: int, raw: bytes, recogniser: Recogniser, context: Context) -> Answer:
+def parse_line(number: int, raw: bytes, recognise: Recognise, context: Context) -> Answer:
     """The answer to one line."""
     text, _broken = decode(raw)
     if not text.strip("\0 \t\r\n\v\f\ufeff"):
         return Answer(number, {}, EMPTY)
     line = frame(text)
-    parser = recogniser.recognise(line)
+    parser = recognise(line)
     if parser is None:
         return Answer(number, _finished(_framed(line, context), text), UNKNOWN)
     try:

@@ -1,7 +1,8 @@
 """The open occurrences of one source partition: what assemblers have begun and not finished.
 
 Kept beside the positions (`Effects.state`), so that a restart goes on where the log stands. Time is the received time
-of the partition's records: an occurrence untouched for the assembler's `timeout_s` is expired by the next record.
+of the partition's records, which never goes back here: an occurrence untouched for the assembler's `timeout_s` is
+expired by the next record. How far it has come is kept too, or a restart after a clock was set back would expire otherwise.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from soc.ingest.parser import Assembler, Parsed
 MOST_OPEN = 200_000
 """Open occurrences per partition; beyond it the oldest is finished early (bounded memory whatever a sender writes)."""
 _TIME = 8
+_NOW = ""
+"""Key under which the time is kept; no occurrence has it."""
 
 
 class Assembly(MutableMapping[str, bytes]):
@@ -25,10 +28,13 @@ class Assembly(MutableMapping[str, bytes]):
         self.assembler = assembler
         self._timeout_us = round(assembler.timeout_s * 1e6)
         self._states: dict[str, tuple[int, bytes]] = dict(
-            sorted(((key, (int.from_bytes(value[:_TIME], "big"), value[_TIME:])) for key, value in kept.items()), key=lambda item: (item[1][0], item[0]))
+            sorted(
+                ((key, (int.from_bytes(value[:_TIME], "big"), value[_TIME:])) for key, value in kept.items() if key != _NOW),
+                key=lambda item: (item[1][0], item[0]),
+            )
         )
         self._changed: dict[str, None] = {}
-        self._now_us = 0
+        self._now_us = self._kept_now_us = int.from_bytes(kept.get(_NOW, b""), "big")
 
     def fold(self, event_id: str, ts_us: int, received_us: int, doc: dict[str, object]) -> list[Parsed]:
         """Take in one line; the occurrences that it finished, after those that had expired before it."""
@@ -51,17 +57,26 @@ class Assembly(MutableMapping[str, bytes]):
 
     def _expire_oldest(self, *, rest: bool = True) -> list[Parsed]:
         key = next(iter(self._states))
-        before = self._states[key]
-        finished = self.assembler.expire(self, key)
-        # An assembler that left it untouched is done with it; when there are too many, nothing may rest either.
-        if key in self and (not rest or self._states[key] == before):
-            del self[key]
+        before, done = self._states[key], False
+        try:
+            finished = self.assembler.expire(self, key)
+            done = True
+        finally:
+            # An assembler that left it untouched is done with it; when there are too many, nothing may rest either. What
+            # it fails at must go too: it would stand in the way of all that are younger.
+            if key in self and (not done or not rest or self._states[key] == before):
+                del self[key]
         return finished
 
     def take_changes(self) -> dict[str, bytes | None]:
         """What changed since the last call, as kept bytes (None = gone)."""
-        changes = {key: (state[0].to_bytes(_TIME, "big") + state[1]) if (state := self._states.get(key)) else None for key in self._changed}
+        changes: dict[str, bytes | None] = {
+            key: (state[0].to_bytes(_TIME, "big") + state[1]) if (state := self._states.get(key)) else None for key in self._changed
+        }
         self._changed.clear()
+        if self._now_us != self._kept_now_us:
+            self._kept_now_us = self._now_us
+            changes[_NOW] = self._now_us.to_bytes(_TIME, "big")
         return changes
 
     def __getitem__(self, key: str) -> bytes:

@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from soc.clock import from_iso, iso
-from soc.errors import ParseError
+from soc.errors import Conflict, NotAllowed, ParseError, StoreRefused, Unreachable
 from soc.ingest.assembly import Assembly
 from soc.ingest.framing import decode, frame
 from soc.ingest.offsets import OffsetMeter
 from soc.ingest.parser import Assembler, Context, Line, Parsed, Parser
-from soc.ingest.registry import Recogniser, Registry
+from soc.ingest.registry import Registry
 from soc.model.alert import Alert
 from soc.model.deadletter import DeadLetter
 from soc.model.event import SCHEMA, Doc, Event
@@ -55,10 +55,6 @@ class SourceInfo(NamedTuple):
     """What the ledger can know of what was sent: `proved` where it can be read again, `unknowable` for bare UDP."""
 
 
-MOST_SENDERS = 10_000
-"""Senders whose parser is remembered; a flood of forged addresses only makes recognition start over."""
-
-
 class Pipeline:
     """Turns batches of one source into effects.
 
@@ -79,7 +75,6 @@ class Pipeline:
     ) -> None:
         self.classifier = classifier
         self._registry = registry
-        self._recognisers: dict[tuple[str, str], Recogniser] = {}
         self._sources = sources
         self._kept_state = kept_state
         self._owners = owners
@@ -100,37 +95,50 @@ class Pipeline:
         """The effects of a batch of records of one source, in the order of the log.
 
         Never raises for what a record holds: it ends as an event, an event with a parse error, or a dead letter.
+        Raises: StoreUnavailable when the kept state or the owners of natural keys cannot be read; then `forget_all` is due.
         """
         batch = _Batch(self._sources.get(records[0].source) or SourceInfo(records[0].source), self.classifier.hash)
         for record in records:
             batch.count(record)
             if record.heartbeat:
                 batch.drop(record, "heartbeat")
-                self._expire(batch, record)
+                self._attempt(batch, record, self._expire)
             elif record.fault or len(record.raw) > batch.source.max_record_bytes:
                 batch.dead_letter(record, *_why_unreadable(record, batch.source.max_record_bytes))
             elif not record.raw.strip():
                 batch.drop(record, "empty")
+            elif fault := self._attempt(batch, record, self._take):
+                batch.dead_letter(record, "parser-fault", fault)
             else:
-                try:
-                    self._take(batch, record)
-                except Exception as error:  # noqa: BLE001 - a fault of ours in one line must not stop the stream; the record is kept whole
-                    log.error("record could not be processed", source=record.source, partition=record.partition, seq=record.seq, error=repr(error))
-                    batch.dead_letter(record, "parser-fault", repr(error))
+                self._attempt(batch, record, self._assemble)
         if self._meter is not None and batch.effects.events:
             event = batch.effects.events[-1]  # one a batch is enough to measure a clock, and costs nothing
             if event.doc.get("soc.time_fault") not in {"missing", "past"} and "soc.derived" not in event.doc:
-                self._meter.sample(event.source, from_iso(event.doc["@timestamp"]), records[-1].received_us)
+                self._meter.sample(event.source, from_iso(event.doc.get("soc.device_time") or event.doc["@timestamp"]), records[-1].received_us)
         self._settle(batch)
         return batch.effects
 
     # one record ------------------------------------------------------------------------------------------------
 
+    def _attempt(self, batch: _Batch, record: RawRecord, step: Callable[..., None], *more: Event) -> str:
+        """Carry out one step for a record; why it failed ("" = it did not), and then nothing of it is in the batch."""
+        mark = batch.mark()
+        try:
+            step(batch, record, *more)
+        except (Unreachable, StoreRefused, NotAllowed, Conflict):
+            raise  # of the store that kept state is read from: no fault of the record
+        except Exception as error:  # noqa: BLE001 - a fault of ours in one line must not stop the stream; the record is kept whole
+            log.error("record could not be processed", source=record.source, partition=record.partition, seq=record.seq, error=repr(error))
+            batch.back_to(mark)
+            return repr(error)
+        return ""
+
     def _take(self, batch: _Batch, record: RawRecord) -> None:
         source = batch.source
+        batch.line = None
         text, broken = decode(record.raw)
         line = frame(text)
-        parser = self._recogniser(source, record.host or line.host).recognise(line)
+        parser = self._registry.recognise(line, source.product)
         parsed = read_line(parser, line, Context(record.received_us, source.timezone, 0, record.host))
         event = self._complete(batch, record, parser, parsed)
         event.doc["event.original"] = text
@@ -138,11 +146,19 @@ class Pipeline:
             event.doc["soc.raw"] = b64encode(record.raw).decode()
         if record.truncated_bytes:
             event.doc["soc.truncated_bytes"] = record.truncated_bytes
-        batch.add(event, self.classifier, record)
+        self._add(batch, record, event)
         if parser is not None and (assembler := self._registry.assembler(parser.name)) is not None:
-            assembly = self._assembly(record.partition, assembler)
-            for finished in assembly.fold(event.id, event.ts_us, record.received_us, event.doc):
-                batch.add(self._derive(batch, record, assembler, finished), self.classifier, record)
+            batch.line = event, assembler
+
+    def _add(self, batch: _Batch, record: RawRecord, event: Event) -> None:
+        batch.add(event, self.classifier, record)
+
+    def _assemble(self, batch: _Batch, record: RawRecord) -> None:
+        """Let the line that was just taken in go on into its occurrence."""
+        if batch.line is not None:
+            event, assembler = batch.line
+            finished = self._assembly(record.partition, assembler).fold(event.id, event.ts_us, record.received_us, event.doc)
+            self._add_derived(batch, record, assembler, finished)
 
     def _complete(self, batch: _Batch, record: RawRecord, parser: Parser | None, parsed: Parsed) -> Event:
         source = batch.source
@@ -198,15 +214,6 @@ class Pipeline:
 
     # occurrences of several lines ------------------------------------------------------------------------------
 
-    def _recogniser(self, source: SourceInfo, host: str) -> Recogniser:
-        sender = (source.name, host)
-        recogniser = self._recognisers.get(sender)
-        if recogniser is None:
-            if len(self._recognisers) >= MOST_SENDERS:
-                self._recognisers.clear()
-            recogniser = self._recognisers[sender] = Recogniser(self._registry, source.product)
-        return recogniser
-
     def _assembly(self, partition: str, assembler: Assembler) -> Assembly:
         known = self._assemblies.get(partition)
         if known is None:
@@ -227,8 +234,14 @@ class Pipeline:
         if record.partition not in self._assemblies:
             self._assemblies[record.partition] = self._restore(record.partition)
         for assembly in self._assemblies[record.partition].values():
-            for finished in assembly.expire(record.received_us):
-                batch.add(self._derive(batch, record, assembly.assembler, finished), self.classifier, record)
+            self._add_derived(batch, record, assembly.assembler, assembly.expire(record.received_us))
+
+    def _add_derived(self, batch: _Batch, record: RawRecord, assembler: Assembler, finished: Sequence[Parsed]) -> None:
+        """Take in occurrences; one that the rules fail at is kept without a class, as its lines are folded already."""
+        for parsed in finished:
+            event = self._derive(batch, record, assembler, parsed)
+            if fault := self._attempt(batch, record, self._add, event):
+                batch.add_unclassified(event, fault)
 
     def _derive(self, batch: _Batch, record: RawRecord, assembler: Assembler, parsed: Parsed) -> Event:
         """The event of an assembled occurrence: named by what it is, not by the lines that happened to tell of it."""
@@ -289,7 +302,22 @@ class _Batch:
         self.progress: dict[str, Progress] = {}
         self.claims: dict[str, str] = {}
         self.claimants: list[tuple[Event, str]] = []
+        self.line: tuple[Event, Assembler] | None = None
+        """The event of the line at hand, if it is part of an occurrence of several lines."""
         self._received = (-1, "")
+
+    def mark(self) -> tuple[int, int, int]:
+        """How much there is, for `back_to`."""
+        return len(self.effects.events), len(self.effects.alerts), len(self.claimants)
+
+    def back_to(self, mark: tuple[int, int, int]) -> None:
+        """Leave out what came after `mark`."""
+        events, alerts, claimants = mark
+        del self.effects.events[events:], self.effects.alerts[alerts:]
+        for event, key in self.claimants[claimants:]:
+            if self.claims.get(key) == event.id:
+                del self.claims[key]
+        del self.claimants[claimants:]
 
     def iso(self, us: int) -> str:
         """`iso(us)`, remembered: the records of one poll share their received time."""
@@ -338,6 +366,7 @@ class _Batch:
         doc = event.doc
         if "soc.blocked" not in doc and "denied" in (doc.get("event.type") or ()):
             doc["soc.blocked"] = True
+        doc["soc.rules_hash"] = self.effects.rules_hash
         verdict = classifier.classify(doc)
         event.level = doc["soc.threat.level"] = verdict.level
         if verdict.category:
@@ -346,7 +375,8 @@ class _Batch:
         if record.received_us - event.ts_us > LATE_US:
             doc["soc.late"] = True
         if event.natural_key and verdict.level != "none":
-            key = digest_id("natural", event.scope, event.natural_key)
+            # Devices of two agencies may share names and numbers; a line resent by another relay of the agency is the same.
+            key = digest_id("natural", event.scope, self.source.agency, event.natural_key)
             doc["soc.natural_key"] = key
             self.claims.setdefault(key, event.id)
             self.claimants.append((event, key))
@@ -356,6 +386,13 @@ class _Batch:
             alert: Alert = classifier.alert(index, event, self.iso(record.received_us))
             alert.late = record.received_us - event.ts_us > LATE_US
             self.effects.alerts.append(alert)
+
+    def add_unclassified(self, event: Event, fault: str) -> None:
+        """Take an event in that the rules could not be asked about."""
+        event.doc["soc.parse_error"] = f"the rules failed: {fault}"
+        event.level = event.doc["soc.threat.level"] = "none"
+        event.tokens = event_tokens(event.doc)
+        self.effects.events.append(event)
 
 
 def read_line(parser: Parser | None, line: Line, context: Context) -> Parsed:

@@ -52,7 +52,11 @@ class Registry:
         return self._assemblers.get(name)
 
     def recognise(self, line: Line, preferred: str = "") -> Parser | None:
-        """The parser that claims the line: the preferred one if it does, else the first of all; None when none does."""
+        """The parser that claims the line: the preferred one if it does, else the first of all; None when none does.
+
+        It depends on the line alone: a memory of the sender's earlier lines would be gone after a restart, and the same
+        line would then become another event. Cost: one `claims` for the preferred parser, some 0.1 µs for each asked in vain.
+        """
         first = self._parsers.get(preferred)
         if first is not None and first.claims(line):
             return first
@@ -60,31 +64,6 @@ class Registry:
             if parser.claims(line):
                 return parser
         return None
-
-
-class Recogniser:
-    """Recognition for one sender: the parser that claimed its last line is asked first.
-
-    Cost: one `claims` per line while the sender stays with one product. The answer depends on the line and the
-    sender's earlier lines only where two parsers claim the same line.
-    """
-
-    __slots__ = ("_last", "_registry", "preferred")
-
-    def __init__(self, registry: Registry, preferred: str = "") -> None:
-        self._registry = registry
-        self._last: Parser | None = None
-        self.preferred = preferred
-
-    def recognise(self, line: Line) -> Parser | None:
-        """The parser that claims the line; None when none does."""
-        last = self._last
-        if last is not None and last.claims(line):
-            return last
-        found = self._registry.recognise(line, self.preferred)
-        if found is not None:
-            self._last = found
-        return found
 
 
 @cache

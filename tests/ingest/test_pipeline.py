@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from soc.application.demo.traffic import mail_lines
 from soc.clock import from_datetime, iso
+from soc.errors import StoreUnavailable
 from soc.ingest.pipeline import Pipeline, SourceInfo
 from soc.ingest.records import record_of, record_of_dead_letter
 from soc.ingest.registry import installed
@@ -43,7 +44,7 @@ class Levels:
         )
 
     def alert(self, index: int, event: Event, detected_at: str) -> Alert:
-        raise NotImplementedError
+        raise LookupError("these rules raise no alerts")
 
 
 def _pipeline(
@@ -184,6 +185,83 @@ def test_a_fault_of_ours_costs_one_record_not_the_stream(monkeypatch: pytest.Mon
     effects = _pipeline().process([record(number, FORTI.format(number), received_us=RECEIVED) for number in (1, 2, 3)])
     assert len(effects.events) == 2
     assert [(letter.seq, letter.reason) for letter in effects.dead_letters] == [(2, "parser-fault")]
+
+
+class Failing(Levels):
+    """Rules that fail: at everything, at lines that hold a word, or at the alert of what they matched."""
+
+    def __init__(self, word: str, *, at_alert: bool = False) -> None:
+        self.word = word
+        self.at_alert = at_alert
+
+    def classify(self, doc: Doc) -> Verdict:
+        if self.word in str(doc.get("event.original", "")):
+            if self.at_alert:
+                return Verdict("high", "intrusion", "r1", (0,))
+            raise RecursionError("a rule")
+        return super().classify(doc)
+
+
+@pytest.mark.parametrize("at_alert", [False, True])
+def test_a_rule_that_fails_costs_one_record_and_nothing_is_counted_twice(at_alert: bool) -> None:
+    """The record ends as a dead letter and as nothing else, its natural key is not claimed, its neighbours are stored."""
+    pipeline = _pipeline()
+    pipeline.classifier = Failing("sessionid=2 ", at_alert=at_alert)
+    effects = pipeline.process([record(number, FORTI.format(number), received_us=RECEIVED) for number in (1, 2, 3)])
+    assert [event.seq for event in effects.events] == [1, 3]
+    assert [letter.seq for letter in effects.dead_letters] == [2]
+    assert sorted(effects.claims.values()) == sorted(event.id for event in effects.events)
+
+
+def test_a_rule_that_fails_at_a_message_leaves_the_message_and_the_stream() -> None:
+    """A message that the rules fail at is kept without a class: its lines are folded and will not come again."""
+    pipeline = _pipeline(SourceInfo("mail"))
+    whole = pipeline.process([record(number, line, source="mail", received_us=RECEIVED) for number, line in enumerate(MAIL)])
+    derived = {event.id for event in whole.events if "soc.derived" in event.doc}
+    assert derived
+
+    class Derived(Levels):
+        def classify(self, doc: Doc) -> Verdict:
+            if "soc.derived" in doc:
+                raise ZeroDivisionError
+            return super().classify(doc)
+
+    pipeline = _pipeline(SourceInfo("mail"))
+    pipeline.classifier = Derived()
+    failed = pipeline.process([record(number, line, source="mail", received_us=RECEIVED) for number, line in enumerate(MAIL)])
+    assert failed.dead_letters == []
+    kept = {event.id: event for event in failed.events if "soc.derived" in event.doc}
+    assert kept.keys() == derived
+    assert all("ZeroDivisionError" in event.doc["soc.parse_error"] and event.level == "none" for event in kept.values())
+
+
+def test_a_store_that_is_away_is_no_fault_of_the_record() -> None:
+    """When the kept state cannot be read the batch is given again later: the line must not end as a dead letter."""
+
+    def away(_partition: str) -> Mapping[str, bytes]:
+        raise StoreUnavailable("the store is away")
+
+    pipeline = _pipeline(SourceInfo("mail"))
+    pipeline._kept_state = away
+    with pytest.raises(StoreUnavailable):
+        pipeline.process([record(number, line, source="mail", received_us=RECEIVED) for number, line in enumerate(MAIL)])
+
+
+def test_two_agencies_may_share_a_natural_key() -> None:
+    """Two devices with the same names and numbers in two agencies are two threats; in one agency they are one."""
+
+    def keys(agency: str) -> set[str]:
+        return set(_pipeline(SourceInfo("fw", agency=agency)).process([record(0, FORTI.format(1), received_us=RECEIVED)]).claims)
+
+    assert keys("so-y-te").isdisjoint(keys("so-tai-chinh"))
+    assert keys("so-y-te") == keys("so-y-te")
+
+
+def test_an_event_names_the_rules_it_was_classified_by() -> None:
+    """The hash of the rule set stands with the batch and on each of its events."""
+    effects = _one(FORTI.format(1))
+    assert effects.rules_hash == "levels"
+    assert effects.events[0].doc["soc.rules_hash"] == "levels"
 
 
 MAIL = [line for line, _ in zip(mail_lines(3, BEGIN), range(120), strict=False)]

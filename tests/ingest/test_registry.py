@@ -14,7 +14,7 @@ from soc.errors import ConfigError, UsageError
 from soc.ingest import registry as module
 from soc.ingest.framing import frame
 from soc.ingest.parser import Context, Line, Parsed, Parser
-from soc.ingest.registry import Recogniser, Registry, installed
+from soc.ingest.registry import Registry, installed
 
 FORTIGATE = frame('<189>date=2026-03-02 time=08:15:30 devname="a" devid="FG1" logid="0000000013" type="traffic" subtype="forward"')
 FORTIGATE_CEF = frame("<134>Mar 02 08:22:00 fw CEF:0|Fortinet|Fortigate|v7.0.12|00013|traffic:forward close|3|deviceExternalId=FG1")
@@ -82,20 +82,26 @@ def test_recognition(line: Line, preferred: str, name: str) -> None:
 def test_nobody_claims_nonsense() -> None:
     """A line of no product has no parser."""
     assert installed().recognise(frame("hello world")) is None
-    assert Recogniser(installed()).recognise(frame("hello world")) is None
 
 
-def test_the_last_parser_is_asked_first() -> None:
-    """While a sender stays with a product, only that parser is asked."""
+def test_what_a_sender_wrote_before_changes_nothing() -> None:
+    """A restart between two lines must not make another event of the second: the answer depends on the line alone."""
+    registry = installed()
+    fresh = registry.recognise(FORTIGATE_CEF)
+    assert registry.recognise(CEF) is registry.get("cef_generic")
+    assert registry.recognise(FORTIGATE_CEF) is fresh
+
+
+def test_parsers_are_asked_in_order_until_one_claims() -> None:
+    """The first parser that claims a line gets it; those after it are not asked."""
     a, b = Fake("a_a", "apple"), Fake("b_b", "banana")
     parsers: list[Parser] = [a, b]
-    recogniser = Recogniser(Registry(parsers))
-    assert recogniser.recognise(frame("banana")) is parsers[1]
-    asked = a.asked
-    assert recogniser.recognise(frame("banana split")) is parsers[1]
-    assert a.asked == asked
-    assert recogniser.recognise(frame("apple")) is parsers[0]
-    assert recogniser.recognise(frame("cherry")) is None
+    registry = Registry(parsers)
+    assert registry.recognise(frame("banana")) is parsers[1]
+    asked = b.asked
+    assert registry.recognise(frame("apple and banana")) is parsers[0]
+    assert b.asked == asked
+    assert registry.recognise(frame("cherry")) is None
 
 
 def test_a_parser_of_another_package_needs_only_its_entry_point(tmp_path: Path) -> None:
