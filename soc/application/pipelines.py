@@ -42,18 +42,22 @@ def _knowledge(source: SourceBase) -> Literal["proved", "counted", "unknowable"]
     return "counted" if isinstance(source, HttpSource) else "proved"
 
 
+def offsets_in_force(app: App, more: Mapping[str, SourceBase | None] | None = None) -> OffsetsInForce:
+    """The clock offsets by settings and recorded facts: always those of the application's store, which replays must use too."""
+    sources: dict[str, SourceBase | None] = {**app.settings.sources, **(more or {})}
+    return OffsetsInForce({name: source.clock_offset_s for name, source in sources.items() if source is not None}, app.store.facts("clock-offset"))
+
+
 def make_pipeline(
     app: App, store: Store, *, more: Mapping[str, SourceBase | None] | None = None, classifier: Classifier | None = None, meter: OffsetMeter | None = None
 ) -> Pipeline:
-    """A pipeline over the application's parsers and rules that keeps its state in `store`."""
-    sources: dict[str, SourceBase | None] = {**app.settings.sources, **(more or {})}
-    offsets = OffsetsInForce({name: source.clock_offset_s for name, source in sources.items() if source is not None}, store.facts("clock-offset"))
+    """A pipeline over the application's parsers and rules that keeps its state in `store` (a scratch one for replays)."""
     return Pipeline(
         registry=installed(),
         classifier=classifier or app.classifier,
         sources=source_infos(app.settings, more),
         kept_state=store.state,
         owners=store.owners,
-        offset_us=offsets,
+        offset_us=offsets_in_force(app, more),
         meter=meter,
     )

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from soc.application.app import App, Collector, Forwarder
-from soc.application.pipelines import make_pipeline
+from soc.application.pipelines import make_pipeline, offsets_in_force
 from soc.clock import iso
 from soc.config import FileSource, Settings, SourceSettings, SyslogSource
 from soc.errors import SocError, Unreachable
-from soc.ingest.offsets import OffsetMeter
+from soc.ingest.offsets import OffsetMeter, OffsetsInForce
 from soc.ingest.silence import SilenceWatch, silence_effects
 from soc.ingest.worker import Totals, Worker
 from soc.model.alert import Alert, RuleRef
@@ -178,7 +178,8 @@ class _Duties:
         self._watch.started(app.clock.now_us())
         self._ended: list[Effects] = []
         self._lost = 0
-        self._proposed: dict[str, int] = {}
+        self._proposed: dict[str, float] = {}
+        self._offsets: OffsetsInForce | None = None
         self._next_heartbeat = 0.0
         self._next_ledger = app.clock.monotonic() + LEDGER_EVERY_S
 
@@ -256,11 +257,18 @@ class _Duties:
             self._lost = lost
 
     def _propose_offsets(self, now_us: int) -> None:
+        if self._offsets is None:
+            self._offsets = offsets_in_force(self._app)
+            self._proposed = {str(fact["source"]): float(fact["offset_s"]) for fact in self._app.store.facts("clock-offset-proposal")}
         for source in self.meter.sources():
             proposal = self.meter.proposal_s(source)
-            if proposal is not None and self._proposed.get(source) != proposal:
+            in_force = self._offsets(source, now_us) / 1e6
+            # What was proposed before is taken back when the clock is right as it is: then the correction in force is proposed.
+            if proposal is not None and self._proposed.get(source, in_force) != proposal:
                 self._proposed[source] = proposal
                 self._app.store.record_fact(
                     "clock-offset-proposal", {"source": source, "offset_s": proposal, "measured_s": self.meter.measured_s(source), "at": iso(now_us)}
                 )
+                if proposal == in_force:
+                    continue
                 log.warning("a device clock is off", source=source, proposed_offset_s=proposal, hint=f"soc sources offset {source} {proposal} --why '…'")

@@ -25,7 +25,7 @@ class OffsetMeter:
         self._samples: dict[str, deque[float]] = {}
 
     def sample(self, source: str, device_us: int, received_us: int) -> None:
-        """One record: what the device wrote (after corrections in force), and when it was received."""
+        """One record: the time that the device wrote, without any correction, and when it was received."""
         self._samples.setdefault(source, deque(maxlen=SAMPLES)).append((received_us - device_us) / 1e6)
 
     def measured_s(self, source: str) -> float | None:
@@ -34,14 +34,17 @@ class OffsetMeter:
         return round(median(samples), 1) if samples and len(samples) >= SAMPLES // 2 else None
 
     def proposal_s(self, source: str) -> int | None:
-        """The correction to propose in seconds: a multiple of a quarter of an hour that explains what is measured."""
+        """The correction that the clock needs in seconds: a multiple of a quarter of an hour that explains what is measured.
+
+        0 = it is right; None = too few records to say, or no such multiple explains them.
+        """
         measured = self.measured_s(source)
         if measured is None:
             return None
         nearest = round(measured / QUARTER_S) * QUARTER_S
         samples = self._samples[source]
         steady = sum(abs(sample - nearest) <= NEAR_S for sample in samples) >= 0.9 * len(samples)
-        return nearest if nearest and steady else None
+        return nearest if steady else None
 
     def sources(self) -> Iterable[str]:
         """The sources that were measured."""
