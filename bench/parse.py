@@ -28,7 +28,7 @@ from bench import lines
 from bench._measure import FOLDER, Measure, fresh, pin, show
 from soc.ingest.framing import decode, frame
 from soc.ingest.parser import Context
-from soc.ingest.registry import Recogniser, installed
+from soc.ingest.registry import installed
 from soc.model.event import nest
 
 PEERS = FOLDER / "peers"
@@ -46,9 +46,9 @@ log {{ source(s); parser(kv); destination(d); flags(flow-control); }};
 
 def ours(source: Path, target: Path) -> None:
     """Lines to ECS JSON."""
-    recogniser, context = Recogniser(installed()), Context(_NOW_US, "Asia/Ho_Chi_Minh", 0, "")
+    registry, context = installed(), Context(_NOW_US, "Asia/Ho_Chi_Minh", 0, "")
     with source.open("rb", buffering=1 << 20) as stream, target.open("wb", buffering=1 << 20) as out:
-        recognise, dumps, write, newline = recogniser.recognise, orjson.dumps, out.write, orjson.OPT_APPEND_NEWLINE
+        recognise, dumps, write, newline = registry.recognise, orjson.dumps, out.write, orjson.OPT_APPEND_NEWLINE
         for raw in stream:
             line = frame(decode(raw.removesuffix(b"\n"))[0])
             parser = recognise(line)

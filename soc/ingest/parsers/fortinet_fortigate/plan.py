@@ -24,7 +24,7 @@ from itertools import chain, compress
 from operator import itemgetter
 from typing import TypeVar
 
-from soc.ingest.framing import key_values
+from soc.ingest.framing import MOST_PAIRS, key_values
 from soc.ingest.normalize import count, ip
 from soc.ingest.parser import Line
 from soc.ingest.parsers.fortinet_fortigate.classify import TELLING, classify
@@ -57,6 +57,9 @@ _LARGEST_COUNT = 2**63 - 1
 MOST_DIGITS = 512
 """More digits in the numbers of one line are looked at one by one: `int` of a long text is slow."""
 _ipv4 = partial(socket.inet_pton, socket.AF_INET)
+_ADDRESSES: set[str] = set()
+"""IPv4 addresses that were looked at: the same come again and again."""
+MOST_ADDRESSES = 65_536
 _FEW = frozenset(["lower", "transport", "direction", "category"])
 """Kinds of fields that have few values: what they become is remembered together with what the event is."""
 _IN_C = frozenset(["", "ip", "port", "count"])
@@ -187,10 +190,8 @@ class Plan:
         """
         doc = self._template.copy()
         addresses = self._addresses(values)
-        try:
-            deque(map(_ipv4, addresses), 0)
-        except OSError:
-            addresses = [ip(address) for address in addresses]
+        if not _ADDRESSES.issuperset(addresses):
+            addresses = _checked(addresses)
         numbers: list[int] = []
         digits = self._numbers(values)
         if digits:
@@ -225,6 +226,21 @@ class Plan:
         return event
 
 
+def _checked(addresses: Sequence[str]) -> Sequence[str]:
+    """The addresses in their usual form.
+
+    Raises: ValueError when one is none.
+    """
+    try:
+        deque(map(_ipv4, addresses), 0)
+    except OSError:
+        return [ip(address) for address in addresses]
+    if len(_ADDRESSES) >= MOST_ADDRESSES:
+        _ADDRESSES.clear()
+    _ADDRESSES.update(addresses)
+    return addresses
+
+
 P = TypeVar("P", Plan, None)
 
 
@@ -244,7 +260,7 @@ class Plans:
             match = known[0](message)
             if match is not None:
                 found = match.groups()
-                if "N/A" not in found:
+                if "N/A" not in message or "N/A" not in found:
                     return known[1], found
         tokens = tokenise(message)
         if tokens is None:
@@ -358,6 +374,8 @@ def tokenise(message: str) -> tuple[list[str], list[str], list[bool]] | None:
             keys.append(key)
             values.append(value)
             quoted.append(False)
+    if len(keys) > MOST_PAIRS:
+        return None
     if masked:
         if any(_MASK in value and not is_quoted for value, is_quoted in zip(values, quoted, strict=True)):
             return None
