@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from soc.model import event
 from soc.model.event import flatten, nest, values
 
 NAMES = st.lists(st.sampled_from(["source", "ip", "event", "a", "b-c", "d'e", 'f"g', "x{y}", "đ"]), min_size=1, max_size=4).map(".".join)
@@ -43,3 +44,19 @@ def test_lists_of_objects_become_lists_per_name() -> None:
 def test_values_are_none_one_or_many() -> None:
     """Absent and null fields have no values."""
     assert [list(values({"a": None, "b": 1, "c": [1, 2]}, name)) for name in "abcd"] == [[], [1], [1, 2], []]
+
+
+@given(DOCS)
+def test_nesting_is_the_same_however_often_the_names_were_seen(doc: dict[str, Any]) -> None:
+    """The plain way of the first documents and the generated one of later ones agree, prefixes and all."""
+    first = nest(doc)
+    assert all(nest(doc) == first for _ in range(10))
+
+
+def test_names_that_ever_change_are_not_compiled() -> None:
+    """A sender that invents keys must not make each of its documents cost a compilation."""
+    before = set(event._SHAPES)
+    for number in range(1000):
+        nest({"message": "m", f"cef.extensions.k{number}": "1"})
+    assert set(event._SHAPES) == before
+    assert len(event._SEEN) <= event._MOST_SHAPES

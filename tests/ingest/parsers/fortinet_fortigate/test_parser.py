@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soc.errors import MalformedRecord, UnknownFormat
-from soc.ingest.framing import frame
+from soc.ingest.framing import MOST_PAIRS, frame
 from soc.ingest.normalize import HOUR_US, iso
 from soc.ingest.parser import Context, Parsed
 from soc.ingest.parsers.fortinet_fortigate import plan as plan_module
@@ -246,3 +246,10 @@ def test_what_is_no_line_of_it_is_refused() -> None:
         parse("nothing to see")
     with pytest.raises(MalformedRecord):
         parse("CEF:0|Fortinet|Fortigate|v7")
+
+
+def test_pairs_of_a_line_are_bounded_on_every_way() -> None:
+    """Ten thousand keys of an attacker make no ten thousand fields; the first ones count."""
+    line = TRAFFIC + "".join(f" k{number}=1" for number in range(10_000))
+    assert parse(line) == plainly(line)
+    assert len(parse(line).doc) < MOST_PAIRS + 50
