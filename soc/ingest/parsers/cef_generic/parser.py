@@ -80,6 +80,7 @@ class Entry(NamedTuple):
     field: str
 
 
+@cache
 def _load(name: str) -> Any:
     return yaml.safe_load(resources.files(__package__).joinpath(name).read_text(encoding="utf-8"))
 

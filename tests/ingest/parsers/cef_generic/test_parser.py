@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from soc.errors import MalformedRecord, UnknownFormat
 from soc.ingest.framing import frame
@@ -119,3 +120,11 @@ def test_the_dictionary_is_sound() -> None:
         "ad_foo_0_",
         "x_y",
     ]
+
+
+def test_a_flood_of_new_vendors_reads_no_file_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vendor and product are the sender's words: whoever changes them with every line must not make us parse YAML with every line."""
+    parse(HEAD + "src=10.0.0.1")
+    monkeypatch.setattr(yaml, "safe_load", lambda _text: pytest.fail("a file was read again"))
+    for number in range(50):
+        assert parse(f"CEF:0|V{number}|P{number}|1|1|n|3|src=10.0.0.1").doc["source.ip"] == "10.0.0.1"
