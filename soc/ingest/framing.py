@@ -49,6 +49,8 @@ _STAMP_3164 = re.compile(
 _STAMP_ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?(?= |:|$)")
 # Reference: RFC 3164 4.1.3 (TAG), widened by what programs use: `postfix/smtpd[12]:`, `sshd(pam_unix)[3]:`, `amavis[7]:`.
 _TAG = re.compile(r"(?P<app>[^\s\[\]:={}\"'|,;<>%]{1,128})(?:\[(?P<pid>[^\]\s]{0,64})\])?:(?=\s|$)")
+# Reference: Solaris and illumos syslogd(8), `msgid` of log.conf(5): `[ID 197553 mail.info] ` before the message.
+_MESSAGE_ID = re.compile(r"^\[ID \d{1,10} [a-z0-9]{1,16}\.[a-z]{1,16}\] ")
 # Reference: host names, IPv4 and IPv6 addresses (with zone id) as RFC 3164 4.1.2 and RFC 5424 6.2.4 allow them.
 _HOST = re.compile(r"(?P<host>[A-Za-z0-9_.:@/%~-]{1,255})(?:->[^\s]{1,255})?(?: |$)")
 # Reference: Cisco IOS `service sequence-numbers`: `<189>29: *Mar  1 18:46:11: %SYS-5-CONFIG_I: ...`, also `:Mar ...` of ASA.
@@ -149,7 +151,10 @@ def _rfc3164(text: str, whole: str, priority: int) -> Line:
     tag = _TAG.match(rest)
     if tag is None or tag["app"] == "CEF":
         return Line(whole, rest, priority, stamp.group(), host)
-    return Line(whole, rest[tag.end() :].removeprefix(" "), priority, stamp.group(), host, tag["app"], tag["pid"] or "")
+    message = rest[tag.end() :].removeprefix(" ")
+    if message[:4] == "[ID ":
+        message = _MESSAGE_ID.sub("", message, count=1)
+    return Line(whole, message, priority, stamp.group(), host, tag["app"], tag["pid"] or "")
 
 
 def _host(rest: str) -> tuple[str, str]:

@@ -246,19 +246,19 @@ def epoch_us(text: str) -> int:
 
 
 _MONTHS = {name: number for number, name in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)}
-# Reference: ISO 8601 / RFC 3339, with space for T, comma for point, no seconds, and a zone name after a space.
+# Reference: ISO 8601 / RFC 3339, with space for T, comma for point, no seconds, AM or PM, and a zone name after a space.
 _ISO = re.compile(
-    r"(?P<date>\d{4}[-/.]\d\d[-/.]\d\d)(?:[T_ ]|  )(?P<clock>\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?) ?"
+    r"(?P<date>\d{4}[-/.]\d\d[-/.]\d\d)(?:[T_ ]|  )(?P<clock>\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?)(?: (?P<half>[AP]M))? ?"
     r"(?P<zone>Z|(?:UTC|GMT)?[+-]\d\d?:?(?:\d\d)?|[A-Z]{2,5}|[A-Za-z_]+/[A-Za-z_/+-]+)?$"
 )
 # Reference: RFC 3164 4.1.2, ctime(3), CEF "Date Formats" (`MMM dd [yyyy] HH:mm:ss[.SSS] [zzz]`), Cisco IOS.
 _MONTH_FIRST = re.compile(
     r"[*.]?(?:[A-Za-z]{3,9},? )?(?:(?P<y0>\d{4}) )?(?P<month>[A-Za-z]{3})[a-z]{0,6}  ?(?P<day>\d{1,2})(?:,? (?P<y1>\d{4}))?,? "
-    r"(?P<clock>\d\d:\d\d:\d\d(?:[.,]\d{1,9})?)(?: (?P<y2>\d{4})$)?(?: (?P<zone>[A-Z]{1,5}|(?:UTC|GMT)?[+-]\d\d?:?(?:\d\d)?|[A-Za-z_]+/[A-Za-z_/+-]+)(?: (?P<y3>\d{4}))?)?$"
+    r"(?P<clock>\d\d:\d\d:\d\d(?:[.,]\d{1,9})?)(?: (?P<half>[AP]M))?(?: (?P<y2>\d{4})$)?(?: (?P<zone>[A-Z]{1,5}|(?:UTC|GMT)?[+-]\d\d?:?(?:\d\d)?|[A-Za-z_]+/[A-Za-z_/+-]+)(?: (?P<y3>\d{4}))?)?$"
 )
 # Reference: RFC 5322 3.3 and the NCSA log format (`10/Oct/2000:13:55:36 -0700`).
 _DAY_FIRST = re.compile(
-    r"(?:[A-Za-z]{3}, )?(?P<day>\d{1,2})[ /-](?P<month>[A-Za-z]{3})[ /-](?P<y1>\d{4})[ :T](?P<clock>\d\d:\d\d:\d\d(?:[.,]\d{1,9})?)(?: ?(?P<zone>[A-Z]{1,5}|[+-]\d\d:?\d\d))?$"
+    r"(?:[A-Za-z]{3}, )?(?P<day>\d{1,2})[ /-](?P<month>[A-Za-z]{3})[ /-](?P<y1>\d{4})[ :T](?P<clock>\d\d:\d\d:\d\d(?:[.,]\d{1,9})?)(?: (?P<half>[AP]M))?(?: ?(?P<zone>[A-Z]{1,5}|[+-]\d\d:?\d\d))?$"
 )
 
 
@@ -278,9 +278,22 @@ def time_us(text: str, context: Context) -> int:
     match = _ISO.match(text)
     if match is not None:
         clock = match["clock"]
-        civil = midnight_us(match["date"]) + clock_us(clock if len(clock) > 5 else clock + ":00")  # noqa: PLR2004
+        civil = midnight_us(match["date"]) + _half_day_us(clock_us(clock if len(clock) > 5 else clock + ":00"), match["half"])  # noqa: PLR2004
         return to_utc_us(civil, match["zone"] or "", context.timezone) + context.offset_us
     return _named_month_us(text, context) + context.offset_us
+
+
+def _half_day_us(clock: int, half: str | None) -> int:
+    """The time of day that a clock of twelve hours means by `AM` or `PM`.
+
+    Raises: ValueError.
+    """
+    if half is None:
+        return clock
+    hour = clock // HOUR_US
+    if not 1 <= hour <= 12:  # noqa: PLR2004 - the hours of such a clock
+        raise ValueError("not a time of day")
+    return clock - hour * HOUR_US + (hour % 12 + (12 if half == "PM" else 0)) * HOUR_US
 
 
 def _named_month_us(text: str, context: Context) -> int:
@@ -289,7 +302,7 @@ def _named_month_us(text: str, context: Context) -> int:
     if match is None or month is None:
         raise ValueError("not a time")
     parts = match.groupdict()
-    clock, zone = clock_us(parts["clock"]), parts["zone"] or ""
+    clock, zone = _half_day_us(clock_us(parts["clock"]), parts["half"]), parts["zone"] or ""
     year = parts.get("y0") or parts["y1"] or parts.get("y2") or parts.get("y3")
     if year is not None:
         return to_utc_us((date(int(year), month, int(parts["day"])).toordinal() - _EPOCH_DAY) * DAY_US + clock, zone, context.timezone)

@@ -33,6 +33,8 @@ from soc.ingest.framing import Cef, cef, decode, frame, json_object, key_values
         ("<14>Aug 30 23:00:05 ", 14, "Aug 30 23:00:05", "", "", "", ""),
         ("<999>text", -1, "", "", "", "", "<999>text"),
         ("\ufeff<13>Nov 20 10:00:00 h t: x", 13, "Nov 20 10:00:00", "h", "t", "", "x"),
+        ("Oct  2 08:05:12 mx smtpd[7]: [ID 197553 mail.info] hello", -1, "Oct  2 08:05:12", "mx", "smtpd", "7", "hello"),
+        ("Oct  2 08:05:12 mx smtpd[7]: [ID] hello", -1, "Oct  2 08:05:12", "mx", "smtpd", "7", "[ID] hello"),
         ("no header at all", -1, "", "", "", "", "no header at all"),
         ("Mayor of town: hello", -1, "", "", "", "", "Mayor of town: hello"),
         ("", -1, "", "", "", "", ""),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import blake2b
 from importlib import resources
 from typing import Any, NamedTuple
@@ -27,6 +27,7 @@ EXTENSIONS = "cef.extensions."
 WHERE_IT_BEGINS = 512
 """`CEF:` stands behind a syslog header at most; anywhere later it is quoted text."""
 MOST_ADDRESSES = 64
+LONGEST_LABEL = 128
 
 # Reference: CEF header, Severity: words or 0-10; the words' numbers are the lower ends of their bands, as Elastic has them.
 _SEVERITIES = {"low": 0, "medium": 4, "high": 7, "very-high": 9, "very high": 9}
@@ -68,6 +69,10 @@ _ALLOWED = frozenset(["allow", "allowed", "accept", "accepted", "permit", "permi
 _CUSTOM = {"cs": "deviceCustomString", "cn": "deviceCustomNumber", "cfp": "deviceCustomFloatingPoint", "c6a": "deviceCustomIPv6Address"}
 _CUSTOM_KEY = re.compile(r"(cs|cn|cfp|c6a)(\d{1,2})(Label)?$", re.ASCII)
 _STRANGE = re.compile(r"[^A-Za-z0-9_-]")
+_BETWEEN_WORDS = re.compile(r"[:_/-]")
+_NOT_PLAIN = re.compile(r"[^a-z0-9]")
+_NOTHING = frozenset(["-", "N/A", "n/a", "null", "NULL", "(null)", "None"])
+"""What senders write where they know nothing: no name or address, so only the extensions keep it."""
 _TIMES = ("deviceReceiptTime", "endTime", "startTime", "agentReceiptTime", "managerReceiptTime")
 """Which time is the event's: what the device says, then what the connector says."""
 
@@ -92,16 +97,28 @@ def dictionary() -> dict[str, Entry]:
     return {entry.name: entry for _, entry in rows} | dict(rows)
 
 
+@cache
+def _folded() -> dict[str, str]:
+    return {key.lower(): key for key in reversed(dictionary())}
+
+
+def entry_of(key: str) -> Entry | None:
+    """What the dictionary says of an extension key; senders differ in its capitals (`requestmethod`)."""
+    entry = dictionary().get(key)
+    return entry if entry is not None else dictionary().get(_folded().get(key.lower(), ""))
+
+
 class Sender(NamedTuple):
     """What a vendor's product does beyond the dictionary."""
 
     labels: dict[str, tuple[str, str]]
     keys: dict[str, tuple[str, str]]
-    kind: str
     category: list[str]
+    categories: dict[str, str]
+    alert: list[str]
 
 
-@cache
+@lru_cache(maxsize=1024)
 def sender(vendor: str, product: str) -> Sender:
     """The habits of the sender, those of all senders included."""
     data = _load("senders.yml")
@@ -112,11 +129,17 @@ def sender(vendor: str, product: str) -> Sender:
         for section in sections:
             for name, target in section.get(part, {}).items():
                 field, _, kind = target.partition(" ")
-                targets[name] = (field, kind)
+                targets[plain(name) if part == "labels" else name] = (field, kind)
         return targets
 
     last = sections[-1]
-    return Sender(merged("labels"), merged("keys"), last.get("kind", "event"), last.get("category", []))
+    categories = {plain(label): category for section in sections for label, category in section.get("categories", {}).items()}
+    return Sender(merged("labels"), merged("keys"), last.get("category", []), categories, last.get("alert", []))
+
+
+def plain(label: str) -> str:
+    """A label as it is compared: `Rule Name`, `ruleName` and `rule_name` are the same."""
+    return _NOT_PLAIN.sub("", label.lower()) if len(label) <= LONGEST_LABEL else ""
 
 
 @cache
@@ -179,7 +202,7 @@ class CefGeneric:
     """The parser of CEF records."""
 
     name = NAME
-    version = 1
+    version = 2
     kind = "other"
     fields_hold_line = True
 
@@ -240,23 +263,26 @@ def full_name(key: str) -> str:
     custom = _CUSTOM_KEY.match(key)
     if custom is not None:
         return f"{_CUSTOM[custom[1]]}{custom[2]}{custom[3] or ''}"
-    entry = dictionary().get(key)
+    entry = entry_of(key)
     return entry.name if entry is not None else _STRANGE.sub("_", key)
 
 
 def _extensions(record: Cef, doc: Doc, context: Context) -> tuple[dict[str, str], dict[str, int]]:
     """Put the extensions into the document; the values by full name and the times come back."""
-    habits = sender(record.vendor.lower(), record.product.lower())
+    habits = sender(record.vendor.lower()[:LONGEST_LABEL], record.product.lower()[:LONGEST_LABEL])
     zone = record.extensions.get("dtz") or record.extensions.get("deviceTimeZone") or ""
     if zone and known_zone(zone):
         context = Context(context.received_us, zone, context.offset_us, context.host)
     names: dict[str, str] = {}
     times: dict[str, int] = {}
     for key, value in record.extensions.items():
-        entry = dictionary().get(key)
+        entry = entry_of(key)
         name = full_name(key)
         names[name] = value
         if not value.strip():
+            continue
+        if value.strip('" ') in _NOTHING:
+            doc[EXTENSIONS + name] = value
             continue
         placed = _labelled(key, value, record, habits, doc)
         if entry is None or entry.field == "" or entry.kind == "time":
@@ -277,11 +303,17 @@ def _labelled(key: str, value: str, record: Cef, habits: Sender, doc: Doc) -> bo
     target = habits.keys.get(key)
     if target is None:
         label = record.extensions.get(key + "Label")
-        target = habits.labels.get(label.strip()) if label else None
+        target = habits.labels.get(plain(label)) if label else None
     return target is not None and _put(doc, target[0], target[1], value)
 
 
 def _put(doc: Doc, field: str, kind: str, value: str) -> bool:
+    if kind == "ip" and field.endswith(".ip") and value.count(":") == 1:  # `192.0.2.1:443`
+        address, _, number = value.partition(":")
+        placed = _put(doc, field, kind, address)
+        if placed:
+            _put(doc, f"{field[:-3]}.port", "port", number)
+        return placed
     try:
         if kind == "hash":
             field, converted = f"file.hash.{hash_kind(value)}", value.lower()
@@ -306,22 +338,30 @@ def _derive(record: Cef, doc: Doc) -> None:
         name = doc.get(EXTENSIONS + "deviceAddress")
         if name:
             doc["observer.hostname"] = name
-    words = str(doc.get("event.action", "")).lower().replace(":", " ").split()
+    words = _BETWEEN_WORDS.sub(" ", str(doc.get("event.action", "")).lower()).split()
     if words and "not" not in words:
         if not _DENIED.isdisjoint(words):
             doc["event.type"] = ["denied"]
         elif not _ALLOWED.isdisjoint(words):
             doc["event.type"] = ["allowed"]
-    habits = sender(record.vendor.lower(), record.product.lower())
-    if habits.category and ("source.ip" in doc or "destination.ip" in doc):
-        doc["event.category"] = list(habits.category)
+    habits = sender(record.vendor.lower()[:LONGEST_LABEL], record.product.lower()[:LONGEST_LABEL])
+    categories = list(habits.category) if "source.ip" in doc or "destination.ip" in doc else []
+    for key, label in record.extensions.items():
+        if key.endswith("Label") and record.extensions.get(key[:-5]):
+            category = habits.categories.get(plain(label))
+            if category and category not in categories:
+                categories.append(category)
+    if categories:
+        doc["event.category"] = categories
+    if any(field.startswith("rule.") for field in doc) and any(key in record.extensions for key in habits.alert):
+        doc["event.kind"] = "alert"
 
 
 def _time(text: str, context: Context) -> int:
     if not text:
         return 0
     try:
-        us = time_us(text, context)
+        us = time_us(text.strip('"'), context)
         iso(us)
     except ValueError:
         return 0

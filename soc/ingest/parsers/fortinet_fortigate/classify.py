@@ -43,6 +43,13 @@ _LOGOFF = frozenset(["logout", "logoff", "fsso-logoff", "auth-logout", "auth-log
 # Reference: FortiOS configuration audit logs (logid 0100044545-0100044547): Add, Edit, Delete, Move, Rename.
 _CHANGES = {"add": "creation", "edit": "change", "delete": "deletion", "move": "change", "rename": "change", "clone": "creation"}
 
+# Reference: FortiOS Log Message Reference: 0100040704 (performance statistics), event logs of subtypes `user` and `update`.
+_BY_ACTION: dict[str, dict[str, Any]] = {"perf-stats": {"event.category": ["host"], "event.type": ["info"]}}
+_BY_SUBTYPE: dict[str, dict[str, Any]] = {
+    "user": {"event.category": ["authentication"], "event.type": ["info"]},
+    "update": {"event.category": ["host", "malware"], "event.type": ["info"]},
+}
+
 
 def classify(tell: Callable[[str], str]) -> dict[str, Any]:
     """The `event.*` fields that follow from the telling fields; `tell(name)` is a field's text, "" where absent."""
@@ -61,9 +68,10 @@ def _denied(action: str) -> bool:
 def _traffic(tell: Callable[[str], str]) -> dict[str, Any]:
     action = tell("action") or tell("status")
     types = ["connection", "start" if action == "start" else "end"]
-    if tell("app"):
+    refused = _denied(action)
+    if tell("app") and not refused:  # what is refused at once never spoke a protocol
         types.append("protocol")
-    types.append("denied" if _denied(action) or _denied(tell("utmaction")) else "allowed")
+    types.append("denied" if refused or _denied(tell("utmaction")) else "allowed")
     fields: dict[str, Any] = {"event.kind": "event", "event.category": ["network"], "event.type": types}
     if action:
         fields |= {"event.action": action, "event.outcome": "success"}
@@ -104,6 +112,8 @@ def _event(tell: Callable[[str], str]) -> dict[str, Any]:
         fields |= {"event.category": ["authentication"], "event.type": ["start" if verb in _LOGON else "end"]}
     elif verb in _CHANGES and tell("cfgpath"):
         fields |= {"event.category": ["configuration"], "event.type": [_CHANGES[verb]]}
+    else:
+        fields |= _BY_ACTION.get(verb) or _BY_SUBTYPE.get(tell("subtype")) or {}
     outcome = _outcome(verb, tell("status").lower(), tell("result").lower())
     if outcome:
         fields["event.outcome"] = outcome

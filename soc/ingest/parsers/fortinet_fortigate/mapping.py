@@ -94,11 +94,16 @@ def _split(text: str) -> list[str]:
 
 # Reference: `John <a@example.vn>` and `"a@example.vn"` as mail headers give them.
 _IN_BRACKETS = re.compile(r"<([^<>\s]{3,320})>")
+_CALLS = frozenset(["sip", "sips", "tel"])
+"""How the `from` and `to` of VoIP logs begin: those are no mail addresses."""
 
 
 def _mail(text: str) -> str:
     found = _IN_BRACKETS.search(text)
-    return mail_address(found[1] if found else text.strip("\"' "))
+    address = mail_address(found[1] if found else text.strip("\"' "))
+    if address.partition(":")[0].lower() in _CALLS:
+        raise ValueError("the address of a call")
+    return address
 
 
 # Reference: FortiOS `ui`: `https(10.0.0.5)`, `ssh(10.0.0.5)`, `GUI(10.0.0.5)`, `jsconsole`.

@@ -32,7 +32,7 @@ class FortiGate:
     """The parser of FortiGate lines."""
 
     name = NAME
-    version = 1
+    version = 2
     kind = "firewall"
     fields_hold_line = True
 

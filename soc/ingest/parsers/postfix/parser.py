@@ -127,7 +127,7 @@ class PostfixParser:
     """Postfix, amavis, SpamAssassin (spamd) and rspamd."""
 
     name = "postfix"
-    version = 1
+    version = 2
     kind = "mail"
     fields_hold_line = False
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from soc.ingest.parsers.postfix.address import LONGEST_VALUE, endpoint, endpoint_after, envelope, ip_of, pairs
-from soc.ingest.parsers.postfix.queued import VERBS, read_queued
+from soc.ingest.parsers.postfix.queued import VERBS, is_queue_id, read_queued
 from soc.model.event import Doc
 
 
@@ -18,8 +18,10 @@ def read_session(message: str, doc: Doc) -> None:
         reader(message, doc)
     elif word[-1:] == ":" and (word[:-1] in VERBS or word.startswith("milter-")):
         read_queued(message, doc)
-    elif "TLS connection established" in message:
+    elif " TLS connection established " in message or " TLS connection reused " in message:
         _tls(message, doc)
+    elif word in (">", "<"):  # a conversation, told line by line (`debug_peer_list`, `-v`)
+        endpoint(doc, _other_side(doc), message, 2)
     else:
         _peers(message, doc)
 
@@ -30,7 +32,7 @@ def _peers(message: str, doc: Doc) -> None:
     if "[" in first and endpoint(doc, _other_side(doc), message) > 0:
         return
     if endpoint_after(doc, "source", message, " from ") < 0:
-        for marker in (" to ", " for ", " with "):
+        for marker in (" to ", " for ", " with ", " peer="):
             if endpoint_after(doc, "destination" if marker == " to " else _other_side(doc), message, marker) >= 0:
                 return
 
@@ -41,6 +43,11 @@ def _other_side(doc: Doc) -> str:
 
 
 _SERVERS = frozenset(("smtpd", "postscreen", "tlsproxy", "qmqpd"))
+
+
+def _reason(doc: Doc, text: str) -> None:
+    if text:
+        doc["event.reason"] = text[:LONGEST_VALUE]
 
 
 # connections ------------------------------------------------------------------------------------------------------------
@@ -59,7 +66,7 @@ def _connect(message: str, doc: Doc) -> None:
     doc["event.outcome"] = "failure"
     end = endpoint(doc, "destination", message, 11)
     if end > 0:
-        doc["event.reason"] = message[end:].lstrip(": ")
+        _reason(doc, message[end:].lstrip(": "))
 
 
 def _disconnect(message: str, doc: Doc) -> None:
@@ -108,10 +115,11 @@ _TLS = re.compile(r"(?P<protocol>TLS|SSL)v(?P<version>[\d.]{1,8}) with cipher (?
 
 
 def _tls(message: str, doc: Doc) -> None:
-    trust, _, rest = message.partition(" TLS connection established ")
+    how = "established" if " TLS connection established " in message else "reused"
+    trust, _, rest = message.partition(f" TLS connection {how} ")
     doc["event.category"] = ["network"]
     doc["event.type"] = ["protocol"]
-    doc["event.action"] = "tls-established"
+    doc["event.action"] = f"tls-{how}"
     doc["event.outcome"] = "success"
     doc["tls.established"] = True
     doc["postfix.tls_trust"] = trust.lower()
@@ -133,7 +141,7 @@ def _tls_error(message: str, doc: Doc) -> None:
     side, marker = ("source", " from ") if " from " in message else ("destination", " to ")
     end = endpoint_after(doc, side, message, marker)
     if end > 0:
-        doc["event.reason"] = message[end:].lstrip(": ")
+        _reason(doc, message[end:].lstrip(": "))
 
 
 def _certificate(message: str, doc: Doc) -> None:
@@ -144,7 +152,7 @@ def _certificate(message: str, doc: Doc) -> None:
     side, marker = (_other_side(doc), " for ") if " for " in message else ("source", " from ")
     end = endpoint_after(doc, side, message, marker)
     if end > 0:
-        doc["event.reason"] = message[end:].lstrip(": ")
+        _reason(doc, message[end:].lstrip(": "))
 
 
 # postscreen, dnsblog ------------------------------------------------------------------------------------------------------
@@ -184,7 +192,8 @@ def _screen(message: str, doc: Doc) -> None:
         endpoint(doc, "destination", rest, 4)
     elif rest.startswith(" after "):
         stage, _, data = rest[7:].partition(": ")
-        doc["postfix.stage"] = stage
+        if stage:
+            doc["postfix.stage"] = stage
         if data:
             doc["postfix.data"] = data[:LONGEST_VALUE]
     elif rest.startswith(": "):
@@ -243,7 +252,11 @@ _LIMIT = re.compile(r"(?P<what>[A-Z][a-z A-Z]{1,60}) limit exceeded: (?P<value>\
 def _level(message: str, doc: Doc) -> None:
     level, _, text = message.partition(": ")
     doc["log.level"] = level
-    doc["event.reason"] = text[:LONGEST_VALUE]
+    _reason(doc, text)
+    queue_id, colon, rest = text.partition(": ")
+    if colon and is_queue_id(queue_id):
+        doc["postfix.queue_id"] = queue_id
+        text = rest
     if "SASL " in text and _sasl(text, doc):
         return
     if text.startswith("hostname "):
@@ -267,8 +280,9 @@ def _level(message: str, doc: Doc) -> None:
     if text.startswith("non-SMTP command from "):
         doc["event.action"] = "non-smtp-command"
         end = endpoint(doc, "source", text, 22)
-        if end > 0:
-            doc["postfix.data"] = text[end:].removeprefix(": ")[:LONGEST_VALUE]
+        data = text[end:].removeprefix(": ") if end > 0 else ""
+        if data:
+            doc["postfix.data"] = data[:LONGEST_VALUE]
         return
     first = text.partition(": ")[0]
     if (first[-1:] == "]" and " " not in first) or ip_of(first):
@@ -293,7 +307,7 @@ def _sasl(text: str, doc: Doc) -> bool:
     if at >= 0:
         envelope(doc, {"sasl_username": reason[at + 14 :]})
         reason = reason[:at].rstrip(", ")
-    doc["event.reason"] = reason[:LONGEST_VALUE]
+    _reason(doc, reason)
     return True
 
 

@@ -72,6 +72,43 @@ def test_labels_say_what_custom_fields_are() -> None:
     assert doc["cef.extensions.deviceCustomNumber3Label"] == "Unheard"
 
 
+@pytest.mark.parametrize("label", ["Rule Name", "rule name", "rule_name", "RuleName", " Rule-Name"])
+def test_spelling_of_labels_does_not_count(label: str) -> None:
+    """Capitals, blanks and signs differ from sender to sender."""
+    assert parse(HEAD + f"cs1Label={label} cs1=Chan web").doc["rule.name"] == "Chan web"
+
+
+def test_capitals_of_keys_do_not_count() -> None:
+    """A key of the dictionary in other capitals is that key."""
+    assert parse(HEAD + "requestmethod=GET SRC=10.0.0.1").doc["http.request.method"] == "GET"
+    assert parse(HEAD + "requestmethod=GET SRC=10.0.0.1").doc["source.ip"] == "10.0.0.1"
+
+
+@pytest.mark.parametrize("nothing", ["-", '"-"', "N/A", "null", "(null)"])
+def test_nothing_is_no_name(nothing: str) -> None:
+    """A sign for nothing stays among the extensions and names nobody."""
+    doc = parse(HEAD + f"suser={nothing} duser=lan").doc
+    assert "source.user.name" not in doc
+    assert doc["cef.extensions.sourceUserName"] == nothing
+    assert doc["destination.user.name"] == "lan"
+
+
+def test_an_address_with_its_port() -> None:
+    """Both are taken; a port of its own key wins when it comes first."""
+    doc = parse(HEAD + "src=192.0.2.1:4040 dpt=1 dst=192.0.2.2:443").doc
+    assert (doc["source.ip"], doc["source.port"], doc["destination.ip"], doc["destination.port"]) == ("192.0.2.1", 4040, "192.0.2.2", 1)
+    assert parse(HEAD + "src=nowhere:80").doc["cef.extensions.sourceAddress"] == "nowhere:80"
+
+
+def test_labels_tell_category_and_alert() -> None:
+    """A Check Point record of a protection is an intrusion; with a rule and a risk it is an alert."""
+    head = "CEF:0|Check Point|SmartDefense|v|IPS|n|5|"
+    doc = parse(head + "src=192.0.2.1 cs3Label=Protection Type cs3=IPS cp_app_risk=High cs1Label=DLP Rule Name cs1=r").doc
+    assert (doc["event.category"], doc["event.kind"]) == (["network", "intrusion_detection"], "alert")
+    doc = parse(head + "src=192.0.2.1 cs3Label=Protection Type cs3= cp_app_risk=High").doc
+    assert (doc["event.category"], doc["event.kind"]) == (["network"], "event")
+
+
 def test_values_of_the_wrong_kind_stay_as_text() -> None:
     """A port that is none is kept, and no field gets another type by it."""
     doc = parse(HEAD + "spt=70000 src=nowhere in=-5 smac=zz proto=pigeon deviceDirection=up").doc
@@ -82,7 +119,16 @@ def test_values_of_the_wrong_kind_stay_as_text() -> None:
 
 @pytest.mark.parametrize(
     ("action", "types"),
-    [("Accept", ["allowed"]), ("blocked", ["denied"]), ("not blocked", None), ("IDS:Reset", ["denied"]), ("Log", None), ("Refuse", ["denied"])],
+    [
+        ("Accept", ["allowed"]),
+        ("blocked", ["denied"]),
+        ("not blocked", None),
+        ("IDS:Reset", ["denied"]),
+        ("Log", None),
+        ("Refuse", ["denied"]),
+        ("Alert_Deny", ["denied"]),
+        ("not_blocked", None),
+    ],
 )
 def test_the_action_tells_allowed_from_denied(action: str, types: list[str] | None) -> None:
     """Words that say so; a word with `not` before it says nothing."""
