@@ -193,6 +193,8 @@ class _Duties:
         """What time itself brings about."""
         now_us, now = self._app.clock.now_us(), self._app.clock.monotonic()
         effects, self._ended = self._ended, []
+        for name in self._watch.doubtful(now_us):  # another worker of the group may have its partitions, and hears it
+            self._watch.learn(name, self._app.store.state(f"source:{name}").get("silence"))
         overdue = [gap for gap in self._watch.overdue(now_us) if not self._behind(gap.source)]
         if overdue:
             agencies = {name: source.agency for name, source in self._app.settings.sources.items()}

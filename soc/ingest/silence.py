@@ -94,6 +94,21 @@ class SilenceWatch:
                 gaps.append(Gap(source, self._expected[source][1], known.last_us, 0, "silent", self.expected_s(source, known.last_us)))
         return gaps
 
+    def doubtful(self, now_us: int) -> list[str]:
+        """The sources that are silent, or about to be called so: where other workers may have heard them, ask first."""
+        return [
+            source
+            for source, known in self._known.items()
+            if known.silent_since_us or (known.last_us and now_us - known.last_us > self.expected_s(source, known.last_us) * 1e6)
+        ]
+
+    def learn(self, source: str, kept: bytes | None) -> None:
+        """Take over what another worker has kept of a source, if it heard it later than we did."""
+        theirs = _decode(kept)
+        if theirs.last_us > self._known[source].last_us:
+            self._known[source] = theirs
+            self._dirty.discard(source)
+
     def last_us(self, source: str) -> int:
         """When the source was last heard (0 = never)."""
         return self._known[source].last_us

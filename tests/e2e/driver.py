@@ -3,6 +3,7 @@
     python -m tests.e2e.driver SETTINGS.json FILE...     files, one after the other, each a source named by its stem
     python -m tests.e2e.driver SETTINGS.json --once      the roles of the settings, until everything there is has been read
     python -m tests.e2e.driver SETTINGS.json --run       the same until SIGTERM
+    python -m tests.e2e.driver SETTINGS.json --now       the same by the machine's clock
 
 The environment variable `SOC_TEST_CRASH` names the step to die at (see `soc.bootstrap.crash_point_from_environment`).
 """
@@ -39,7 +40,8 @@ def main(arguments: list[str]) -> None:
     """Do what the arguments say."""
     settings = Settings.model_validate(json.loads(Path(arguments[0]).read_text(encoding="utf-8")))
     if arguments[1:] and arguments[1].startswith("--"):
-        with open_app(settings, Actor("test"), pipeline=True, clock=RunningClock(NOW_US)) as app:
+        clock = SystemClock() if arguments[1] == "--now" else RunningClock(NOW_US)
+        with open_app(settings, Actor("test"), pipeline=True, clock=clock) as app:
             _run(app, once=arguments[1] == "--once")
         return
     with open_app(settings, Actor("test"), pipeline=True, clock=FrozenClock(NOW_US)) as app:

@@ -21,6 +21,25 @@ def test_a_set_rhythm_decides_when_a_source_is_silent() -> None:
     assert watch.overdue(MONDAY + 62 * SECOND) == [], "one gap, not one per look"
 
 
+def test_what_another_worker_heard_is_no_silence() -> None:
+    """A source whose partitions another worker has is silent only when that one hears nothing either."""
+    here, there = (SilenceWatch({"fw": (60.0, "real", "")}) for _ in range(2))
+    for watch in (here, there):
+        watch.heard("fw", MONDAY)
+    there.heard("fw", MONDAY + 50 * SECOND)
+    now = MONDAY + 70 * SECOND
+    assert there.doubtful(now) == []
+    assert here.doubtful(now) == ["fw"]
+    here.learn("fw", there.take_changes()["fw"])
+    assert here.overdue(now) == []
+    here.learn("fw", None)
+    assert [gap.from_us for gap in here.overdue(MONDAY + 111 * SECOND)] == [MONDAY + 50 * SECOND]
+    there.heard("fw", MONDAY + 200 * SECOND)
+    assert here.doubtful(MONDAY + 201 * SECOND) == ["fw"], "who called it silent looks whether it speaks again"
+    here.learn("fw", there.take_changes()["fw"])
+    assert here.doubtful(MONDAY + 201 * SECOND) == []
+
+
 def test_a_record_ends_the_gap() -> None:
     """The first record after a silence closes the gap with both ends."""
     watch = SilenceWatch({"fw": (60.0, "real", "")})
