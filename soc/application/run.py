@@ -10,13 +10,14 @@ from soc.application.app import App, Collector, Forwarder
 from soc.application.pipelines import make_pipeline, offsets_in_force
 from soc.clock import iso
 from soc.config import FileSource, Settings, SourceSettings, SyslogSource
-from soc.errors import SocError, Unreachable
+from soc.errors import SocError, StoreFull, Unreachable
 from soc.ingest.offsets import OffsetMeter, OffsetsInForce
 from soc.ingest.silence import SilenceWatch, silence_effects
 from soc.ingest.worker import Totals, Worker
 from soc.model.alert import Alert, RuleRef
 from soc.model.health import health_alert
 from soc.model.ids import digest_id
+from soc.model.record import SCOPE_REAL
 from soc.ports import Effects, RecordSink, RecordSource
 from soc.telemetry import get_logger
 
@@ -190,42 +191,58 @@ class _Duties:
             self._ended.append(Effects(progress=[], gaps=[gap]))
 
     def tick(self) -> Sequence[Effects]:
-        """What time itself brings about."""
+        """What time itself brings about. What the store or the spool refuses at the moment is done at a later tick."""
         now_us, now = self._app.clock.now_us(), self._app.clock.monotonic()
-        effects, self._ended = self._ended, []
+        effects: list[Effects] = []
+        for duty in (self._listen, self._beat, self._check_ledger, self._note_losses, self._propose_offsets):
+            try:
+                effects += duty(now_us, now)
+            except (Unreachable, StoreFull) as error:
+                log.warning("put off for the moment", duty=duty.__name__.strip("_"), error=error.message, hint=error.hint)
+        return effects
+
+    def _listen(self, now_us: int, _now: float) -> list[Effects]:
+        """Silences that begin and end."""
         for name in self._watch.doubtful(now_us):  # another worker of the group may have its partitions, and hears it
+            if self._behind(name):
+                self._watch.behind(name, now_us)
             self._watch.learn(name, self._app.store.state(f"source:{name}").get("silence"))
-        overdue = [gap for gap in self._watch.overdue(now_us) if not self._behind(gap.source)]
+        effects, self._ended = self._ended, []
+        overdue = self._watch.overdue(now_us)
         if overdue:
             agencies = {name: source.agency for name, source in self._app.settings.sources.items()}
             effects.append(silence_effects(overdue, agencies, now_us))
         changes = self._watch.take_changes()
         if changes:
             effects.append(Effects(progress=[], state={f"source:{source}\x1fsilence": state for source, state in changes.items()}))
-        if now >= self._next_heartbeat:
-            self._next_heartbeat = now + self._app.settings.pipeline.heartbeat_s
-            self._beat(now_us)
-        if now >= self._next_ledger:
-            self._next_ledger = now + LEDGER_EVERY_S
-            effects += self._check_ledger(now_us)
-        self._note_losses(now_us)
-        self._propose_offsets(now_us)
         return effects
 
     def _behind(self, source: str) -> bool:
         """A backlog is being read: what was silent then is not silent now."""
-        readers = self.worker.readers if self.worker is not None else []
-        return any(sum(reader.source.lag().values()) > 0 for reader in readers if reader.source.name == source)
+        for reader in self.worker.readers if self.worker is not None else ():
+            lag_of = getattr(reader.source, "lag_of", None)  # a consumer of several sources knows the lag of each
+            if lag_of is not None or reader.source.name == source:
+                lag = lag_of(source) if lag_of is not None else reader.source.lag()
+                if sum(lag.values()) > 0:
+                    return True
+        return False
 
-    def _beat(self, now_us: int) -> None:
+    def _beat(self, now_us: int, now: float) -> list[Effects]:
+        if now < self._next_heartbeat:
+            return []
+        self._next_heartbeat = now + self._app.settings.pipeline.heartbeat_s
         beat = getattr(self._sink, "append_heartbeat", None)
         if beat is not None:
             for name, source in self._app.settings.sources.items():
                 if source.type in {"syslog", "http"}:
                     beat(name, now_us)
+        return []
 
-    def _check_ledger(self, now_us: int) -> list[Effects]:
+    def _check_ledger(self, now_us: int, now: float) -> list[Effects]:
+        if now < self._next_ledger:
+            return []
         wrong = [item for item in self._app.store.ledger() if item.difference or item.faults]
+        self._next_ledger = now + LEDGER_EVERY_S
         if not wrong:
             return []
         log.error("ledger does not balance", partitions=[item.partition for item in wrong][:10])
@@ -245,20 +262,26 @@ class _Duties:
                 },
                 at=iso(now_us),
                 source=item.source,
+                scope=self._scope(item.source),
             )
             for item in wrong
         ]
         return [Effects(progress=[], alerts=alerts)]
 
-    def _note_losses(self, now_us: int) -> None:
+    def _scope(self, source: str) -> str:
+        configured = self._app.settings.sources.get(source)
+        return configured.scope if configured is not None else SCOPE_REAL
+
+    def _note_losses(self, now_us: int, _now: float) -> list[Effects]:
         lost = sum(collector.lost() for collector in self._collectors)
         if lost > self._lost:
             self._app.metrics.count("soc_records_lost_total", lost - self._lost)
             self._app.store.record_fact("loss", {"at": iso(now_us), "lost": lost - self._lost, "sources": self._names, "cause": "socket drops"})
             log.warning("records lost before they were received", lost=lost - self._lost)
             self._lost = lost
+        return []
 
-    def _propose_offsets(self, now_us: int) -> None:
+    def _propose_offsets(self, now_us: int, _now: float) -> list[Effects]:
         if self._offsets is None:
             self._offsets = offsets_in_force(self._app)
             self._proposed = {str(fact["source"]): float(fact["offset_s"]) for fact in self._app.store.facts("clock-offset-proposal")}
@@ -274,3 +297,4 @@ class _Duties:
                 if proposal == in_force:
                     continue
                 log.warning("a device clock is off", source=source, proposed_offset_s=proposal, hint=f"soc sources offset {source} {proposal} --why '…'")
+        return []

@@ -35,6 +35,8 @@ class _Known(msgspec.Struct):
     last_us: int = 0
     silent_since_us: int = 0
     """Last record before the silence that is being reported (0 = not silent)."""
+    behind_us: int = 0
+    """When a backlog of it was last seen: until that is read, nobody can say that it is silent."""
     pauses_s: list[float] = []
     """Longest pause per hour of the week; 0 = unknown."""
 
@@ -88,26 +90,36 @@ class SilenceWatch:
         """The sources that have just become silent: one gap each, still open."""
         gaps = []
         for source, known in self._known.items():
-            if known.last_us and not known.silent_since_us and now_us - known.last_us > self.expected_s(source, known.last_us) * 1e6:
+            if known.last_us > now_us:  # our clock was set back, or a sender's is ahead: until then nothing would be heard
+                known.last_us = now_us
+                self._dirty.add(source)
+            if not known.silent_since_us and self._is_late(source, now_us):
                 known.silent_since_us = known.last_us
                 self._dirty.add(source)
                 gaps.append(Gap(source, self._expected[source][1], known.last_us, 0, "silent", self.expected_s(source, known.last_us)))
         return gaps
 
+    def _is_late(self, source: str, now_us: int) -> bool:
+        known = self._known[source]
+        return bool(known.last_us) and now_us - max(known.last_us, known.behind_us) > self.expected_s(source, known.last_us) * 1e6
+
     def doubtful(self, now_us: int) -> list[str]:
-        """The sources that are silent, or about to be called so: where other workers may have heard them, ask first."""
-        return [
-            source
-            for source, known in self._known.items()
-            if known.silent_since_us or (known.last_us and now_us - known.last_us > self.expected_s(source, known.last_us) * 1e6)
-        ]
+        """The sources that are silent, or about to be called so: where others may have heard them, or a backlog waits, look first."""
+        return [source for source, known in self._known.items() if known.silent_since_us or self._is_late(source, now_us)]
+
+    def behind(self, source: str, now_us: int) -> None:
+        """A backlog of the source waits to be read: silence counts from its end at the earliest."""
+        self._known[source].behind_us = now_us
+        self._dirty.add(source)
 
     def learn(self, source: str, kept: bytes | None) -> None:
         """Take over what another worker has kept of a source, if it heard it later than we did."""
-        theirs = _decode(kept)
-        if theirs.last_us > self._known[source].last_us:
-            self._known[source] = theirs
+        theirs, ours = _decode(kept), self._known[source]
+        newest_us = max(theirs.behind_us, ours.behind_us)
+        if theirs.last_us > ours.last_us:
+            self._known[source] = ours = theirs
             self._dirty.discard(source)
+        ours.behind_us = newest_us
 
     def last_us(self, source: str) -> int:
         """When the source was last heard (0 = never)."""

@@ -13,6 +13,7 @@ import gc
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from queue import Empty, Queue
 
 import msgspec
@@ -130,11 +131,17 @@ class Worker:
                 if len(self._ended) == len(self.readers):
                     return
             epoch = self._epoch
-            for reader, effects in self._next(next_tick):
+            try:
+                work = self._next(next_tick)
+            except StoreUnavailable as error:  # asked for what it keeps, it gave no answer: what was begun is read again
+                self._resume(error)
+                continue
+            for reader, effects in work:
                 self._await()
-                self._under_way = committer.submit(self._commit, reader, effects, epoch)
-                if not self._overlap:
-                    self._await()
+                if self._overlap:
+                    self._under_way = committer.submit(self._commit, reader, effects, epoch)
+                else:
+                    self._conclude(partial(self._commit, reader, effects, epoch))
             if self._clock.monotonic() >= next_tick:
                 next_tick = self._clock.monotonic() + self._tick_s
         self._await()
@@ -181,13 +188,37 @@ class Worker:
     def _await(self) -> None:
         """Wait for the commit under way."""
         under_way, self._under_way = self._under_way, None
-        if under_way is None:
-            return
+        if under_way is not None:
+            self._conclude(under_way.result)
+
+    def _conclude(self, commit: Callable[[], None]) -> None:
+        """Bring a commit to its end; after a conflict everything is read again."""
         try:
-            under_way.result()
+            commit()
         except Conflict as error:
             log.warning("partition was taken over by another worker; reading again", error=error.message)
-            self._start_again()
+            try:
+                self._start_again()
+            except StoreUnavailable as away:
+                self._resume(away)
+
+    def _resume(self, error: StoreUnavailable) -> None:
+        """Wait until the store answers, then go on from its positions; less is not enough, as open occurrences may have been touched."""
+        attempt = 0
+        while not self._stop.is_set():
+            self._pause(error, attempt)
+            try:
+                self._await()
+                self._start_again()
+            except StoreUnavailable as again:
+                error, attempt = again, attempt + 1
+            else:
+                return
+
+    def _pause(self, error: StoreUnavailable, attempt: int) -> None:
+        log.warning("store unavailable, trying again", error=error.message, hint=error.hint, attempt=attempt + 1)
+        self._metrics.count("soc_store_retries_total")
+        self._stop.wait(error.retry_after_s or _STORE_RETRY_S[min(attempt, len(_STORE_RETRY_S) - 1)])
 
     def _start_again(self) -> None:
         self._epoch += 1
@@ -198,8 +229,8 @@ class Worker:
             reader.reopen(self._epoch, positions)
 
     def _commit(self, reader: Reader | None, effects: Effects, epoch: int) -> None:
-        if epoch != self._epoch:
-            return
+        if reader is not None and epoch != self._epoch:
+            return  # read again; what time brought about comes only once
         committed = self._durably(effects)
         self._crash("worker.committed")
         if reader is not None:
@@ -216,11 +247,9 @@ class Worker:
             try:
                 return self._store.commit(effects)
             except StoreUnavailable as error:
-                log.warning("store unavailable, trying again", error=error.message, hint=error.hint, attempt=attempt + 1)
-                self._metrics.count("soc_store_retries_total")
                 if self._stop.is_set():
                     raise
-                self._stop.wait(error.retry_after_s or _STORE_RETRY_S[min(attempt, len(_STORE_RETRY_S) - 1)])
+                self._pause(error, attempt)
                 attempt += 1
 
     def _account(self, effects: Effects, committed: Committed) -> None:

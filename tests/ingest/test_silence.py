@@ -40,6 +40,21 @@ def test_what_another_worker_heard_is_no_silence() -> None:
     assert here.doubtful(MONDAY + 201 * SECOND) == []
 
 
+def test_a_backlog_is_no_silence() -> None:
+    """While old records wait to be read nothing is said, by other workers neither; after that silence counts from there."""
+    here, there = (SilenceWatch({"fw": (60.0, "real", "")}) for _ in range(2))
+    for watch in (here, there):
+        watch.heard("fw", MONDAY)
+    now = MONDAY + HOUR_US
+    assert there.doubtful(now) == ["fw"]
+    there.behind("fw", now)
+    assert there.overdue(now + 60 * SECOND) == []
+    here.learn("fw", there.take_changes()["fw"])
+    assert here.overdue(now + 60 * SECOND) == []
+    [gap] = there.overdue(now + 61 * SECOND)
+    assert gap.from_us == MONDAY
+
+
 def test_a_record_ends_the_gap() -> None:
     """The first record after a silence closes the gap with both ends."""
     watch = SilenceWatch({"fw": (60.0, "real", "")})
@@ -107,3 +122,15 @@ def test_a_restart_changes_nothing(pauses: list[int], cut: int) -> None:
         return seen
 
     assert play(-1) == play(min(cut, len(pauses) - 1) or -1)
+
+
+def test_a_clock_set_back_or_a_sender_ahead_does_not_make_us_deaf() -> None:
+    """A record from the future, or our clock set back by hours: from the next look on the source is watched as ever."""
+    watch = SilenceWatch({"fw": (60.0, "real", "")})
+    watch.heard("fw", MONDAY + 5 * HOUR_US)
+    assert watch.overdue(MONDAY) == []
+    [gap] = watch.overdue(MONDAY + 61 * SECOND)
+    assert gap.from_us == MONDAY
+    ended = watch.heard("fw", MONDAY + 90 * SECOND)
+    assert ended is not None
+    assert ended.until_us == MONDAY + 90 * SECOND

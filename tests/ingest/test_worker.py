@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -17,7 +17,7 @@ from soc.ingest.worker import Worker
 from soc.model.alert import Alert
 from soc.model.event import Doc, Event
 from soc.model.query import All
-from soc.ports import Committed, Effects, EventQuery, Verdict
+from soc.ports import Committed, Effects, EventQuery, Gap, Verdict
 from tests.ingest.supplies import ListSource, Step, record, unavailable
 
 LINE = 'date=2026-11-21 time=08:00:{:02d} devname="FG" devid="FG1" eventtime={} tz="+0700" logid="0000000013" type="traffic" subtype="forward" level="notice" srcip=10.0.0.{} dstip=192.0.2.1 action="accept" sessionid={}'
@@ -158,3 +158,48 @@ def test_stop_finishes_what_was_begun() -> None:
     _worker(store, source).run(stop)
     assert _stored(store) == store.store.positions()["p0"]
     assert _stored(store) < 1000
+
+
+def test_a_store_that_gives_no_answer_while_a_batch_is_processed_is_waited_out() -> None:
+    """Asked whose a natural key is, the store is away: the batch is read again from the store's positions, the run goes on."""
+    store, source = Watched(), ListSource("fw", _records(35))
+    left = [2]
+
+    def owners(claims: Mapping[str, str]) -> dict[str, str]:
+        if store.commits and left[0]:
+            left[0] -= 1
+            raise StoreUnavailable("no node answers", retry_after_s=0.01)
+        return store.store.owners(claims)
+
+    class Threats(Plain):
+        def classify(self, doc: Doc) -> Verdict:
+            return Verdict("low", "intrusion", "r", ())
+
+    worker = _worker(store, source)
+    worker._pipeline._owners = owners
+    worker._pipeline.classifier = Threats()
+    totals = worker.run()
+    assert left == [0]
+    assert (totals.received, _stored(store)) == (35, 35)
+    assert sorted(first for [first] in store.commits) == [0, 10, 20, 30]
+
+
+def test_a_conflict_loses_nothing_of_what_time_brought_about() -> None:
+    """A gap that a tick found is recorded, though the batch before it is given up and read again."""
+    gap = Gap("fw", "real", 1, 2, "silent", 1.0)
+    told: list[int] = []
+
+    def tick() -> list[Effects]:
+        told.append(1)
+        return [Effects(progress=[], gaps=[gap])] if len(told) == 1 else []
+
+    def conflict_once(number: int) -> None:
+        if number == 1:
+            raise Conflict("partition p0 was taken over")
+
+    store, source = Watched(conflict_once), ListSource("fw", _records(35))
+    worker = _worker(store, source)
+    worker._on_tick, worker._tick_s = tick, 0.0
+    worker.run()
+    assert store.store.gaps() == [gap]
+    assert _stored(store) == 35
