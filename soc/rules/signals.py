@@ -1,0 +1,139 @@
+"""Signals: what a correlation is told of an event that one of its rules matched, and nothing else of it.
+
+A signal is small, plain and complete: the log of signals is all that correlation needs, now and in a replay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from hashlib import blake2b
+from itertools import islice, product
+from typing import Any
+
+import msgspec
+
+from soc.rules.correlation import NUMERIC, Correlation
+from soc.rules.values import fold, number_of, scalars, text_of
+
+MOST_KEYS = 64
+"""Groups (or combinations of values) that one event may count in, where its fields hold several values."""
+MOST_TEXT = 256
+"""Longer values are told apart by their beginning and a hash."""
+
+FieldsOf = Callable[[str], tuple[str, ...]]
+"""The fields of events that a field named in a rule may be; the first that has a value counts."""
+
+
+class Signal(msgspec.Struct, array_like=True, gc=False):
+    """One event in one group of one correlation.
+
+    `ts`: usable event time, microseconds. `key`: the scope, then the folded group values; two values are one group where
+    an equality test of a rule would say so. `rules`: bit n set = the event matched `Correlation.rules[n]`. `values`: what
+    is counted or computed with (texts; integers or `numerator/denominator`). `shown`: the group values as in the event.
+    """
+
+    ts: int
+    key: tuple[str, ...]
+    id: str
+    rules: int
+    correlation: str
+    values: tuple[str | int, ...] = ()
+    shown: tuple[str, ...] = ()
+
+
+class Extractor:
+    """Makes the signals of one correlation from events that its rule number `place` matched.
+
+    `fields_of`: how the events call a field (see `soc.rules.fields`); by default as the rule does.
+    """
+
+    def __init__(self, rule: Correlation, place: int, fields_of: FieldsOf = lambda field: (field,)) -> None:
+        member = rule.rules[place]
+        self._rule = rule
+        self._bit = 1 << place
+        self._group = [fields_of(rule.aliases.get(name, {}).get(member, name)) for name in rule.group_by]
+        self._fields = [fields_of(rule.aliases.get(name, {}).get(member, name)) for name in rule.fields]
+        self._numeric = rule.type in NUMERIC
+
+    def signals(self, doc: Mapping[str, Any], ts: int, event_id: str, scope: str = "real") -> list[Signal]:
+        """The signals of an event: none when it lacks a group field or a value, several when a group field has several values."""
+        values = self._values(doc)
+        if values is None:
+            return []
+        rule = self._rule
+        if not self._group:
+            return [Signal(ts, (scope,), event_id, self._bit, rule.id, values)]
+        columns = [_texts(doc, fields) for fields in self._group]
+        found: dict[tuple[str, ...], tuple[str, ...]] = {}
+        for combination in islice(product(*columns), MOST_KEYS):
+            found.setdefault((scope, *(key for key, _ in combination)), tuple(text for _, text in combination))
+        return [Signal(ts, key, event_id, self._bit, rule.id, values, shown) for key, shown in found.items()]
+
+    def _values(self, doc: Mapping[str, Any]) -> tuple[str | int, ...] | None:
+        if not self._fields:
+            return ()
+        if self._numeric:
+            return tuple(found for value in _scalars(doc, self._fields[0]) if (found := exact(value)) is not None) or None
+        columns = [[key for key, _ in _texts(doc, fields)] for fields in self._fields]
+        return tuple(dict.fromkeys("\x1f".join(parts) for parts in islice(product(*columns), MOST_KEYS))) or None
+
+
+def exact(value: Any) -> int | str | None:
+    """A scalar as an exact number (the decimal that is written, not the nearest binary one); None when it is none."""
+    found = number_of(value)
+    if found is None or isinstance(found, int):
+        return found
+    text = str(value).strip() if isinstance(value, str) else repr(found)
+    fraction = Fraction(text)
+    return fraction.numerator if fraction.denominator == 1 else f"{fraction.numerator}/{fraction.denominator}"
+
+
+def key_text(value: Any) -> tuple[str, str]:
+    """A value as it tells groups apart (folded), and as it is shown."""
+    shown = text_of(value)
+    key = fold(shown)
+    if len(key) > MOST_TEXT:
+        key = key[: MOST_TEXT - 32] + blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return key, shown[:MOST_TEXT]
+
+
+def _scalars(doc: Mapping[str, Any], fields: tuple[str, ...]) -> list[Any]:
+    for field in fields:
+        found = list(islice(scalars(doc.get(field)), MOST_KEYS))
+        if found:
+            return found
+    return []
+
+
+def _texts(doc: Mapping[str, Any], fields: tuple[str, ...]) -> list[tuple[str, str]]:
+    return [key_text(value) for value in _scalars(doc, fields)]
+
+
+def chained(rule: Correlation, child: Correlation) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Where the group values and the values that `rule` needs stand among the group values of one of its rules, a correlation.
+
+    Raises: KeyError (the name) for one that the child is not grouped by.
+    """
+
+    def place_of(name: str) -> int:
+        field = rule.aliases.get(name, {}).get(child.id, name)
+        if field not in child.group_by:
+            raise KeyError(field)
+        return child.group_by.index(field)
+
+    return tuple(map(place_of, rule.group_by)), tuple(map(place_of, rule.fields))
+
+
+def of_alert(rule: Correlation, place: int, child: Correlation, ts: int, alert_id: str, key: tuple[str, ...], shown: tuple[str, ...]) -> Signal | None:
+    """The signal that an alert of a correlation is to `rule`; None when its value is no number where one is needed."""
+    group, fields = chained(rule, child)
+    values: tuple[str | int, ...] = ()
+    if fields and rule.type in NUMERIC:
+        found = exact(shown[fields[0]])
+        if found is None:
+            return None
+        values = (found,)
+    elif fields:
+        values = ("\x1f".join(key[1 + at] for at in fields),)
+    return Signal(ts, (key[0], *(key[1 + at] for at in group)), alert_id, 1 << place, rule.id, values, tuple(shown[at] for at in group))
