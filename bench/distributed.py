@@ -94,7 +94,7 @@ def documents(elastic: str, prefix: str, file: Path) -> tuple[int, dict[str, Any
 
     with Elasticsearch(elastic) as client:
         client.indices.refresh(index=f"{prefix}-events-*")
-        indices = {name: body for name, body in client.indices.get(index=f"{prefix}-events-*").items()}
+        indices = dict(client.indices.get(index=f"{prefix}-events-*").items())
         count = 0
         with file.open("wb") as out:
             for hit in scan(client, index=f"{prefix}-events-*", query={"query": {"match_all": {}}}, size=2000):

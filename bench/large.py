@@ -25,7 +25,6 @@ LIMITS_MS = {
     "counted threats by level and category": 100,
     "events by level and month": 100,
     "events of one address, newest 100": 200,
-    "events of one address, counted": 200,
     "free text, one rare word": 500,
     "free text, two common words, newest 100": 500,
     "free text, two common words, counted": 500,

@@ -138,16 +138,12 @@ def measure(count: int = 100_000, passes: int = 3) -> list[Measure]:
     source, target = FOLDER / f"fortigate-{count}.log", FOLDER / "parsed.ndjson"
     lines.write(source, count, mail=0)
     what = "FortiGate line to ECS JSON, file to file, one core"
-    peers: dict[str, Callable[[Path, Path, int], float]] = {}
-    rows = []
-    for name, there, run, why in (
-        ("syslog-ng kv-parser", (PEERS / "root/usr/sbin/syslog-ng").exists(), run_syslog_ng, "not fetched (bench/peers.sh)"),
-        ("VRL", (PEERS / "vrl").exists(), run_vrl, "not built (bench/peers.sh)"),
-    ):
-        if there:
-            peers[name] = run
-        else:
-            rows.append(Measure(f"{what}: against {name}", f"left out: {why}", "≥ 1.0"))
+    known: list[tuple[str, Path, Callable[[Path, Path, int], float]]] = [
+        ("syslog-ng kv-parser", PEERS / "root/usr/sbin/syslog-ng", run_syslog_ng),
+        ("VRL", PEERS / "vrl", run_vrl),
+    ]
+    peers = {name: run for name, program, run in known if program.exists()}
+    rows = [Measure(f"{what}: against {name}", "left out: not fetched (`bench/peers.sh`)", "≥ 1.0") for name, _, _ in known if name not in peers]
     rates: dict[str, list[float]] = {"soc": [], **{name: [] for name in peers}}
     for _ in range(passes):
         rates["soc"].append(run_ours(source, target, count))

@@ -70,17 +70,26 @@ class Catalog:
     def writable(self, kind: str, month: Month) -> EventFile:
         """The file that the next events of a kind and month go to: the newest, or one after it when that is full."""
         at = (kind, month.name)
-        name = self._newest.get(at)
+        name = known = self._newest.get(at)
         if name is None:
             with guarded(self.folder, "creating the folder"):
                 self.folder.mkdir(mode=0o700, exist_ok=True)
-            name = max((known for known in self.names() if (known.kind, known.month.name) == at), default=Name(kind, month, 1))
+            name = max((one for one in self.names() if (one.kind, one.month.name) == at), default=Name(kind, month, 1))
         file = self.get(name)
         if file.next > self._events_per_file:
             name = Name(kind, month, name.number + 1)
             file = self.get(name)
-        self._newest[at] = name
+        if name != known:
+            self._newest[at] = name
+            self._rest(file)
         return file
+
+    def _rest(self, begun: EventFile) -> None:
+        """Let the files before a newly begun one give memory back, or every file that was ever written would keep its share."""
+        with self._lock:
+            files = [file for file in self._open.values() if file.name.kind == begun.name.kind and file is not begun]
+        for file in files:
+            file.rest()
 
     def forget(self, name: Name) -> None:
         """Close a file and forget it: it was removed or replaced."""

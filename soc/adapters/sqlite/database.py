@@ -105,7 +105,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def connect(path: Path, sort: Sort, *, read_only: bool, cache_kib: int = 16_384) -> sqlite3.Connection:
+def connect(path: Path, sort: Sort, *, read_only: bool, cache_kib: int = 8_192) -> sqlite3.Connection:
     """A connection to a file of the store, created or checked. May be used from any thread, by one at a time.
 
     Raises: StoreNewer, StoreCorrupt, StoreRefused, NotAllowed, StoreFull.

@@ -97,6 +97,14 @@ class EventFile:
         if hasattr(self, "_reading"):  # it was opened
             self.close()
 
+    def rest(self) -> None:
+        """Give cached pages and the log's space back; the file goes on to be usable."""
+        with guarded(self.path, "checkpointing"):
+            self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self.db.execute("PRAGMA shrink_memory")
+            if self._reading is not None:
+                self._reading.execute("PRAGMA shrink_memory")
+
     @property
     def reading(self) -> sqlite3.Connection:
         """A connection for reading, which sees only what is committed."""
