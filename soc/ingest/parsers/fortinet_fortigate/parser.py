@@ -40,12 +40,12 @@ class FortiGate:
         self._plans = Plans()
 
     def claims(self, line: Line) -> bool:
-        """Whether the line carries FortiOS' date and log id (or device id), or a Fortinet CEF header."""
+        """Whether the line carries FortiOS' date (or event time) and log id (or device id), or a FortiGate CEF header."""
         message = line.message
         if message[:4] == "CEF:":
-            return "|Fortinet|Forti" in message[:40] and "|fortigate|" in message[:60].lower()
-        if message[:5] != "date=" and message.find("date=", 0, HEAD) < 0:
-            return False
+            return "|fortinet|fortigate" in message[:40].lower()
+        if message[:5] != "date=" and message.find("date=", 0, HEAD) < 0:  # a relay took the date off: `eventtime` has it too
+            return message.find("logid=", 0, HEAD) >= 0 and message.find("eventtime=", 0, HEAD) >= 0
         at = message.find("devid=", 0, HEAD)
         if at < 0:
             at = message.find("device_id=", 0, HEAD)
@@ -172,9 +172,9 @@ def _cef_pairs(line: Line) -> dict[str, str]:
         if value not in NOTHING and name != "":
             pairs.setdefault(name or key, value)
     category: Sequence[str] = pairs.pop("cat", record.name.partition(" ")[0]).split(":")
-    if len(category) > 1:
+    if len(category) > 1 or "subtype" in pairs:  # FortiAnalyzer puts the two into keys of their own
         pairs.setdefault("type", category[0])
-        pairs.setdefault("subtype", category[1])
+        pairs.setdefault("subtype", category[-1])
     if line.host:  # FortiOS puts its own name there
         pairs.setdefault("devname", line.host)
     if record.class_id:
