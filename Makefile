@@ -7,6 +7,8 @@ python := .venv/bin/python
 # Processes of the test run: all cores, as the tests wait for servers more than they compute.
 workers ?= auto
 tests ?=
+# `make bench bench=--full` measures five million events.
+bench ?=
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -35,7 +37,7 @@ format: setup-dev ## Format the code and mend what can be mended without thought
 	$(python) -m ruff format .
 
 bench: setup-dev ## Measure speed, size and memory; prints the table of docs/performance.md
-	@$(python) -m bench
+	@$(python) -m bench $(bench)
 
 golden: setup-dev ## Write the expected output of parsers and commands anew; read the diff before you commit it
 	@SOC_GOLDEN=write $(python) -m pytest -q -p no:xdist tests -k golden
