@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from soc.errors import ConfigError
+from soc.errors import ConfigError, Phrase
 
 DEFAULT_TIMEZONE = "Asia/Ho_Chi_Minh"
 
@@ -260,13 +260,20 @@ def secret(name: str, file: Path | None, command: str) -> str:
             mode = file.stat().st_mode
             text = file.read_text(encoding="utf-8")
         except OSError as error:
-            raise ConfigError(f"the file of {name} cannot be read: {error.strerror}", file=str(file), key=f"{name}_file") from error
+            raise ConfigError(
+                Phrase("the file of {name} cannot be read: {strerror}", name=name, strerror=error.strerror), file=str(file), key=f"{name}_file"
+            ) from error
         if mode & 0o077:
-            raise ConfigError(f"others may read the file of {name}", file=str(file), key=f"{name}_file", hint=f"chmod 600 {file}")
+            raise ConfigError(
+                Phrase("others may read the file of {name}", name=name), file=str(file), key=f"{name}_file", hint=Phrase("chmod 600 {file}", file=file)
+            )
         return text.rstrip("\r\n")
     if command:
         done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=30, check=False)  # noqa: S602 - the operator's own command from a file that only they may write
         if done.returncode:
-            raise ConfigError(f"the command of {name} failed with {done.returncode}: {done.stderr.strip()[:200]}", key=f"{name}_command")
+            raise ConfigError(
+                Phrase("the command of {name} failed with {returncode}: {stderr}", name=name, returncode=done.returncode, stderr=done.stderr.strip()[:200]),
+                key=f"{name}_command",
+            )
         return done.stdout.rstrip("\r\n")
     return ""

@@ -19,7 +19,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from soc.config import Settings, SourceSettings
-from soc.errors import ConfigError
+from soc.errors import ConfigError, Phrase
 from soc.toml_lines import key_lines
 
 SYSTEM_FILE = Path("/etc/soc/soc.toml")
@@ -63,9 +63,12 @@ class Problem:
     line: int = 0
     hint: str = ""
 
-    def __str__(self) -> str:
+    def told(self) -> Phrase:
+        """Place, fault and hint in one line."""
         where = f"{self.file}:{self.line}: " if self.line else f"{self.file}: " if self.file else ""
-        return where + self.message + (f" ({self.hint})" if self.hint else "")
+        if self.hint:
+            return Phrase("{where}{message} ({hint})", where=where, message=Phrase(self.message), hint=Phrase(self.hint))
+        return Phrase("{where}{message}", where=where, message=Phrase(self.message))
 
 
 def user_file(env: Mapping[str, str]) -> Path:
@@ -108,7 +111,8 @@ def _config_error(problems: list[Problem]) -> ConfigError:
     if len(problems) == 1:
         one = problems[0]
         return ConfigError(one.message, file=one.file, line=one.line, key=one.key, hint=one.hint)
-    text = f"{len(problems)} problems in the configuration:\n" + "\n".join(f"  {problem}" for problem in problems)
+    listed = Phrase("\n".join(f"  {{problem{at}}}" for at in range(len(problems))), **{f"problem{at}": one.told() for at, one in enumerate(problems)})
+    text = Phrase("{count} problems in the configuration:\n{listed}", count=len(problems), listed=listed)
     error = ConfigError(text, key=problems[0].key, hint="soc help config")
     error.file, error.line = problems[0].file, problems[0].line
     return error
@@ -123,13 +127,13 @@ def _read_file(path: Path) -> _Layer:
         _refuse_foreign(path)
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", file=name, hint="soc config path") from error
+        raise ConfigError(Phrase("cannot be read: {strerror}", strerror=error.strerror), file=name, hint="soc config path") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"is not UTF-8 text (byte {error.start})", file=name) from error
+        raise ConfigError(Phrase("is not UTF-8 text (byte {start})", start=error.start), file=name) from error
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"is not TOML: {error}", file=name, line=_line_of(error, text), hint="soc help config") from error
+        raise ConfigError(Phrase("is not TOML: {error}", error=error), file=name, line=_line_of(error, text), hint="soc help config") from error
     lines = key_lines(text)
     origins = {key: Origin("file", f"{name}:{lines.get(key, 0)}" if key in lines else name) for key in _leaves(values)}
     return _Layer(values, origins, name, lines)
@@ -139,9 +143,11 @@ def _refuse_foreign(path: Path) -> None:
     """Refuse a file that somebody else than its reader (or root) could have written."""
     status = path.stat()
     if status.st_mode & 0o022:
-        raise ConfigError("others may write this file, so it is not used", file=str(path), hint=f"chmod go-w '{path}'")
+        raise ConfigError("others may write this file, so it is not used", file=str(path), hint=Phrase("chmod go-w '{path}'", path=path))
     if status.st_uid not in (0, os.geteuid()):
-        raise ConfigError("this file belongs to another user, so it is not used", file=str(path), hint=f"chown {os.geteuid()} '{path}'")
+        raise ConfigError(
+            "this file belongs to another user, so it is not used", file=str(path), hint=Phrase("chown {user} '{path}'", user=os.geteuid(), path=path)
+        )
 
 
 def _line_of(error: tomllib.TOMLDecodeError, text: str) -> int:
@@ -168,8 +174,8 @@ def _environment(env: Mapping[str, str]) -> list[_Layer]:
             layers.append(_variable(name, env[name], key))
         elif "__" in name or difflib.get_close_matches(key, list(Settings.model_fields), n=1, cutoff=0.8):
             near = nearest(key)
-            hint = f"did you mean {ENV_PREFIX}{near.upper().replace('.', '__')}?" if near else "soc help config"
-            problems.append(Problem(f"the environment variable {name} is no setting", key, hint=hint))
+            hint = Phrase("did you mean {near}?", near=ENV_PREFIX + near.upper().replace(".", "__")) if near else "soc help config"
+            problems.append(Problem(Phrase("the environment variable {name} is no setting", name=name), key, hint=hint))
     if problems:
         raise _config_error(problems)
     return layers
@@ -188,7 +194,11 @@ def _variable(name: str, value: str, key: str) -> _Layer:
     try:
         values = source()
     except SettingsError as error:
-        raise ConfigError(f"the environment variable {name} is not the JSON that a list or table needs", key=key, hint=f'{name}=\'["one", "two"]\'') from error
+        raise ConfigError(
+            Phrase("the environment variable {name} is not the JSON that a list or table needs", name=name),
+            key=key,
+            hint=Phrase('{name}=\'["one", "two"]\'', name=name),
+        ) from error
     return _Layer(values, {leaf: Origin("environment", name) for leaf in _leaves(values)})
 
 
@@ -287,13 +297,13 @@ def _problem(detail: Mapping[str, Any], merged: Mapping[str, Any], origins: Orig
     file, line, where = _place(key, origins, files)
     near = nearest(key) if detail["type"] == "extra_forbidden" else ""
     if detail["type"] == "extra_forbidden":
-        message, hint = f"unknown key {key!r}", f"did you mean {near!r}?" if near else "soc help config"
+        message, hint = Phrase("unknown key {key!r}", key=key), Phrase("did you mean {near!r}?", near=near) if near else "soc help config"
     elif detail["type"] == "union_tag_not_found":
-        message, hint = f"{key}: 'type' is missing", "type = " + " | ".join(f'"{name}"' for name in source_models())
+        message, hint = Phrase("{key}: 'type' is missing", key=key), "type = " + " | ".join(f'"{name}"' for name in source_models())
     else:
         reason = detail["msg"][0].lower() + detail["msg"][1:]
-        message, hint = f"{key} = {_shown(detail.get('input'))}: {reason}", ""
-    return Problem(where + message, key, file, line, hint)
+        message, hint = Phrase("{key} = {value}: {reason}", key=key, value=_shown(detail.get("input")), reason=reason), ""
+    return Problem(Phrase("{where}{message}", where=where, message=message), key, file, line, hint)
 
 
 def _dotted(loc: tuple[int | str, ...], merged: Mapping[str, Any]) -> str:

@@ -9,7 +9,30 @@ Exit codes: 0 ok · 1 negative result or some input refused · 2 usage · 3 conf
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar, Self
+
+
+class Phrase(str):
+    """An English text that remembers its template and facts, so that the command line can say it in another language.
+
+    Shape: `Phrase("no event {id}", id=prefix)` is the string "no event …" wherever a string goes (JSON, logs, tests);
+    `soc.i18n.translated` makes the same sentence in the language of the reader. A fact may be a Phrase itself.
+    """
+
+    __slots__ = ("facts", "template")
+    template: str
+    facts: dict[str, Any]
+
+    def __new__(cls, template: str, **facts: Any) -> Self:
+        if isinstance(template, cls) and not facts:
+            return template
+        phrase = super().__new__(cls, template.format(**facts) if facts else template)
+        phrase.template = template
+        phrase.facts = facts
+        return phrase
+
+    def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, Any]]:
+        return (self.template,), self.facts
 
 
 class SocError(Exception):
@@ -39,7 +62,7 @@ class QuerySyntaxError(UsageError):
     """A search query that does not parse; `position` is the offset of the first wrong character."""
 
     def __init__(self, query: str, position: int, reason: str, *, hint: str = "") -> None:
-        super().__init__(f"{reason} at character {position + 1}", hint=hint)
+        super().__init__(Phrase("{reason} at character {position}", reason=Phrase(reason), position=position + 1), hint=hint)
         self.query = query
         self.position = position
         self.reason = reason
@@ -52,7 +75,7 @@ class ConfigError(SocError):
 
     def __init__(self, message: str, *, file: str = "", line: int = 0, key: str = "", hint: str = "") -> None:
         where = f"{file}:{line}: " if file and line else f"{file}: " if file else ""
-        super().__init__(where + message, hint=hint)
+        super().__init__(Phrase("{where}{message}", where=where, message=Phrase(message)), hint=hint)
         self.file = file
         self.line = line
         self.key = key
@@ -64,7 +87,7 @@ class RuleError(SocError):
     exit_code = 3
 
     def __init__(self, path: str, line: int, reason: str, *, hint: str = "") -> None:
-        super().__init__(f"{path}:{line}: {reason}", hint=hint)
+        super().__init__(Phrase("{path}:{line}: {reason}", path=path, line=line, reason=reason), hint=hint)
         self.path = path
         self.line = line
         self.reason = reason

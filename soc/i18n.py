@@ -10,6 +10,8 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from soc.errors import Phrase
+
 LANGUAGES = ("vi", "en")
 LOCALE_DIR = Path(__file__).parent / "locale"
 DOMAIN = "messages"
@@ -54,6 +56,15 @@ def current() -> str:
 def gettext(text: str) -> str:
     """`text` in the language in use."""
     return _texts[0].gettext(text)
+
+
+def translated(text: str) -> str:
+    """The text of an error, hint or check in the language in use; facts stay as they are, unless they are phrases themselves."""
+    if not isinstance(text, Phrase):
+        return gettext(text) if text else ""
+    facts = {name: translated(fact) if isinstance(fact, Phrase) else fact for name, fact in text.facts.items()}
+    words = gettext(text.template)
+    return words.format(**facts) if facts else words
 
 
 def ngettext(one: str, many: str, count: int) -> str:

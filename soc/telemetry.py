@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol, TextIO, cast
 
 import structlog
 
@@ -40,9 +40,22 @@ def _safe(_logger: Any, _method: str, entry: MutableMapping[str, Any]) -> Mutabl
     return entry
 
 
+class _Stderr:
+    """Whatever stderr is at the moment: loggers are kept, and outlive a stream that was put in its place for a while."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        return sys.stderr.isatty()
+
+
 def setup_logging(level: str, style: str, stream: TextIO | None = None) -> None:
     """Send our log (and those of libraries from WARNING on) to `stream` (stderr) as text or JSON lines."""
-    out = stream or sys.stderr
+    out = stream or cast("TextIO", _Stderr())
     as_json = style == "json" or (style == "auto" and not out.isatty())
     number = getattr(logging, level.upper())
     structlog.configure(

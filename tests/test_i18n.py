@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import ast
+import copy
 import gettext as stdlib
+import json
 import re
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import pytest
 
 from scripts import make_locale
 from soc import i18n
+from soc.errors import ConfigError, Phrase, QuerySyntaxError
 
 
 @pytest.fixture(autouse=True)
@@ -107,3 +110,32 @@ def test_the_built_wheel_speaks_vietnamese(tmp_path: Path) -> None:
         check=True,
     )
     assert "Cách dùng: soc" in done.stdout
+
+
+def test_a_phrase_is_english_everywhere_but_at_the_border() -> None:
+    """It is the English string for programs, and the reader's sentence with the same facts for people."""
+    phrase = Phrase("no event {prefix}", prefix="{error} %s")
+    assert (phrase, json.loads(json.dumps([phrase])), copy.deepcopy(phrase).facts) == (
+        "no event {error} %s",
+        ["no event {error} %s"],
+        {"prefix": "{error} %s"},
+    )
+    i18n.use("vi")
+    assert i18n.translated(phrase) == "không có sự kiện {error} %s"
+    assert i18n.translated("store") == "kho dữ liệu"
+    assert i18n.translated("") == ""
+
+
+def test_what_came_from_outside_is_never_translated() -> None:
+    """A fact that happens to be one of our words stays as it is; a phrase inside a phrase does not."""
+    i18n.use("vi")
+    assert i18n.translated(Phrase("no event {prefix}", prefix="store")) == "không có sự kiện store"
+    assert i18n.translated(QuerySyntaxError("a (", 2, "this ( is never closed").message) == "dấu ( này không được đóng tại ký tự 3"
+    error = ConfigError("others may write this file, so it is not used", file="/etc/soc/soc.toml")
+    assert i18n.translated(error.message) == "/etc/soc/soc.toml: người khác ghi được vào tệp này nên nó không được dùng"
+
+
+def test_no_error_hides_its_sentence_in_an_f_string() -> None:
+    """What people read can be said in their language."""
+    for path in sorted((make_locale.ROOT / "soc").rglob("*.py")):
+        assert not [f"{path}:{line}" for line in make_locale.unsayable(ast.parse(path.read_text(encoding="utf-8")))]

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from soc.clock import Clock, from_datetime, iso, to_datetime
-from soc.errors import Conflict, NotAllowed, NotFound, StoreFull
+from soc.errors import Conflict, NotAllowed, NotFound, Phrase, StoreFull
 from soc.model.alert import Alert, AlertGroup
 from soc.model.deadletter import DeadLetter
 from soc.model.event import SCHEMA, Doc, Event, event_of, reclassified, values
@@ -100,7 +100,13 @@ class MemoryStore:
         if progress.next <= committed:
             return False
         raise Conflict(
-            f"partition {progress.partition}: records {progress.first} to {progress.last} were given, but all before {committed} are committed",
+            Phrase(
+                "partition {partition}: records {first} to {last} were given, but all before {committed} are committed",
+                partition=progress.partition,
+                first=progress.first,
+                last=progress.last,
+                committed=committed,
+            ),
             hint="another worker has taken the partition over; read again from the store's position",
         )
 
@@ -275,9 +281,9 @@ class MemoryStore:
         with self._lock:
             letter = self._all.letters.get(letter_id)
             if letter is None:
-                raise NotFound(f"no dead letter {letter_id}")
+                raise NotFound(Phrase("no dead letter {letter_id}", letter_id=letter_id))
             if letter.state != "open":
-                raise Conflict(f"dead letter {letter_id} is already {letter.state}")
+                raise Conflict(Phrase("dead letter {letter_id} is already {state}", letter_id=letter_id, state=letter.state))
             if state == "redriven":
                 if event is None:
                     raise ValueError("a redriven dead letter needs its event")
@@ -341,7 +347,9 @@ class MemoryStore:
         try:
             (target / "store.msgpack").write_bytes(content)
         except OSError as error:
-            raise StoreFull(f"{target}: the backup cannot be written: {error.strerror}", hint="choose a target with more room") from error
+            raise StoreFull(
+                Phrase("{target}: the backup cannot be written: {strerror}", target=target, strerror=error.strerror), hint="choose a target with more room"
+            ) from error
         if progress:
             progress("store.msgpack", 1, 1)
         return {
@@ -447,7 +455,9 @@ def _unique(what: str, prefix: str, fitting: Sequence[str]) -> str:
     Raises: Conflict when several fit.
     """
     if len(fitting) > 1 and prefix not in fitting:
-        raise Conflict(f"{len(fitting)} {what}s have ids that begin with {prefix!r}", hint="give more characters of the id")
+        raise Conflict(
+            Phrase("{count} {what}s have ids that begin with {prefix!r}", count=len(fitting), what=what, prefix=prefix), hint="give more characters of the id"
+        )
     return (prefix if prefix in fitting else fitting[0]) if fitting else ""
 
 

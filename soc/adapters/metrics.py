@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from soc.errors import ConfigError
+from soc.errors import ConfigError, Phrase
 
 
 class NoMetrics:
@@ -32,7 +32,9 @@ class PrometheusMetrics:
         try:
             self._server, self._thread = start_http_server(int(port), addr=host or "127.0.0.1", registry=self._registry)
         except (OSError, ValueError) as error:
-            raise ConfigError(f"metrics cannot be served at {listen!r}: {error}", key="metrics.listen", hint="host:port of a free port") from error
+            raise ConfigError(
+                Phrase("metrics cannot be served at {listen!r}: {error}", listen=listen, error=error), key="metrics.listen", hint="host:port of a free port"
+            ) from error
         self.port: int = self._server.server_port
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:

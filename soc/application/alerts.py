@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from soc.application.app import App
-from soc.errors import NotFound
+from soc.errors import NotFound, Phrase
 from soc.model.alert import Alert, AlertGroup
 from soc.ports import AlertQuery
 from soc.rules.load import load_ruleset
@@ -46,7 +46,7 @@ def get(app: App, prefix: str) -> Alert | AlertGroup:
     """
     found = app.store.get_alert(prefix)
     if found is None:
-        raise NotFound(f"no alert or group {prefix}", hint="soc alerts list")
+        raise NotFound(Phrase("no alert or group {prefix}", prefix=prefix), hint="soc alerts list")
     return found
 
 
@@ -57,7 +57,7 @@ def explained(app: App, prefix: str) -> Alert:
         return found
     alert = app.store.get_alert(found.last_alert)
     if not isinstance(alert, Alert):
-        raise NotFound(f"the newest alert {found.last_alert} of group {found.id} is missing", hint="soc store ledger")
+        raise NotFound(Phrase("the newest alert {last_alert} of group {id} is missing", last_alert=found.last_alert, id=found.id), hint="soc store ledger")
     return alert
 
 

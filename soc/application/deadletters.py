@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from soc.application.app import App
-from soc.errors import NotFound
+from soc.errors import NotFound, Phrase
 from soc.model.deadletter import DeadLetter
 
 PAGE = 500
@@ -28,5 +28,5 @@ def get(app: App, prefix: str) -> DeadLetter:
     """
     letter = app.store.get_dead_letter(prefix)
     if letter is None:
-        raise NotFound(f"no dead letter {prefix}", hint="soc deadletters list")
+        raise NotFound(Phrase("no dead letter {prefix}", prefix=prefix), hint="soc deadletters list")
     return letter

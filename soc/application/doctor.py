@@ -18,7 +18,7 @@ from soc.application.app import App
 from soc.application.sources import probe
 from soc.clock import iso
 from soc.config import HttpSource, KafkaSource, Settings, SyslogSource, secret
-from soc.errors import SocError, StoreUnavailable
+from soc.errors import Phrase, SocError, StoreUnavailable
 
 LEAST_FREE_BYTES = 1 << 30
 """About a day of a small province; below it a run may stop with a full disk soon."""
@@ -39,14 +39,19 @@ def check_python() -> Iterator[Check]:
     """Interpreter and libraries."""
     version = ".".join(map(str, sys.version_info[:3]))
     new_enough = sys.version_info >= (3, 11)
-    yield Check("python", "ok" if new_enough else "fail", f"Python {version}", "" if new_enough else "install Python 3.11 or newer, then: make setup")
+    yield Check(
+        "python",
+        "ok" if new_enough else "fail",
+        Phrase("Python {version}", version=version),
+        "" if new_enough else "install Python 3.11 or newer, then: make setup",
+    )
     needed = {"orjson": "orjson", "zstandard": "zstandard", "re2": "google-re2", "msgspec": "msgspec", "sigma": "pysigma", "crc32c": "crc32c", "lz4": "lz4"}
     missing = [package for module, package in needed.items() if importlib.util.find_spec(module) is None]
     where = sysconfig.get_path("purelib")
     yield Check(
         "libraries",
         "fail" if missing else "ok",
-        f"missing: {', '.join(missing)}" if missing else f"complete ({where})",
+        Phrase("missing: {names}", names=", ".join(missing)) if missing else Phrase("complete ({where})", where=where),
         "make setup, or install the bundle again" if missing else "",
     )
     web = all(importlib.util.find_spec(module) for module in ("starlette", "uvicorn"))
@@ -68,7 +73,7 @@ def check_clock(app: App) -> Iterator[Check]:
         ZoneInfo(zone)
         yield Check("time zone", "ok", zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        yield Check("time zone", "fail", f"unknown: {zone}", 'timezone = "Asia/Ho_Chi_Minh"')
+        yield Check("time zone", "fail", Phrase("unknown: {zone}", zone=zone), 'timezone = "Asia/Ho_Chi_Minh"')
 
 
 def check_secrets(settings: Settings) -> Iterator[Check]:
@@ -84,7 +89,12 @@ def check_secrets(settings: Settings) -> Iterator[Check]:
         except SocError as error:
             yield Check(name, "fail", error.message, error.hint)
         else:
-            yield Check(name, "ok" if found else "warn", f"from {file or 'its command'}" if found else "is empty", "" if found else "write it into the file")
+            yield Check(
+                name,
+                "ok" if found else "warn",
+                (Phrase("from {file}", file=file) if file else "from its command") if found else "is empty",
+                "" if found else "write it into the file",
+            )
 
 
 def check_store(app: App, folder: Path | None) -> Iterator[Check]:
@@ -92,7 +102,7 @@ def check_store(app: App, folder: Path | None) -> Iterator[Check]:
     if folder is not None:
         yield from _folder(folder)
         if not folder.exists():
-            yield Check("store", "ok", f"{folder} will be made by the first run")
+            yield Check("store", "ok", Phrase("{folder} will be made by the first run", folder=folder))
             return
     try:
         found = app.store.status()
@@ -104,7 +114,7 @@ def check_store(app: App, folder: Path | None) -> Iterator[Check]:
         facts = {key: found[key] for key in ("kind", "place", "version", "schema") if key in found}
         yield Check("store", "ok", ", ".join(f"{key} {value}" for key, value in facts.items()))
         for problem in found.get("problems", ()):
-            yield Check("store", "warn", str(problem), "soc store status")
+            yield Check("store", "warn", problem, "soc store status")
 
 
 def _folder(folder: Path) -> Iterator[Check]:
@@ -112,13 +122,13 @@ def _folder(folder: Path) -> Iterator[Check]:
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
     if not os.access(existing, os.W_OK | os.X_OK):
-        yield Check("store folder", "fail", f"{existing} cannot be written", "chown it, or set store.path; --store DIR")
+        yield Check("store folder", "fail", Phrase("{existing} cannot be written", existing=existing), "chown it, or set store.path; --store DIR")
         return
     free = shutil.disk_usage(existing).free
     yield Check(
         "disk",
         "ok" if free >= LEAST_FREE_BYTES else "warn",
-        f"{free / (1 << 30):.1f} GiB free at {existing}",
+        Phrase("{free:.1f} GiB free at {existing}", free=free / (1 << 30), existing=existing),
         "" if free >= LEAST_FREE_BYTES else "soc store retention --before 365d, or a larger disk",
     )
 
@@ -147,20 +157,35 @@ def check_rules(app: App) -> Iterator[Check]:
     for problem in app.rule_errors[:20]:
         yield Check("rule", "warn", problem.message, problem.hint or "mend the rule, or name it in rules.disabled")
     errors = len(app.rule_errors)
-    yield Check("rules", "warn" if errors else "ok", f"rule set {classifier.hash}, {errors} not usable", "mend the rules named above" if errors else "")
+    yield Check(
+        "rules",
+        "warn" if errors else "ok",
+        Phrase("rule set {hash}, {errors} not usable", hash=classifier.hash, errors=errors),
+        "mend the rules named above" if errors else "",
+    )
 
 
 def check_source(app: App, name: str) -> Iterator[Check]:
     """One source of test settings (`soc.application.sources.settings_for_test`): its topic, file or port."""
     source = app.settings.sources[name]
     if isinstance(source, HttpSource) and importlib.util.find_spec("uvicorn") is None:
-        yield Check(f"source {name}", "fail", "needs the extra [web]", "pip install 'soc[web]'")
+        yield Check(Phrase("source {name}", name=name), "fail", "needs the extra [web]", "pip install 'soc[web]'")
         return
     found = probe(app, name, most=1, wait_s=1.0 if isinstance(source, KafkaSource) else 0.1)
     failed = [(text, hint) for text, ok, hint in found.steps if not ok]
     if not failed:
-        yield Check(f"source {name}", "ok", "; ".join(text for text, _ok, _hint in found.steps))
+        yield Check(Phrase("source {name}", name=name), "ok", _joined([text for text, _ok, _hint in found.steps]))
     elif isinstance(source, SyslogSource | HttpSource) and "is taken" in failed[0][0]:
-        yield Check(f"source {name}", "warn", failed[0][0], f"fine when soc run is running; else stop what holds the port ({failed[0][1]})")
+        yield Check(
+            Phrase("source {name}", name=name),
+            "warn",
+            failed[0][0],
+            Phrase("fine when soc run is running; else stop what holds the port ({failed})", failed=failed[0][1]),
+        )
     else:
-        yield Check(f"source {name}", "fail", failed[0][0], failed[0][1])
+        yield Check(Phrase("source {name}", name=name), "fail", failed[0][0], failed[0][1])
+
+
+def _joined(steps: list[str]) -> Phrase:
+    """The steps in one line, each of which can still be said in another language."""
+    return Phrase("; ".join(f"{{step{at}}}" for at in range(len(steps))), **{f"step{at}": step for at, step in enumerate(steps)})

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from soc.application.app import App
-from soc.errors import Conflict, NotFound
+from soc.errors import Conflict, NotFound, Phrase
 from soc.model.event import Doc
 from soc.model.query.parse import parse
 from soc.ports import Bucket, EventQuery
@@ -67,9 +67,9 @@ def get(app: App, prefix: str) -> Doc:
     """
     docs = app.store.get_events([prefix])
     if not docs:
-        raise NotFound(f"no event {prefix}", hint="soc events search")
+        raise NotFound(Phrase("no event {prefix}", prefix=prefix), hint="soc events search")
     if len(docs) > 1:
-        raise Conflict(f"{prefix} fits {len(docs)} events", hint="give more characters of the id")
+        raise Conflict(Phrase("{prefix} fits {count} events", prefix=prefix, count=len(docs)), hint="give more characters of the id")
     return docs[0]
 
 

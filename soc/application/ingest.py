@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from soc.application.app import App
-from soc.application.pipelines import make_pipeline
+from soc.application.pipelines import make_pipeline, note_rules
 from soc.config import FileSource, SourceBase
-from soc.errors import UsageError
+from soc.errors import Phrase, UsageError
 from soc.ingest.worker import Totals, Worker
 from soc.model.alert import Alert
 
@@ -44,6 +44,7 @@ def ingest_files(
         overlap=app.settings.store.kind == "elasticsearch",
         crash=app.crash,
     )
+    note_rules(app, app.store)
     return worker.run(stop)
 
 
@@ -72,7 +73,7 @@ def file_settings(app: App, paths: Sequence[Path], source: str, product: str) ->
     _present(paths)
     configured = app.settings.sources.get(source)
     if configured is not None and not isinstance(configured, FileSource):
-        raise UsageError(f"source {source} is of type {configured.type}, not file", hint="choose another name with --source")
+        raise UsageError(Phrase("source {source} is of type {type}, not file", source=source, type=configured.type), hint="choose another name with --source")
     base = configured or FileSource(type="file", paths=[str(path) for path in paths], follow=False, timezone=app.settings.timezone)
     return base.model_copy(update={"product": product or base.product, "follow": False})
 
@@ -80,4 +81,4 @@ def file_settings(app: App, paths: Sequence[Path], source: str, product: str) ->
 def _present(paths: Sequence[Path]) -> None:
     missing = [str(path) for path in paths if not path.exists()]
     if missing:
-        raise UsageError(f"no such file: {', '.join(missing)}")
+        raise UsageError(Phrase("no such file: {names}", names=", ".join(missing)))

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import msgspec
 import orjson
 
-from soc.errors import ParseError, UsageError
+from soc.errors import ParseError, Phrase, UsageError
 from soc.ingest.framing import decode, frame
 from soc.ingest.normalize import iso, known_zone, time_us
 from soc.ingest.parser import Context, Line, Parsed, Parser
@@ -49,14 +49,14 @@ def context_of(timezone: str, received_at: str, now_us: int) -> Context:
     Raises: UsageError for a zone or time that is none.
     """
     if not known_zone(timezone):
-        raise UsageError(f"{timezone!r} is not a time zone", hint="write a name as Asia/Ho_Chi_Minh or an offset as +07:00")
+        raise UsageError(Phrase("{timezone!r} is not a time zone", timezone=timezone), hint="write a name as Asia/Ho_Chi_Minh or an offset as +07:00")
     context = Context(now_us, timezone)
     if received_at:
         try:
             context.received_us = time_us(received_at, context)
             iso(context.received_us)
         except ValueError as error:
-            raise UsageError(f"{received_at!r} is not a time", hint="write it as 2026-11-21T08:00:00+07:00") from error
+            raise UsageError(Phrase("{received_at!r} is not a time", received_at=received_at), hint="write it as 2026-11-21T08:00:00+07:00") from error
     return context
 
 

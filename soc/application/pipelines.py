@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Literal
 
 from soc.application.app import App
-from soc.config import HttpSource, Settings, SourceBase, SyslogSource
+from soc.clock import iso
+from soc.config import FileSource, HttpSource, Settings, SourceBase, SyslogSource
 from soc.ingest.offsets import OffsetMeter, OffsetsInForce
 from soc.ingest.pipeline import Pipeline, SourceInfo
 from soc.ingest.registry import installed
@@ -61,3 +62,23 @@ def make_pipeline(
         offset_us=offsets_in_force(app, more),
         meter=meter,
     )
+
+
+def pipeline_again(app: App, store: Store, source: str, scope: str, *, classifier: Classifier | None = None) -> Pipeline:
+    """A pipeline for records of a source that were received before: they stay in the scope that they came in.
+
+    Settings of a source that is gone, or has another scope by now, must not bring an exercise into real figures.
+    """
+    configured = app.settings.sources.get(source) or FileSource(type="file", paths=[], timezone=app.settings.timezone)
+    return make_pipeline(app, store, more={source: configured.model_copy(update={"scope": scope})}, classifier=classifier)
+
+
+def note_rules(app: App, store: Store) -> None:
+    """Append a fact of kind `rules` when other rules than the last ones recorded are in force from the next batch on.
+
+    Each event names its rules by `soc.rules_hash`; the facts say since when each set counted.
+    """
+    known = store.facts("rules")
+    before = str(known[-1]["hash"]) if known else ""
+    if before != app.classifier.hash:
+        store.record_fact("rules", {"at": iso(app.clock.now_us()), "hash": app.classifier.hash, "before": before, "by": app.actor.name})

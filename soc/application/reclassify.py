@@ -7,7 +7,7 @@ from pathlib import Path
 from soc.application.app import App
 from soc.clock import iso
 from soc.config import RulesSettings
-from soc.errors import UsageError
+from soc.errors import Phrase, UsageError
 from soc.model.event import Doc
 from soc.model.level import CATEGORIES, THREAT_LEVELS
 from soc.ports import EventQuery
@@ -23,9 +23,9 @@ def reclassify(app: App, *, query: EventQuery, level: str = "", category: str = 
     if not why.strip():
         raise UsageError("a reclassification needs a reason", hint="--why '…'")
     if level and level not in THREAT_LEVELS:
-        raise UsageError(f"no threat level is named {level!r}", hint=f"one of {', '.join(reversed(THREAT_LEVELS))}")
+        raise UsageError(Phrase("no threat level is named {level!r}", level=level), hint=Phrase("one of {names}", names=", ".join(reversed(THREAT_LEVELS))))
     if category and category not in CATEGORIES:
-        raise UsageError(f"no threat category is named {category!r}", hint=f"one of {', '.join(CATEGORIES)}")
+        raise UsageError(Phrase("no threat category is named {category!r}", category=category), hint=Phrase("one of {names}", names=", ".join(CATEGORIES)))
     if level:
         rules_hash = ""
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import msgspec
 
 from soc.application.app import App
-from soc.application.pipelines import make_pipeline
-from soc.errors import Conflict, NotFound
+from soc.application.pipelines import pipeline_again
+from soc.errors import Conflict, NotFound, Phrase
+from soc.ingest.pipeline import Pipeline
 from soc.ingest.records import record_of_dead_letter
 from soc.model.deadletter import DeadLetter
 
@@ -30,10 +31,13 @@ def redrive(app: App, letter_ids: Sequence[str] | None, *, raw_override: bytes |
     Raises: NotFound, Conflict (already settled).
     """
     letters = _open_letters(app) if letter_ids is None else [_letter(app, letter_id) for letter_id in letter_ids]
-    pipeline = make_pipeline(app, app.store)
+    pipelines: dict[tuple[str, str], Pipeline] = {}
     results = []
     for letter in letters:
-        effects = pipeline.process([record_of_dead_letter(letter, raw_override)])
+        at = (letter.source, letter.scope)
+        if at not in pipelines:
+            pipelines[at] = pipeline_again(app, app.store, *at)
+        effects = pipelines[at].process([record_of_dead_letter(letter, raw_override)])
         own = next((event for event in effects.events if "soc.derived" not in event.doc), None)
         if own is None:
             failed = effects.dead_letters[0] if effects.dead_letters else None
@@ -56,9 +60,9 @@ def discard(app: App, letter_ids: Sequence[str], *, why: str) -> list[str]:
 def _letter(app: App, letter_id: str) -> DeadLetter:
     letter = app.store.get_dead_letter(letter_id)
     if letter is None:
-        raise NotFound(f"there is no dead letter {letter_id}", hint="soc deadletters list")
+        raise NotFound(Phrase("there is no dead letter {letter_id}", letter_id=letter_id), hint="soc deadletters list")
     if letter.state != "open":
-        raise Conflict(f"dead letter {letter.id} is already {letter.state} ({letter.note})")
+        raise Conflict(Phrase("dead letter {id} is already {state} ({note})", id=letter.id, state=letter.state, note=letter.note))
     return letter
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import msgspec
 
 from soc.application.app import App
-from soc.application.pipelines import make_pipeline
+from soc.application.pipelines import pipeline_again
 from soc.clock import from_iso
 from soc.config import RulesSettings
+from soc.ingest.pipeline import Pipeline
 from soc.ingest.records import record_of
 from soc.model.alert import Alert
 from soc.model.event import Doc
@@ -43,15 +44,17 @@ def replay(app: App, *, query: EventQuery, rules_dir: Path | None = None, progre
     """
     classifier = app.classifier if rules_dir is None else _only(app, rules_dir)
     scratch = app.wiring.memory_store()
-    pipeline = make_pipeline(app, scratch, classifier=classifier)
+    pipelines: dict[tuple[str, str], Pipeline] = {}
     after: dict[str, Alert] = {}
     events, levels = 0, dict[str, int]()
     try:
         for docs in _hours(app.store.stream(_lines_only(query))):
             before_levels = {doc["soc.id"]: doc.get("soc.threat.level", "none") for doc in docs}
-            records = sorted((record_of(doc) for doc in docs), key=lambda record: (record.source, record.partition, record.seq, record.sub))
-            for _, run in groupby(records, key=lambda record: record.source):
-                effects = pipeline.process(list(run))
+            docs.sort(key=lambda doc: (doc["soc.source"], doc["soc.scope"], doc["soc.partition"], doc["soc.seq"], doc.get("soc.sub", 0)))
+            for at, run in groupby(docs, key=lambda doc: (doc["soc.source"], doc["soc.scope"])):
+                if at not in pipelines:
+                    pipelines[at] = pipeline_again(app, scratch, *at, classifier=classifier)
+                effects = pipelines[at].process([record_of(doc) for doc in run])
                 after.update((alert.id, alert) for alert in effects.alerts)
                 for event in effects.events:
                     old = before_levels.get(event.id)

@@ -10,7 +10,7 @@ import msgspec
 from soc.application.app import App
 from soc.clock import iso
 from soc.config import FileSource, HttpSource, KafkaSource, Settings, SourceBase, SyslogSource
-from soc.errors import NotFound, SocError
+from soc.errors import NotFound, Phrase, SocError
 from soc.model.query.tree import Term
 from soc.ports import EventQuery
 
@@ -124,7 +124,7 @@ def settings_for_test(settings: Settings, name: str, scratch: Path) -> Settings:
     Raises: NotFound for a source that is not configured.
     """
     if name not in settings.sources:
-        raise NotFound(f"no source {name}", hint="soc sources list")
+        raise NotFound(Phrase("no source {name}", name=name), hint="soc sources list")
     kafka = settings.kafka.model_copy(update={"group": f"{settings.kafka.group}-test", "instance_id": ""})
     return settings.model_copy(update={"sources": {name: settings.sources[name]}, "data_dir": scratch, "kafka": kafka})
 
@@ -148,7 +148,7 @@ def _listen(app: App, steps: list[tuple[str, bool, str]]) -> None:
         for collector in app.wiring.collectors(sink):
             collector.start()
             try:
-                steps += [(f"listens to {address}", True, "") for address in collector.addresses()]
+                steps += [(Phrase("listens to {address}", address=address), True, "") for address in collector.addresses()]
             finally:
                 collector.stop()
 
@@ -161,5 +161,5 @@ def _read(app: App, most: int, wait_s: float, steps: list[tuple[str, bool, str]]
             records = source.poll(most, wait_s)
         finally:
             source.close()
-        steps.append((f"read {len(records)} records", True, "" if records else "nothing to read at the moment"))
+        steps.append((Phrase("read {count} records", count=len(records)), True, "" if records else "nothing to read at the moment"))
         sample += [{"seq": record.seq, "received_at": iso(record.received_us), "raw": record.raw.decode("utf-8", "replace")} for record in records]

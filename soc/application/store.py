@@ -9,7 +9,7 @@ from typing import Any
 from soc.application.app import App
 from soc.application.pipelines import make_pipeline
 from soc.clock import iso
-from soc.errors import NotAllowed, UsageError
+from soc.errors import NotAllowed, Phrase, UsageError
 from soc.ingest.records import record_of
 from soc.model.event import Doc
 from soc.model.level import KINDS
@@ -35,7 +35,7 @@ def backup(app: App, target: Path, progress: Progress) -> dict[str, Any]:
     Raises: UsageError, StoreFull.
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UsageError(f"{target} exists and is not an empty folder", hint="name a new folder")
+        raise UsageError(Phrase("{target} exists and is not an empty folder", target=target), hint="name a new folder")
     return app.store.backup(target, progress)
 
 
@@ -49,7 +49,7 @@ def restore(app: App, source: Path, progress: Progress) -> dict[str, Any]:
 def retention(app: App, *, kind: str, before_us: int, dry_run: bool) -> list[dict[str, Any]]:
     """The partitions of a kind ("" = every kind) that end before a time; removed unless `dry_run`."""
     if kind and kind not in KINDS:
-        raise UsageError(f"no kind is named {kind!r}", hint=f"one of {', '.join(KINDS)}")
+        raise UsageError(Phrase("no kind is named {kind!r}", kind=kind), hint=Phrase("one of {names}", names=", ".join(KINDS)))
     if app.settings.read_only and not dry_run:
         raise NotAllowed("this is read-only", hint="set read_only = false")
     return [dropped for name in ([kind] if kind else KINDS) for dropped in app.store.drop_partitions(kind=name, before_us=before_us, dry_run=dry_run)]

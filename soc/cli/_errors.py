@@ -10,6 +10,7 @@ import click
 
 from soc import errors
 from soc.i18n import gettext as _
+from soc.i18n import translated
 from soc.model.text import display_safe
 
 INTERRUPTED = 130
@@ -44,13 +45,13 @@ def tell(error: Exception, *, debug: bool) -> int:
     if debug:
         traceback.print_exception(error, file=sys.stderr)
     if isinstance(error, errors.SocError):
-        _line(_("error"), error.message)
+        _line(_("error"), translated(error.message))
         for cause in _causes(error):
             _line("  " + _("cause"), cause)
         if isinstance(error, errors.QuerySyntaxError):
             click.echo(caret(error.query, error.position), err=True)
         if error.hint:
-            _line(_("hint"), error.hint)
+            _line(_("hint"), translated(error.hint))
         return error.exit_code
     if isinstance(error, PermissionError):
         _line(_("error"), str(error))
@@ -63,7 +64,8 @@ def tell(error: Exception, *, debug: bool) -> int:
 def _tell_usage(error: click.ClickException) -> int:
     if isinstance(error, click.UsageError) and error.ctx is not None:
         click.echo(error.ctx.get_usage(), err=True)
-    _line(_("error"), error.format_message())
+    # click breaks its lists of words into lines that begin with a tab.
+    _line(_("error"), error.format_message().replace("\n\t", " "))
     if isinstance(error, click.UsageError) and error.ctx is not None:
         _line(_("hint"), f"{error.ctx.command_path} --help")
     return 2 if isinstance(error, click.UsageError) else error.exit_code
@@ -81,7 +83,7 @@ def _causes(error: BaseException) -> Iterator[str]:
         text = str(cause).split("\n", 1)[0] or type(cause).__name__
         if text not in seen:
             seen.add(text)
-            yield f"{type(cause).__name__}: {text}"
+            yield translated(cause.message) if isinstance(cause, errors.SocError) else f"{type(cause).__name__}: {text}"
         cause = cause.__cause__
 
 

@@ -60,13 +60,18 @@ def _escape(match: re.Match[str]) -> str:
     return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
 
 
+def _plain(value: Any) -> Any:
+    """What msgspec does not know: phrases are texts; anything else goes on to the JSON writer, which refuses it."""
+    return str(value) if isinstance(value, str) else value
+
+
 def to_json(value: Any, *, indent: bool = False) -> str:
     """JSON that says the same and steers no terminal: what could is written as an escape."""
     import msgspec
     import orjson
 
     options = orjson.OPT_NON_STR_KEYS | (orjson.OPT_INDENT_2 if indent else 0)
-    plain = msgspec.to_builtins(value)
+    plain = msgspec.to_builtins(value, enc_hook=_plain)
     try:
         text = orjson.dumps(plain, option=options).decode()
     except TypeError:

@@ -11,7 +11,7 @@ import click
 
 from soc.cli import _show
 from soc.cli._session import Session, pass_session
-from soc.errors import NotAllowed
+from soc.errors import NotAllowed, Phrase
 from soc.i18n import gettext as _
 
 MARK = "soc-demo.toml"
@@ -86,7 +86,7 @@ def _fresh(folder: Path) -> None:
     """
     if folder.exists():
         if not (folder / MARK).is_file() and any(folder.iterdir()):
-            raise NotAllowed(f"{folder} is no demonstration folder, so it is not emptied", hint="--folder ANOTHER")
+            raise NotAllowed(Phrase("{folder} is no demonstration folder, so it is not emptied", folder=folder), hint="--folder ANOTHER")
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     (folder / MARK).write_text("# Made by `soc demo`: this folder may be removed at any time.\n", encoding="utf-8")

@@ -13,6 +13,7 @@ import click
 from soc.cli._io import json_option, wants_color, write_json
 from soc.cli._session import Session, pass_session
 from soc.i18n import gettext as _
+from soc.i18n import translated
 
 if TYPE_CHECKING:
     from soc.application.doctor import Check
@@ -34,7 +35,7 @@ def command(session: Session, as_json: bool) -> int:
             _tell(session, check)
     failed = any(check.state == "fail" for check in checks)
     if as_json:
-        items = [msgspec.to_builtins(check) for check in checks]
+        items = [msgspec.structs.asdict(check) for check in checks]
         write_json({"schema_version": 1, "kind": "doctor", "total": len(items), "truncated": False, "ok": not failed, "items": items})
     elif failed:
         session.out.say(_("Something is to be mended."))
@@ -46,9 +47,9 @@ def command(session: Session, as_json: bool) -> int:
 def _tell(session: Session, check: Check) -> None:
     mark, style = {"ok": ("✔", "green"), "warn": ("▲", "yellow"), "fail": ("✖", "red")}[check.state]
     word = {"ok": _("ok"), "warn": _("warning"), "fail": _("fails")}[check.state]
-    session.out.text(f"{mark} {word:<9} {check.name}: {check.text}", style)
+    session.out.text(f"{mark} {word:<9} {translated(check.name)}: {translated(check.text)}", style)
     if check.fix:
-        session.out.text("            → " + check.fix)
+        session.out.text("            → " + translated(check.fix))
 
 
 def _all(session: Session) -> Iterator[Check]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from soc.cli._session import Session, pass_session
-from soc.errors import Conflict, NotAllowed
+from soc.errors import Conflict, NotAllowed, Phrase
 from soc.i18n import gettext as _
 
 TEMPLATE = """\
@@ -77,8 +77,10 @@ def command(session: Session, file: Path | None, to_stdout: bool) -> None:
         with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
             out.write(TEMPLATE)
     except FileExistsError:
-        raise Conflict(f"{target} exists already", hint=f"edit it, or: soc init --stdout; check: soc config validate {target}") from None
+        raise Conflict(
+            Phrase("{target} exists already", target=target), hint=Phrase("edit it, or: soc init --stdout; check: soc config validate {target}", target=target)
+        ) from None
     except OSError as error:
-        raise NotAllowed(f"{target} cannot be written: {error.strerror}") from error
+        raise NotAllowed(Phrase("{target} cannot be written: {strerror}", target=target, strerror=error.strerror)) from error
     session.out.say(_("written: {path}").format(path=target))
     session.out.say(_("Next: edit it, then soc config validate, soc doctor, soc run"))

@@ -29,7 +29,7 @@ def command(product: str, tz: str, received_at: str, form: str, file: str) -> in
 
     from soc.application.parse import context_of, parse_stream
     from soc.clock import SystemClock
-    from soc.errors import UsageError
+    from soc.errors import Phrase, UsageError
     from soc.ingest.registry import installed
 
     context = context_of(tz, received_at, SystemClock().now_us())
@@ -41,7 +41,7 @@ def command(product: str, tz: str, received_at: str, form: str, file: str) -> in
         try:
             stream = sys.stdin.buffer if file == "-" else stack.enter_context(open(file, "rb", buffering=1 << 20))  # noqa: PTH123 - the path is what the user typed
         except OSError as error:
-            raise UsageError(f"{file} cannot be read: {error.strerror}") from error
+            raise UsageError(Phrase("{file} cannot be read: {strerror}", file=file, strerror=error.strerror)) from error
         out = sys.stdout.buffer
         sys.stdout.flush()
         for answer in parse_stream(stream, registry, context, product=product, records=file.endswith(".raw.ndjson")):

@@ -11,6 +11,7 @@ from soc.cli._io import Column, json_option, list_options, write_json
 from soc.cli._query import read_time
 from soc.cli._session import Session, pass_session
 from soc.i18n import gettext as _
+from soc.i18n import translated
 
 
 @click.group(help=_("Sources: where lines come from, and how each is doing."))
@@ -92,10 +93,10 @@ def test(session: Session, name: str, most: int, wait_s: float, as_json: bool) -
         app = session.app(new_store=True, settings=sources.settings_for_test(session.settings, name, Path(scratch)))
         found = sources.probe(app, name, most=most, wait_s=wait_s)
     if as_json:
-        write_json({"schema_version": 1, "kind": "source-test", **msgspec.to_builtins(found)})
+        write_json({"schema_version": 1, "kind": "source-test", **msgspec.structs.asdict(found)})
     else:
         for text, ok, hint in found.steps:
-            session.out.text(f"{'✔' if ok else '✖'} {text}" + (f"  ({hint})" if hint else ""), "" if ok else "red")
+            session.out.text(f"{'✔' if ok else '✖'} {translated(text)}" + (f"  ({translated(hint)})" if hint else ""), "" if ok else "red")
         for record in found.sample:
             session.out.text(f"  {record['seq']}  {record['raw']}")
     return 0 if found.ok else 1

@@ -14,7 +14,7 @@ from queue import Empty, Full, Queue
 from typing import NamedTuple
 
 from soc.clock import Clock
-from soc.errors import SocError, Unreachable
+from soc.errors import Phrase, SocError, Unreachable
 from soc.model.record import RawRecord
 from soc.ports import RecordSource, SharedSource
 from soc.telemetry import get_logger
@@ -83,7 +83,7 @@ class Reader(threading.Thread):
             self._hand_over(Batch(self, self._epoch, (), error=error))
         except Exception as error:  # the last line of a thread: the pipeline must learn of it, or it would wait for ever
             log.exception("reader failed", source=self.source.name)
-            self._hand_over(Batch(self, self._epoch, (), error=SocError(f"reading {self.source.name} failed: {error!r}")))
+            self._hand_over(Batch(self, self._epoch, (), error=SocError(Phrase("reading {name} failed: {error!r}", name=self.source.name, error=error))))
         finally:
             self.source.close()
 

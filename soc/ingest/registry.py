@@ -15,7 +15,7 @@ from importlib.metadata import entry_points
 from types import ModuleType
 
 import soc.ingest.parsers
-from soc.errors import ConfigError, UsageError
+from soc.errors import ConfigError, Phrase, UsageError
 from soc.ingest.parser import Assembler, Line, Parser
 
 ENTRY_POINTS = "soc.parsers"
@@ -44,7 +44,10 @@ class Registry:
         parser = self._parsers.get(name)
         if parser is None:
             near = difflib.get_close_matches(name.lower(), self._parsers, n=3, cutoff=0.4)
-            raise UsageError(f"no parser is named {name!r}", hint=f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(self._parsers)}")
+            raise UsageError(
+                Phrase("no parser is named {name!r}", name=name),
+                hint=Phrase("did you mean {names}?", names=" or ".join(near)) if near else Phrase("there are: {names}", names=", ".join(self._parsers)),
+            )
         return parser
 
     def assembler(self, name: str) -> Assembler | None:
@@ -76,7 +79,9 @@ def installed() -> Registry:
     names = [module.PARSER.name for module in modules]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ConfigError(f"two parsers are named {twice[0]!r}", hint="uninstall the package whose entry point has that name, or rename its parser")
+        raise ConfigError(
+            Phrase("two parsers are named {twice!r}", twice=twice[0]), hint="uninstall the package whose entry point has that name, or rename its parser"
+        )
     return Registry((module.PARSER for module in modules), (module.ASSEMBLER for module in modules if getattr(module, "ASSEMBLER", None) is not None))
 
 
@@ -92,9 +97,13 @@ def _plugged() -> list[ModuleType]:
             module = point.load()
         except ImportError as error:
             raise ConfigError(
-                f"the parser {point.name!r} ({point.value}) cannot be loaded: {error}", hint="mend or uninstall the package that brings it"
+                Phrase("the parser {name!r} ({value}) cannot be loaded: {error}", name=point.name, value=point.value, error=error),
+                hint="mend or uninstall the package that brings it",
             ) from error
         if not hasattr(module, "PARSER"):
-            raise ConfigError(f"the parser {point.name!r} ({point.value}) has no PARSER", hint="the entry point must name a module with a PARSER")
+            raise ConfigError(
+                Phrase("the parser {name!r} ({value}) has no PARSER", name=point.name, value=point.value),
+                hint="the entry point must name a module with a PARSER",
+            )
         modules.append(module)
     return modules

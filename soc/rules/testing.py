@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from soc.clock import from_datetime, iso
-from soc.errors import ConfigError, RuleError, RuleSyntaxError
+from soc.errors import ConfigError, Phrase, RuleError, RuleSyntaxError
 from soc.model.event import Doc, flatten
 from soc.rules.ast import And, Node, Not, Or, Rule
 from soc.rules.engine import Engine, compile_ruleset
@@ -102,7 +102,7 @@ def _docs(file: Path, case: Mapping[str, Any], parse: LineParser | None) -> Iter
     events, lines = case.get("events"), case.get("lines")
     if isinstance(lines, dict):
         if parse is None:
-            raise ConfigError(f"the case {case.get('name')!r} has raw lines, and no parser was given", file=str(file))
+            raise ConfigError(Phrase("the case {name!r} has raw lines, and no parser was given", name=case.get("name")), file=str(file))
         for raw in lines.get("raw", []):
             yield parse(str(lines.get("product", "")), str(raw))
     elif isinstance(events, dict):

@@ -19,7 +19,7 @@ from soc.adapters.elastic.bulk import CREATED, EXISTS, Action, create, send
 from soc.adapters.elastic.client import Budget
 from soc.adapters.elastic.queries import Clause
 from soc.clock import from_datetime
-from soc.errors import Conflict, StoreRefused
+from soc.errors import Conflict, Phrase, StoreRefused
 from soc.model.alert import Alert, AlertGroup
 from soc.model.deadletter import DeadLetter
 from soc.model.ids import digest_id
@@ -48,7 +48,7 @@ class Alerts(Base):
         for outcome in outcomes:
             if outcome.status not in {CREATED, EXISTS}:
                 raise StoreRefused(
-                    f"Elasticsearch refused an alert ({outcome.status}): {outcome.kind}: {outcome.reason}",
+                    Phrase("Elasticsearch refused an alert ({status}): {kind}: {reason}", status=outcome.status, kind=outcome.kind, reason=outcome.reason),
                     hint="the mappings of the alert indices were changed; `soc store migrate`",
                 )
         return [alert for alert, outcome in zip(alerts, outcomes[::2], strict=True) if outcome.status == CREATED]
@@ -137,7 +137,7 @@ class Alerts(Base):
 
 def _one(what: str, prefix: str, found: int) -> None:
     if found > 1:
-        raise Conflict(f"several {what}s have ids that begin with {prefix!r}", hint="give more characters of the id")
+        raise Conflict(Phrase("several {what}s have ids that begin with {prefix!r}", what=what, prefix=prefix), hint="give more characters of the id")
 
 
 def _filter(query: AlertQuery) -> Clause:

@@ -9,7 +9,7 @@ from typing import Any
 from soc.adapters.elastic.client import Link
 from soc.adapters.elastic.templates import Names
 from soc.clock import Clock
-from soc.errors import NotAllowed, StoreUnavailable
+from soc.errors import NotAllowed, Phrase, StoreUnavailable
 from soc.ports import CrashPoint
 
 Hit = dict[str, Any]
@@ -61,7 +61,12 @@ class Base:
             reasons = [failure.get("reason") or {} for failure in shards.get("failures") or ()]
             why = [str(reason.get("reason") or reason.get("type") or "") for reason in reasons]
             raise StoreUnavailable(
-                f"Elasticsearch answered from {shards.get('successful')} of {shards.get('total')} shards only: {' '.join(why[:1])[:300]}",
+                Phrase(
+                    "Elasticsearch answered from {successful} of {total} shards only: {names}",
+                    successful=shards.get("successful"),
+                    total=shards.get("total"),
+                    names=" ".join(why[:1])[:300],
+                ),
                 hint="look at the cluster's health",
             )
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from soc.adapters.elastic.client import Budget, Link, full, is_passing
-from soc.errors import AccessDenied, StoreUnavailable
+from soc.errors import AccessDenied, Phrase, StoreUnavailable
 from soc.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -79,7 +79,13 @@ def send(link: Link, actions: Sequence[Action], *, budget: Budget | None = None,
             if not budget.wait():
                 first = outcomes[pending[0]]
                 raise StoreUnavailable(
-                    f"Elasticsearch is too busy: {len(pending)} documents rejected ({first.status} {first.kind}) for {budget.seconds:g} s",
+                    Phrase(
+                        "Elasticsearch is too busy: {count} documents rejected ({status} {kind}) for {seconds:g} s",
+                        count=len(pending),
+                        status=first.status,
+                        kind=first.kind,
+                        seconds=budget.seconds,
+                    ),
                     hint="a migration closed the index to writing; if it was interrupted, run `soc store migrate` again"
                     if first.kind == "cluster_block_exception"
                     else "look at the cluster's load; fewer workers or more nodes",
@@ -113,7 +119,10 @@ def _send_chunk(link: Link, actions: Sequence[Action], chunk: Sequence[int], out
     answer = link.request("POST", "/_bulk", b"\n".join(lines), params=params, budget=budget, refuse_404=True)
     items = answer.get("items") or []
     if len(items) != len(chunk):
-        raise StoreUnavailable(f"Elasticsearch answered {len(items)} of {len(chunk)} items", hint="is there a proxy between that changes answers?")
+        raise StoreUnavailable(
+            Phrase("Elasticsearch answered {count} of {count2} items", count=len(items), count2=len(chunk)),
+            hint="is there a proxy between that changes answers?",
+        )
     again: list[int] = []
     for number, wrapped in zip(chunk, items, strict=True):
         [item] = wrapped.values()
@@ -127,5 +136,8 @@ def _send_chunk(link: Link, actions: Sequence[Action], chunk: Sequence[int], out
         elif outcome.kind == "cluster_block_exception":
             raise full(outcome.reason)
         elif outcome.status in {401, 403}:
-            raise AccessDenied(f"Elasticsearch refuses us ({outcome.status}): {outcome.reason}", hint="the user needs rights on the indices of store.prefix")
+            raise AccessDenied(
+                Phrase("Elasticsearch refuses us ({status}): {reason}", status=outcome.status, reason=outcome.reason),
+                hint="the user needs rights on the indices of store.prefix",
+            )
     return again

@@ -22,7 +22,7 @@ from elasticsearch.serializer import OrjsonSerializer
 
 from soc.clock import Clock
 from soc.config import StoreSettings, secret
-from soc.errors import AccessDenied, ConfigError, Conflict, SocError, StoreFull, StoreRefused, StoreUnavailable
+from soc.errors import AccessDenied, ConfigError, Conflict, Phrase, SocError, StoreFull, StoreRefused, StoreUnavailable
 from soc.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -107,7 +107,7 @@ class Link:
             try:
                 return self._client.perform_request(method, path, params=params, headers=headers, body=raw).body
             except UnsupportedProductError as error:
-                raise StoreRefused(f"{self._hosts()}: what answers there is not Elasticsearch", hint="check store.hosts") from error
+                raise StoreRefused(Phrase("{hosts}: what answers there is not Elasticsearch", hosts=self._hosts()), hint="check store.hosts") from error
             except ApiError as error:
                 status, answer = error.meta.status, error.body
                 if status == 404 and not refuse_404:  # noqa: PLR2004
@@ -116,7 +116,8 @@ class Link:
                     raise refused(status, answer, f"{method} {path}") from error
                 if not budget.wait():
                     raise StoreUnavailable(
-                        f"Elasticsearch is too busy: {status} {reason(answer)} for {budget.seconds:g} s", hint="look at the cluster's load and disks"
+                        Phrase("Elasticsearch is too busy: {status} {reason} for {seconds:g} s", status=status, reason=reason(answer), seconds=budget.seconds),
+                        hint="look at the cluster's load and disks",
                     ) from error
                 log.debug("store busy, trying again", status=status)
             except TransportError as error:
@@ -149,7 +150,7 @@ def connect(settings: StoreSettings) -> Elasticsearch:
     if settings.ca_file is not None:
         if not settings.ca_file.is_file():
             raise ConfigError(
-                f"the CA file {settings.ca_file} cannot be read",
+                Phrase("the CA file {ca_file} cannot be read", ca_file=settings.ca_file),
                 key="store.ca_file",
                 hint="give the PEM file of the authority that signed the nodes' certificates",
             )
@@ -166,7 +167,7 @@ def connect(settings: StoreSettings) -> Elasticsearch:
         )
     except (ValueError, OSError) as error:
         raise ConfigError(
-            f"the settings of Elasticsearch cannot be used: {error}", key="store.hosts", hint="hosts are URLs: https://es1.example.vn:9200"
+            Phrase("the settings of Elasticsearch cannot be used: {error}", error=error), key="store.hosts", hint="hosts are URLs: https://es1.example.vn:9200"
         ) from error
 
 
@@ -176,14 +177,24 @@ def unreachable(error: TransportError, hosts: str) -> SocError:
     if isinstance(error, TlsError):
         if "CERTIFICATE_VERIFY_FAILED" in text or "certificate verify failed" in text:
             return StoreUnavailable(
-                f"{hosts}: the certificate is not signed by an authority we know: {text}", hint="set store.ca_file to the PEM file of the authority"
+                Phrase("{hosts}: the certificate is not signed by an authority we know: {text}", hosts=hosts, text=text),
+                hint="set store.ca_file to the PEM file of the authority",
             )
-        return StoreUnavailable(f"{hosts}: TLS failed: {text}", hint="does the node speak https? check store.hosts and store.ca_file")
+        return StoreUnavailable(
+            Phrase("{hosts}: TLS failed: {text}", hosts=hosts, text=text), hint="does the node speak https? check store.hosts and store.ca_file"
+        )
     if isinstance(error, ConnectionTimeout):
-        return StoreUnavailable(f"{hosts}: no answer in time: {text}", hint="is the node frozen or overloaded? store.request_timeout_s is the limit")
+        return StoreUnavailable(
+            Phrase("{hosts}: no answer in time: {text}", hosts=hosts, text=text), hint="is the node frozen or overloaded? store.request_timeout_s is the limit"
+        )
     if isinstance(error, TransportConnectionError):
-        return StoreUnavailable(f"{hosts}: cannot be reached: {text}", hint="is Elasticsearch running, and is the address right? `soc doctor` checks it")
-    return StoreUnavailable(f"{hosts}: the answer cannot be understood: {text}", hint="is there a proxy between? check store.hosts")
+        return StoreUnavailable(
+            Phrase("{hosts}: cannot be reached: {text}", hosts=hosts, text=text),
+            hint="is Elasticsearch running, and is the address right? `soc doctor` checks it",
+        )
+    return StoreUnavailable(
+        Phrase("{hosts}: the answer cannot be understood: {text}", hosts=hosts, text=text), hint="is there a proxy between? check store.hosts"
+    )
 
 
 def _error(body: Any) -> Mapping[str, Any]:
@@ -221,20 +232,22 @@ def refused(status: int, body: Any, what: str) -> SocError:
         return full(why)
     if status in {401, 403}:
         return AccessDenied(
-            f"Elasticsearch refuses us ({status}): {why}",
+            Phrase("Elasticsearch refuses us ({status}): {why}", status=status, why=why),
             hint="check store.username and its password" if status == 401 else "the user needs rights on the indices of store.prefix",  # noqa: PLR2004
         )
     if status == 409:  # noqa: PLR2004
         return Conflict(f"{what}: {why}")
     if status == 413:  # noqa: PLR2004
-        return StoreRefused(f"a proxy before Elasticsearch refuses large requests: {why}", hint="raise its limit (nginx: client_max_body_size 100m)")
+        return StoreRefused(
+            Phrase("a proxy before Elasticsearch refuses large requests: {why}", why=why), hint="raise its limit (nginx: client_max_body_size 100m)"
+        )
     hint = "http:// was spoken to an https port: check store.hosts" if "HTTPS port" in why else ""
-    return StoreRefused(f"Elasticsearch refused {what} ({status}): {why}", hint=hint)
+    return StoreRefused(Phrase("Elasticsearch refused {what} ({status}): {why}", what=what, status=status, why=why), hint=hint)
 
 
 def full(why: str) -> StoreFull:
     """The error of a cluster that has put itself to read-only because a disk is full (flood stage)."""
     return StoreFull(
-        f"Elasticsearch takes no writes: {why}",
+        Phrase("Elasticsearch takes no writes: {why}", why=why),
         hint="free space: drop old partitions with `soc store retention`, or add disk; the block then goes away by itself",
     )

@@ -21,7 +21,7 @@ from soc.adapters.elastic.queries import plan
 from soc.adapters.elastic.templates import CONTROL, VERSION, Names, event_mappings
 from soc.clock import Clock, from_datetime, iso, to_datetime
 from soc.config import StoreSettings
-from soc.errors import Conflict, StoreCorrupt, StoreFull, StoreNewer, StoreRefused, StoreUnavailable
+from soc.errors import Conflict, Phrase, StoreCorrupt, StoreFull, StoreNewer, StoreRefused, StoreUnavailable
 from soc.model.event import SCHEMA, Doc, event_of, reclassified
 from soc.model.query.evaluate import matches
 from soc.model.text import event_tokens
@@ -169,7 +169,8 @@ class Keeping(Base):
         for outcome in send(self._link, actions) if actions else ():
             if outcome.kind:
                 raise Conflict(
-                    f"an event was changed by somebody else meanwhile: {outcome.reason}", hint="run the command again: what is changed already stays so"
+                    Phrase("an event was changed by somebody else meanwhile: {reason}", reason=outcome.reason),
+                    hint="run the command again: what is changed already stays so",
                 )
 
     # migration -------------------------------------------------------------------------------------------------
@@ -234,7 +235,8 @@ class Keeping(Base):
             for outcome in send(self._link, actions) if actions else ():
                 if outcome.kind:
                     raise StoreRefused(
-                        f"the new generation refuses an event: {outcome.kind}: {outcome.reason}", hint="nothing was changed; mend the parser and migrate again"
+                        Phrase("the new generation refuses an event: {kind}: {reason}", kind=outcome.kind, reason=outcome.reason),
+                        hint="nothing was changed; mend the parser and migrate again",
                     )
             actions.clear()
 
@@ -299,7 +301,9 @@ class Keeping(Base):
             }
             (target / MANIFEST).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
         except OSError as error:
-            raise StoreFull(f"{target}: the backup cannot be written: {error.strerror}", hint="choose a target with more room") from error
+            raise StoreFull(
+                Phrase("{target}: the backup cannot be written: {strerror}", target=target, strerror=error.strerror), hint="choose a target with more room"
+            ) from error
         finally:
             for pit in pits.values():
                 self._link.request("DELETE", "/_pit", {"id": pit})
@@ -361,7 +365,7 @@ def restore(settings: StoreSettings, source: Path, *, clock: Clock, progress: Ca
     link, names = Link(settings, clock), Names(settings.prefix)
     try:
         if store.positions() or store.status()["partitions"]:
-            raise Conflict(f"the store {settings.prefix!r} is not empty", hint="restore into another store.prefix, or remove its indices")
+            raise Conflict(Phrase("the store {prefix!r} is not empty", prefix=settings.prefix), hint="restore into another store.prefix, or remove its indices")
         for number, file in enumerate(manifest["files"], 1):
             _import(link, names, source / file["name"])
             if progress:
@@ -376,15 +380,22 @@ def _manifest(source: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = orjson.loads((source / MANIFEST).read_bytes())
     except (OSError, ValueError) as error:
-        raise StoreCorrupt(f"{source}: no backup of an Elasticsearch store: {error}", hint="give the folder that `soc store backup` wrote") from error
+        raise StoreCorrupt(
+            Phrase("{source}: no backup of an Elasticsearch store: {error}", source=source, error=error), hint="give the folder that `soc store backup` wrote"
+        ) from error
     if manifest.get("kind") != "elasticsearch":
-        raise StoreRefused(f"{source}: a backup of kind {manifest.get('kind')!r}", hint="restore it into a store of its own kind")
+        raise StoreRefused(
+            Phrase("{source}: a backup of kind {kind!r}", source=source, kind=manifest.get("kind")), hint="restore it into a store of its own kind"
+        )
     if manifest["layout"] > VERSION:
-        raise StoreNewer(f"{source}: the backup has layout {manifest['layout']}, this program knows {VERSION}", hint="update soc")
+        raise StoreNewer(
+            Phrase("{source}: the backup has layout {layout}, this program knows {version}", source=source, layout=manifest["layout"], version=VERSION),
+            hint="update soc",
+        )
     for file in manifest["files"]:
         path = source / file["name"]
         if not path.is_file() or _sha256(path) != file["sha256"]:
-            raise StoreCorrupt(f"{path}: not the file that was backed up", hint="copy the backup again")
+            raise StoreCorrupt(Phrase("{path}: not the file that was backed up", path=path), hint="copy the backup again")
     return manifest
 
 
@@ -409,4 +420,4 @@ def _import(link: Link, names: Names, path: Path) -> None:
 def _load(link: Link, actions: list[Action]) -> None:
     for outcome in send(link, actions) if actions else ():
         if outcome.kind and outcome.status != 409:  # noqa: PLR2004 - an earlier attempt at the same request
-            raise StoreRefused(f"a document of the backup is refused: {outcome.kind}: {outcome.reason}")
+            raise StoreRefused(Phrase("a document of the backup is refused: {kind}: {reason}", kind=outcome.kind, reason=outcome.reason))

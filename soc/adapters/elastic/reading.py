@@ -12,7 +12,7 @@ from soc.adapters.elastic.base import HIDDEN, SCAN_SIZE, WINDOW, Base, Hit
 from soc.adapters.elastic.document import facet_text, read, type_of
 from soc.adapters.elastic.queries import Clause, Plan, plan, regular
 from soc.clock import from_datetime, iso, to_datetime
-from soc.errors import Conflict
+from soc.errors import Conflict, Phrase
 from soc.model.event import Doc, values
 from soc.model.query.evaluate import as_text, matches
 from soc.model.query.tree import And, Node, Not, Or, Text
@@ -44,7 +44,7 @@ class Reading(Base):
     def _by_prefix(self, prefix: str) -> Doc | None:
         hits = self._search(self._names.events, {"query": {"prefix": {"soc.id": prefix}}, "size": 2, "_source": HIDDEN})["hits"]["hits"]
         if len(hits) > 1:
-            raise Conflict(f"several events have ids that begin with {prefix!r}", hint="give more characters of the id")
+            raise Conflict(Phrase("several events have ids that begin with {prefix!r}", prefix=prefix), hint="give more characters of the id")
         return read(hits[0]["_source"]) if hits else None
 
     def search(self, query: EventQuery) -> EventPage:

@@ -14,7 +14,7 @@ from soc.adapters.elastic.templates import CONTROL, VERSION, Names, templates
 from soc.adapters.elastic.writing import Writing
 from soc.clock import Clock, SystemClock
 from soc.config import StoreSettings
-from soc.errors import StoreNewer, StoreRefused
+from soc.errors import Phrase, StoreNewer, StoreRefused
 from soc.ports import CrashPoint, LedgerItem, no_crash
 
 _BY_PARTITION = [{"source": {"terms": {"field": "soc.source"}}}, {"partition": {"terms": {"field": "soc.partition"}}}]
@@ -61,7 +61,10 @@ class ElasticStore(Reading, Writing, Keeping):
         found = self._link.request("GET", f"/_index_template/{names.events}", missing=None)
         version = found["index_templates"][0]["index_template"].get("_meta", {}).get("version", 0) if found else 0
         if version > VERSION:
-            raise StoreNewer(f"the store {names.prefix!r} has layout {version}, this program knows {VERSION}", hint="update soc, or use another store.prefix")
+            raise StoreNewer(
+                Phrase("the store {prefix!r} has layout {version}, this program knows {version2}", prefix=names.prefix, version=version, version2=VERSION),
+                hint="update soc, or use another store.prefix",
+            )
         if self._read_only:
             return
         if version < VERSION:

@@ -24,7 +24,7 @@ from soc.adapters.elastic.bulk import CREATED, EXISTS, Action, Outcome, create, 
 from soc.adapters.elastic.client import Budget
 from soc.adapters.elastic.document import body
 from soc.clock import from_datetime, to_datetime
-from soc.errors import Conflict, NotFound, StoreRefused, StoreUnavailable
+from soc.errors import Conflict, NotFound, Phrase, StoreRefused, StoreUnavailable
 from soc.model.alert import Alert
 from soc.model.deadletter import DeadLetter
 from soc.model.event import Event
@@ -113,7 +113,13 @@ class Writing(Alerts, Base):
         if progress.next <= row["next"]:
             return False
         raise Conflict(
-            f"partition {progress.partition}: records {progress.first} to {progress.last} were given, but all before {row['next']} are committed",
+            Phrase(
+                "partition {partition}: records {first} to {last} were given, but all before {next} are committed",
+                partition=progress.partition,
+                first=progress.first,
+                last=progress.last,
+                next=row["next"],
+            ),
             hint="another worker has taken the partition over; read again from the store's position",
         )
 
@@ -141,7 +147,9 @@ class Writing(Alerts, Base):
         del self._positions[partition]
         self._load_positions([partition])
         if self._positions[partition][0] != row:
-            raise Conflict(f"partition {partition} was committed by another worker meanwhile", hint="read again from the store's position")
+            raise Conflict(
+                Phrase("partition {partition} was committed by another worker meanwhile", partition=partition), hint="read again from the store's position"
+            )
 
     def positions(self) -> dict[str, int]:
         self.refresh("positions")
@@ -295,10 +303,10 @@ class Writing(Alerts, Base):
         index = self._names.control("deadletters")
         [hit] = self._mget([(index, letter_id)])
         if not hit.get("found"):
-            raise NotFound(f"no dead letter {letter_id}")
+            raise NotFound(Phrase("no dead letter {letter_id}", letter_id=letter_id))
         letter = letter_of(hit["_source"])
         if letter.state != "open":
-            raise Conflict(f"dead letter {letter_id} is already {letter.state}")
+            raise Conflict(Phrase("dead letter {letter_id} is already {state}", letter_id=letter_id, state=letter.state))
         budget = self._link.budget()
         if state == "redriven":
             if event is None:
@@ -306,14 +314,17 @@ class Writing(Alerts, Base):
             tally = _Tally()
             self._put_events([event], tally, budget)
             if tally.letters:
-                raise StoreRefused(f"the event of dead letter {letter_id} is refused again: {tally.letters[0].error}", hint="the letter stays open")
+                raise StoreRefused(
+                    Phrase("the event of dead letter {letter_id} is refused again: {error}", letter_id=letter_id, error=tally.letters[0].error),
+                    hint="the letter stays open",
+                )
             self._put_alerts(alerts, budget)
         settled = _letter_document(msgspec.structs.replace(letter, state=state, note=note))
         [outcome] = send(self._link, [put(index, letter_id, settled, seq_no=hit["_seq_no"], term=hit["_primary_term"])], budget=budget)
         if outcome.status == EXISTS:
             [now] = self._mget([(index, letter_id)])
             if now["_source"] != settled:
-                raise Conflict(f"dead letter {letter_id} was settled by somebody else meanwhile")
+                raise Conflict(Phrase("dead letter {letter_id} was settled by somebody else meanwhile", letter_id=letter_id))
         elif outcome.kind:
             raise _unexpected(outcome)
 
@@ -506,6 +517,6 @@ def _demand(outcomes: Sequence[Outcome], *allowed: int) -> None:
 
 def _unexpected(outcome: Outcome) -> StoreRefused:
     return StoreRefused(
-        f"Elasticsearch refused a document ({outcome.status}): {outcome.kind}: {outcome.reason}",
+        Phrase("Elasticsearch refused a document ({status}): {kind}: {reason}", status=outcome.status, kind=outcome.kind, reason=outcome.reason),
         hint="are the index templates those of this version? `soc store migrate`",
     )

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from soc.adapters.files.stream import HEAD, Lines, Stream, open_stream
 from soc.clock import Clock
 from soc.config import FileSource
-from soc.errors import ConfigError, SourceUnavailable
+from soc.errors import ConfigError, Phrase, SourceUnavailable
 from soc.model.record import RawRecord
 from soc.telemetry import get_logger
 
@@ -185,7 +185,9 @@ class FileRecordSource:
                     self._check(paths[0])
             if strict and not paths and not self._settings.follow:
                 raise ConfigError(
-                    f"no file fits {pattern} of source {self.name}", key=f"sources.{self.name}.paths", hint="see the pattern; it is read where soc was started"
+                    Phrase("no file fits {pattern} of source {name}", pattern=pattern, name=self.name),
+                    key=f"sources.{self.name}.paths",
+                    hint="see the pattern; it is read where soc was started",
                 )
             found.update(dict.fromkeys(paths))
         return list(found)
@@ -193,9 +195,13 @@ class FileRecordSource:
     def _check(self, path: Path) -> None:
         key = f"sources.{self.name}.paths"
         if path.is_dir():
-            raise ConfigError(f"{path} of source {self.name} is a folder", key=key, hint=f"name its files: {path}/*.log")
+            raise ConfigError(
+                Phrase("{path} of source {name} is a folder", path=path, name=self.name), key=key, hint=Phrase("name its files: {path}/*.log", path=path)
+            )
         if not path.exists() and not self._settings.follow:
-            raise ConfigError(f"{path} of source {self.name} is not there", key=key, hint="see the path; it is read from where soc was started")
+            raise ConfigError(
+                Phrase("{path} of source {name} is not there", path=path, name=self.name), key=key, hint="see the path; it is read from where soc was started"
+            )
 
     def _scan(self) -> None:
         """Track new files and note which tracked ones are no longer found under any name."""
@@ -350,7 +356,7 @@ def _openable(path: Path) -> int:
     try:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        raise SourceUnavailable(f"{path} cannot be read: {error.strerror}", hint="let the user of soc read it") from error
+        raise SourceUnavailable(Phrase("{path} cannot be read: {strerror}", path=path, strerror=error.strerror), hint="let the user of soc read it") from error
 
 
 def _size(path: Path) -> int:

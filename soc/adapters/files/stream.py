@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from soc.errors import SourceUnavailable
+from soc.errors import Phrase, SourceUnavailable
 
 BLOCK = 1 << 20
 """Bytes per read: large enough that splitting costs more than reading."""
@@ -227,5 +227,5 @@ def _guarded(path: Path, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs
 
 
 def _unavailable(path: Path, error: OSError) -> SourceUnavailable:
-    hint = f"let the user of soc read it: setfacl -m u:$USER:r {path}" if isinstance(error, PermissionError) else ""
-    return SourceUnavailable(f"{path} cannot be read: {error.strerror}", hint=hint)
+    hint = Phrase("let the user of soc read it: setfacl -m u:$USER:r {path}", path=path) if isinstance(error, PermissionError) else ""
+    return SourceUnavailable(Phrase("{path} cannot be read: {strerror}", path=path, strerror=error.strerror), hint=hint)

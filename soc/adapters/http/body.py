@@ -7,7 +7,7 @@ import zlib
 import orjson
 import zstandard
 
-from soc.errors import UsageError
+from soc.errors import Phrase, UsageError
 
 
 class TooLarge(UsageError):
@@ -45,11 +45,11 @@ def decompress(body: bytes, encoding: str, most: int) -> bytes:
                 if not whole.eof:
                     raise UsageError("the zstd body is torn")
         else:
-            raise UsageError(f"the content encoding {encoding!r} is unknown", hint="gzip, zstd or none")
+            raise UsageError(Phrase("the content encoding {encoding!r} is unknown", encoding=encoding), hint="gzip, zstd or none")
     except (zlib.error, zstandard.ZstdError) as error:
-        raise UsageError(f"the {encoding} body is damaged: {error}") from error
+        raise UsageError(Phrase("the {encoding} body is damaged: {error}", encoding=encoding, error=error)) from error
     if len(out) > most:
-        raise TooLarge(f"the body is larger than {most:,} bytes", hint="send it in parts")
+        raise TooLarge(Phrase("the body is larger than {most:,} bytes", most=most), hint="send it in parts")
     return out
 
 

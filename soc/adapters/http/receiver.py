@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from soc.adapters.http.body import BadLine, TooLarge, decompress, records
 from soc.clock import Clock
 from soc.config import HttpSource, secret
-from soc.errors import ConfigError, NotAllowed, SocError, UsageError
+from soc.errors import ConfigError, NotAllowed, Phrase, SocError, UsageError
 from soc.ports import RecordSink
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class HttpReceiver:
             from starlette.applications import Starlette
             from starlette.routing import Route
         except ImportError as error:
-            raise ConfigError(f"source {self.name} needs the web extra", key=f"sources.{self.name}", hint="pip install 'soc[web]'") from error
+            raise ConfigError(Phrase("source {name} needs the web extra", name=self.name), key=f"sources.{self.name}", hint="pip install 'soc[web]'") from error
         self._token = secret(f"sources.{self.name}.token", self._settings.token_file, "")
         self._socket = self._bind()
         application = Starlette(routes=[Route("/v1/records/{source}", self._post, methods=["POST"]), Route("/health", self._health)])
@@ -78,7 +78,9 @@ class HttpReceiver:
             config.load()
         except OSError as error:
             self._socket.close()
-            raise ConfigError(f"the certificate of source {self.name} cannot be used: {error}", key=f"sources.{self.name}.cert_file") from error
+            raise ConfigError(
+                Phrase("the certificate of source {name} cannot be used: {error}", name=self.name, error=error), key=f"sources.{self.name}.cert_file"
+            ) from error
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, name=f"http-{self.name}", daemon=True)
         self._thread.start()
@@ -107,9 +109,15 @@ class HttpReceiver:
             address = ipaddress.ip_address(host.strip("[]"))
             number = int(port)
         except ValueError as error:
-            raise ConfigError(f"{self._settings.listen!r} is no address to listen on", key=key, hint="as in 127.0.0.1:5580 or [::]:5580") from error
+            raise ConfigError(
+                Phrase("{listen!r} is no address to listen on", listen=self._settings.listen), key=key, hint="as in 127.0.0.1:5580 or [::]:5580"
+            ) from error
         if not self._token and not address.is_loopback:
-            raise ConfigError(f"source {self.name} listens on {address} and has no token", key=key, hint="set token_file, or listen on 127.0.0.1")
+            raise ConfigError(
+                Phrase("source {name} listens on {address} and has no token", name=self.name, address=address),
+                key=key,
+                hint="set token_file, or listen on 127.0.0.1",
+            )
         sock = socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET)  # noqa: PLR2004 - IPv6
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -118,7 +126,10 @@ class HttpReceiver:
         except OSError as error:
             sock.close()
             raise NotAllowed(
-                f"http {self._settings.listen} of source {self.name} cannot be listened on: {error.strerror}", hint="choose a free port above 1023"
+                Phrase(
+                    "http {listen} of source {name} cannot be listened on: {strerror}", listen=self._settings.listen, name=self.name, strerror=error.strerror
+                ),
+                hint="choose a free port above 1023",
             ) from error
         bound, actual = sock.getsockname()[:2]
         self._address = f"[{bound}]:{actual}" if ":" in bound else f"{bound}:{actual}"
@@ -157,7 +168,7 @@ class HttpReceiver:
         async for part in request.stream():
             size += len(part)
             if size > most:
-                raise TooLarge(f"the body is larger than {most:,} bytes")
+                raise TooLarge(Phrase("the body is larger than {most:,} bytes", most=most))
             parts.append(part)
         encoding = request.headers.get("content-encoding", "").strip().lower()
         return await asyncio.to_thread(decompress, b"".join(parts), encoding, most)

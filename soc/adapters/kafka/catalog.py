@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 from soc.adapters.kafka.health import explain, reachable
 from soc.adapters.kafka.settings import connection_options, missing_topic, quiet_client_log, servers, translate
 from soc.config import KafkaSettings
-from soc.errors import AccessDenied, ConfigError, SourceUnavailable
+from soc.errors import AccessDenied, ConfigError, Phrase, SourceUnavailable
 
 
 class Topic(NamedTuple):
@@ -63,13 +63,19 @@ class Catalog:
             fault = for_code(topic.get("error_code", 0))
             if fault is TopicAuthorizationFailedError:
                 raise AccessDenied(
-                    f"reading topic {topic['name']}: {self._settings.username or 'this client'} has no right to it, or it does not exist",
-                    hint=f"grant DESCRIBE and READ on topic {topic['name']}",
+                    Phrase(
+                        "reading topic {name}: {username} has no right to it, or it does not exist",
+                        name=topic["name"],
+                        username=self._settings.username or "this client",
+                    ),
+                    hint=Phrase("grant DESCRIBE and READ on topic {name}", name=topic["name"]),
                 )
             if fault is UnknownTopicOrPartitionError:
                 continue
             if topic.get("error_code", 0):
-                raise SourceUnavailable(f"asking Kafka at {servers(self._settings)} for topic {topic['name']}: {fault.__name__}")
+                raise SourceUnavailable(
+                    Phrase("asking Kafka at {servers} for topic {name}: {name2}", servers=servers(self._settings), name=topic["name"], name2=fault.__name__)
+                )
             found[topic["name"]] = Topic(str(topic["topic_id"]), len(topic["partitions"]))
         return found
 
@@ -97,7 +103,7 @@ class Catalog:
         try:
             described = self._admin.describe_groups([group])[group]
         except KafkaError as error:
-            raise translate(error, self._settings, f"asking Kafka for group {group}") from error
+            raise translate(error, self._settings, Phrase("asking Kafka for group {group}", group=group)) from error
         if "Rebalanc" in str(described.get("group_state", "")):
             return "rebalancing"
         return "member" if member_id in {member["member_id"] for member in described.get("members", [])} else "stranger"

@@ -15,7 +15,7 @@ import msgspec
 
 from soc.adapters.kafka.settings import connection_options, servers, tls_context, translate, uses_sasl, uses_tls
 from soc.config import KafkaSettings, secret
-from soc.errors import AccessDenied, ConfigError, SocError, SourceUnavailable
+from soc.errors import AccessDenied, ConfigError, Phrase, SocError, SourceUnavailable
 
 PROBE_TIMEOUT_S = 5.0
 """For each step: a broker that lives answers in milliseconds."""
@@ -62,7 +62,7 @@ def explain(settings: KafkaSettings, cause: Exception, doing: str) -> SocError:
 
 
 def _error(fault: Finding, doing: str) -> SocError:
-    text = f"{doing}: {fault.message}"
+    text = Phrase("{doing}: {message}", doing=Phrase(doing), message=Phrase(fault.message))
     return AccessDenied(text, hint=fault.hint) if fault.what == "login" else SourceUnavailable(text, hint=fault.hint)
 
 
@@ -72,16 +72,24 @@ def _probe(settings: KafkaSettings, server: str) -> list[Finding]:
     try:
         plain = socket.create_connection((host.strip("[]"), int(port)), timeout=PROBE_TIMEOUT_S)
     except ValueError:
-        return [Finding(server, "address", "fail", f"{server} is no address", "write kafka.bootstrap_servers as host:port")]
+        return [Finding(server, "address", "fail", Phrase("{server} is no address", server=server), "write kafka.bootstrap_servers as host:port")]
     except OSError as error:
-        return [Finding(server, "address", "fail", f"{server} cannot be reached: {error}", "is the broker running, and the port right and open?")]
+        return [
+            Finding(
+                server,
+                "address",
+                "fail",
+                Phrase("{server} cannot be reached: {error}", server=server, error=error),
+                "is the broker running, and the port right and open?",
+            )
+        ]
     with plain:
-        found.append(Finding(server, "address", "ok", f"{server} accepts connections"))
+        found.append(Finding(server, "address", "ok", Phrase("{server} accepts connections", server=server)))
         if not uses_tls(settings):
             return [*found, *_talk(plain, settings, server)]
         try:
             with tls_context(settings).wrap_socket(plain, server_hostname=host.strip("[]")) as wrapped:
-                found.append(Finding(server, "tls", "ok", f"{server} shows a good certificate ({wrapped.version()})"))
+                found.append(Finding(server, "tls", "ok", Phrase("{server} shows a good certificate ({version})", server=server, version=wrapped.version())))
                 return [*found, *_talk(wrapped, settings, server)]
         except OSError as error:
             return [*found, _tls_fault(settings, server, error)]
@@ -90,11 +98,23 @@ def _probe(settings: KafkaSettings, server: str) -> list[Finding]:
 def _tls_fault(settings: KafkaSettings, server: str, error: OSError) -> Finding:
     if isinstance(error, ssl.SSLCertVerificationError):
         hint = "set kafka.ca_file to the authority that signed the broker's certificate, and use the name that stands in it"
-        return Finding(server, "tls", "fail", f"the certificate of {server} is not accepted: {error.verify_message}", hint)
+        return Finding(
+            server,
+            "tls",
+            "fail",
+            Phrase("the certificate of {server} is not accepted: {verify_message}", server=server, verify_message=error.verify_message),
+            hint,
+        )
     if isinstance(error, ssl.SSLError) and "certificate required" in str(error).lower():
-        return Finding(server, "tls", "fail", f"{server} wants a client certificate", "set kafka.cert_file and kafka.key_file")
+        return Finding(server, "tls", "fail", Phrase("{server} wants a client certificate", server=server), "set kafka.cert_file and kafka.key_file")
     other = "SASL_PLAINTEXT" if uses_sasl(settings) else "PLAINTEXT"
-    return Finding(server, "tls", "fail", f"{server} does not speak TLS ({error})", f"use its TLS port, or set kafka.security_protocol to {other}")
+    return Finding(
+        server,
+        "tls",
+        "fail",
+        Phrase("{server} does not speak TLS ({error})", server=server, error=error),
+        Phrase("use its TLS port, or set kafka.security_protocol to {other}", other=other),
+    )
 
 
 def _talk(connection: socket.socket, settings: KafkaSettings, server: str) -> list[Finding]:
@@ -102,15 +122,25 @@ def _talk(connection: socket.socket, settings: KafkaSettings, server: str) -> li
     try:
         body = _ask(connection, _API_VERSIONS, b"")
     except OSError as error:
-        return [Finding(server, "protocol", "fail", f"{server} does not answer: {error}", "is it a Kafka listener?")]
+        return [Finding(server, "protocol", "fail", Phrase("{server} does not answer: {error}", server=server, error=error), "is it a Kafka listener?")]
     if body is not None and body[:4] == struct.pack(">i", _CORRELATION):
-        found = Finding(server, "protocol", "ok", f"{server} speaks Kafka")
+        found = Finding(server, "protocol", "ok", Phrase("{server} speaks Kafka", server=server))
         return [found, _login(connection, settings, server)] if uses_sasl(settings) else [found]
     if not uses_tls(settings) and (body is None or body[:1] == bytes([_TLS_ALERT])):
         other = "SASL_SSL" if uses_sasl(settings) else "SSL"
-        hint = f"set kafka.security_protocol to {other} (and kafka.ca_file), or use its plain port"
-        return [Finding(server, "tls", "fail", f"{server} speaks TLS only, and kafka.security_protocol is {settings.security_protocol}", hint)]
-    return [Finding(server, "protocol", "fail", f"{server} does not speak Kafka", "is it the port of a Kafka listener?")]
+        hint = Phrase("set kafka.security_protocol to {other} (and kafka.ca_file), or use its plain port", other=other)
+        return [
+            Finding(
+                server,
+                "tls",
+                "fail",
+                Phrase(
+                    "{server} speaks TLS only, and kafka.security_protocol is {security_protocol}", server=server, security_protocol=settings.security_protocol
+                ),
+                hint,
+            )
+        ]
+    return [Finding(server, "protocol", "fail", Phrase("{server} does not speak Kafka", server=server), "is it the port of a Kafka listener?")]
 
 
 def _login(connection: socket.socket, settings: KafkaSettings, server: str) -> Finding:
@@ -127,14 +157,20 @@ def _login(connection: socket.socket, settings: KafkaSettings, server: str) -> F
         server,
         "login",
         "fail",
-        f"Kafka at {server} refuses the name or password of user {settings.username}",
+        Phrase("Kafka at {server} refuses the name or password of user {username}", server=server, username=settings.username),
         "check kafka.username and kafka.password_file (or kafka.password_command)",
     )
     try:
         answer = _ask(connection, _SASL_HANDSHAKE, struct.pack(">h", len(mechanism)) + mechanism)
         if not answer or answer[4:6] != b"\0\0":
             hint = "set kafka.sasl_mechanism and kafka.security_protocol as the listener has them"
-            return Finding(server, "login", "fail", f"Kafka at {server} does not take {settings.sasl_mechanism} on this listener", hint)
+            return Finding(
+                server,
+                "login",
+                "fail",
+                Phrase("Kafka at {server} does not take {sasl_mechanism} on this listener", server=server, sasl_mechanism=settings.sasl_mechanism),
+                hint,
+            )
         exchange = SaslMechanismPlain(**config) if settings.sasl_mechanism == "PLAIN" else SaslMechanismScram(**config)
         while not exchange.is_done():
             token = exchange.auth_bytes()
@@ -144,7 +180,7 @@ def _login(connection: socket.socket, settings: KafkaSettings, server: str) -> F
             exchange.receive(_auth_bytes(answer))
     except (OSError, ValueError, KeyError, IndexError, struct.error):
         return refused
-    return Finding(server, "login", "ok", f"{server} takes user {settings.username}")
+    return Finding(server, "login", "ok", Phrase("{server} takes user {username}", server=server, username=settings.username))
 
 
 def _auth_bytes(answer: bytes) -> bytes:
@@ -188,9 +224,11 @@ def _log_in(settings: KafkaSettings, options: dict[str, Any]) -> Finding:
         hint = "look at the broker's log"
         if not uses_sasl(settings):
             other = "SASL_SSL" if uses_tls(settings) else "SASL_PLAINTEXT"
-            hint = f"if the listener wants a login, set kafka.security_protocol to {other}; else look at the broker's log"
-        return Finding(where, "cluster", "fail", f"Kafka at {where} ends the connection before it says who it is ({error})", hint)
-    return Finding(where, "cluster", "ok", f"cluster {cluster} lets us in")
+            hint = Phrase("if the listener wants a login, set kafka.security_protocol to {other}; else look at the broker's log", other=other)
+        return Finding(
+            where, "cluster", "fail", Phrase("Kafka at {where} ends the connection before it says who it is ({error})", where=where, error=error), hint
+        )
+    return Finding(where, "cluster", "ok", Phrase("cluster {cluster} lets us in", cluster=cluster))
 
 
 def reachable(settings: KafkaSettings, doing: str) -> None:

@@ -10,7 +10,7 @@ import ssl
 from typing import Any
 
 from soc.config import KafkaSettings, secret
-from soc.errors import AccessDenied, ConfigError, SocError, SourceUnavailable
+from soc.errors import AccessDenied, ConfigError, Phrase, SocError, SourceUnavailable
 
 REQUEST_TIMEOUT_MS = 30_000
 """Three times the stall of a broker that was killed (8-12 s with the broker's defaults)."""
@@ -63,7 +63,7 @@ def tls_context(settings: KafkaSettings) -> ssl.SSLContext:
         if settings.cert_file is not None:
             context.load_cert_chain(settings.cert_file, settings.key_file)
     except OSError as error:  # ssl.SSLError is one
-        raise ConfigError(f"{key} cannot be used: {error}", key=key, hint="it must be a readable PEM file") from error
+        raise ConfigError(Phrase("{key} cannot be used: {error}", key=key, error=error), key=key, hint="it must be a readable PEM file") from error
     return context
 
 
@@ -86,22 +86,40 @@ def translate(error: Exception, settings: KafkaSettings, doing: str) -> SocError
     """Our error for one of kafka-python's: denied rights are told from a cluster that does not answer."""
     from kafka import errors
 
-    user = f"user {settings.username}" if settings.username else "this client"
+    user = Phrase("user {name}", name=settings.username) if settings.username else Phrase("this client")
     if isinstance(error, errors.GroupAuthorizationFailedError):
         return AccessDenied(
-            f"{doing}: {user} may not use consumer group {settings.group}", hint=f"grant READ on group {settings.group} to {settings.username or 'it'}"
+            Phrase("{doing}: {user} may not use consumer group {group}", doing=Phrase(doing), user=user, group=settings.group),
+            hint=Phrase("grant READ on group {group} to {user}", group=settings.group, user=user),
         )
     if isinstance(error, errors.FencedInstanceIdError):
         return ConfigError(
-            f"{doing}: another worker has the instance id {settings.instance_id}", key="kafka.instance_id", hint="give every worker an id of its own"
+            Phrase("{doing}: another worker has the instance id {instance_id}", doing=Phrase(doing), instance_id=settings.instance_id),
+            key="kafka.instance_id",
+            hint="give every worker an id of its own",
         )
     if isinstance(error, errors.AuthorizationError):
         about = " ".join(sorted(map(str, error.args[0]))) if error.args and isinstance(error.args[0], set | frozenset) else ""
-        topic = f" topic {about}" if about else ""
-        return AccessDenied(f"{doing}: {user} has no right to{topic or ' it'}", hint=f"grant DESCRIBE and READ (or WRITE) on the topic{about and ' ' + about}")
+        return AccessDenied(
+            Phrase("{doing}: {user} has no right to topic {topic}", doing=Phrase(doing), user=user, topic=about)
+            if about
+            else Phrase("{doing}: {user} has no right to it", doing=Phrase(doing), user=user),
+            hint=Phrase("grant DESCRIBE and READ (or WRITE) on the topic {topic}", topic=about) if about else "grant DESCRIBE and READ (or WRITE) on the topic",
+        )
     if isinstance(error, errors.SaslAuthenticationFailedError):
-        return AccessDenied(f"{doing}: Kafka refuses the name or password of {user}", hint="check kafka.username and kafka.password_file")
-    return SourceUnavailable(f"{doing}: {type(error).__name__} from Kafka at {servers(settings)}: {str(error)[:300]}", hint="soc doctor tells what is wrong")
+        return AccessDenied(
+            Phrase("{doing}: Kafka refuses the name or password of {user}", doing=Phrase(doing), user=user), hint="check kafka.username and kafka.password_file"
+        )
+    return SourceUnavailable(
+        Phrase(
+            "{doing}: {name} from Kafka at {servers}: {error}",
+            doing=Phrase(doing),
+            name=type(error).__name__,
+            servers=servers(settings),
+            error=str(error)[:300],
+        ),
+        hint="soc doctor tells what is wrong",
+    )
 
 
 def quiet_client_log() -> None:

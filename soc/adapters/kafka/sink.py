@@ -17,7 +17,7 @@ from soc.adapters.kafka.position import write_headers
 from soc.adapters.kafka.settings import connection_options, missing_topic, quiet_client_log, servers, translate
 from soc.clock import Clock
 from soc.config import KafkaSettings
-from soc.errors import ConfigError, SourceUnavailable
+from soc.errors import ConfigError, Phrase, SourceUnavailable
 from soc.model.record import RawRecord
 from soc.ports import CrashPoint, Metrics, RecordSource, no_crash
 from soc.telemetry import get_logger
@@ -77,7 +77,7 @@ class KafkaSink:
             if len(left) < before or _is_size(error):
                 deadline = self._clock.monotonic() + self._acknowledge_s
             elif self._clock.monotonic() > deadline:
-                raise translate(error, self._settings, f"writing to topic {self._topic}") from error
+                raise translate(error, self._settings, Phrase("writing to topic {topic}", topic=self._topic)) from error
 
     def close(self) -> None:
         """Disconnect; idempotent. Nothing is in flight after `write`."""
@@ -143,7 +143,7 @@ class KafkaSink:
         self.close()
         self._count("soc_kafka_producers_replaced_total", cause=type(error).__name__)
         if isinstance(error, errors.AuthorizationError | errors.SaslAuthenticationFailedError):
-            raise translate(error, self._settings, f"writing to topic {self._topic}") from error
+            raise translate(error, self._settings, Phrase("writing to topic {topic}", topic=self._topic)) from error
         log.warning("producer replaced, sending again", topic=self._topic, error=type(error).__name__)
         self._clock.sleep(0.2)
 
@@ -151,7 +151,8 @@ class KafkaSink:
         size = len(record.raw)
         if size <= LEAST_BYTES:
             raise ConfigError(
-                f"topic {self._topic} refuses a record of {size} bytes: {error}", hint=f"raise max.message.bytes of topic {self._topic}, at least to 1048588"
+                Phrase("topic {topic} refuses a record of {size} bytes: {error}", topic=self._topic, size=size, error=error),
+                hint=Phrase("raise max.message.bytes of topic {topic}, at least to 1048588", topic=self._topic),
             ) from error
         keep = size // 2 if size < MAX_REQUEST_BYTES - 4_096 else MAX_REQUEST_BYTES - 4_096 - 1
         self._count("soc_kafka_records_cut_total", topic=self._topic)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from soc.adapters.spool.frames import next_whole, unpack, wants
 from soc.adapters.spool.stream import Stream
-from soc.errors import ConfigError, Locked, SourceUnavailable, StoreCorrupt, StoreFull
+from soc.errors import ConfigError, Locked, Phrase, SourceUnavailable, StoreCorrupt, StoreFull
 from soc.model.record import RawRecord
 from soc.ports import CrashPoint, no_crash
 
@@ -42,7 +42,9 @@ class Spool:
             self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ConfigError(
-                f"the spool {folder} cannot be made: {error.strerror}", key="data_dir", hint="see the rights and the space of its disk"
+                Phrase("the spool {folder} cannot be made: {strerror}", folder=folder, strerror=error.strerror),
+                key="data_dir",
+                hint="see the rights and the space of its disk",
             ) from error
         self._hold()
         self.collector = self._identity()
@@ -56,7 +58,9 @@ class Spool:
             self._lock = -1
             pid = int(text) if text.isdigit() else 0
             raise Locked(
-                f"the spool {self._folder} is in use by process {pid or 'unknown'}", pid=pid, hint="stop that process, or use another data_dir"
+                Phrase("the spool {folder} is in use by process {pid}", folder=self._folder, pid=pid or "unknown"),
+                pid=pid,
+                hint="stop that process, or use another data_dir",
             ) from error
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, str(os.getpid()).encode(), 0)
@@ -69,7 +73,7 @@ class Spool:
             if not re.fullmatch(r"[0-9a-f]{16}", text):
                 self.close()
                 raise StoreCorrupt(
-                    f"{path} holds no collector id",
+                    Phrase("{path} holds no collector id", path=path),
                     hint="put the 16 hexadecimal digits back (they stand in `soc store ledger`), or delete the file to begin as a new collector",
                 )
             return text
@@ -96,7 +100,7 @@ class Spool:
             return
         if self.size_bytes() >= self._most_bytes:
             raise StoreFull(
-                f"the spool {self._folder} is full ({self._most_bytes:,} bytes)",
+                Phrase("the spool {folder} is full ({most_bytes:,} bytes)", folder=self._folder, most_bytes=self._most_bytes),
                 hint="the pipeline is behind: see `soc sources status`; pipeline.spool_max_bytes sets the bound",
             )
         self.stream(stream).append(records)
@@ -114,7 +118,7 @@ class Spool:
         found = self._streams.get(name)
         if found is None:
             if not _NAME.fullmatch(name):
-                raise ConfigError(f"{name!r} is no name of a stream", hint="lower-case letters, digits, . _ -")
+                raise ConfigError(Phrase("{name!r} is no name of a stream", name=name), hint="lower-case letters, digits, . _ -")
             with self._making:
                 found = self._streams.get(name)
                 if found is None:
@@ -174,7 +178,9 @@ class SpoolSource:
             while self._next < until and len(out) < most:
                 self._step(until, sizes, most, out)
         except OSError as error:
-            raise SourceUnavailable(f"the spool of {self.name} cannot be read: {error.strerror}", hint="see its disk") from error
+            raise SourceUnavailable(
+                Phrase("the spool of {name} cannot be read: {strerror}", name=self.name, strerror=error.strerror), hint="see its disk"
+            ) from error
         return out
 
     def commit(self, positions: Mapping[str, int]) -> None:
@@ -184,7 +190,9 @@ class SpoolSource:
             try:
                 self._stream.committed(position)
             except OSError as error:
-                raise SourceUnavailable(f"read segments of {self.name} cannot be removed: {error.strerror}", hint="see the disk of the spool") from error
+                raise SourceUnavailable(
+                    Phrase("read segments of {name} cannot be removed: {strerror}", name=self.name, strerror=error.strerror), hint="see the disk of the spool"
+                ) from error
 
     def lost(self) -> set[str]:
         """A stream is never taken away."""

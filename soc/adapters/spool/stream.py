@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from soc.adapters.spool.frames import next_whole, pack, unpack
-from soc.errors import SocError, StoreFull, Unreachable
+from soc.errors import Phrase, SocError, StoreFull, Unreachable
 from soc.ports import CrashPoint
 from soc.telemetry import get_logger
 
@@ -187,6 +187,9 @@ def _sync_folder(folder: Path) -> None:
 def _append_error(folder: Path, error: OSError) -> SocError:
     if error.errno in _FULL:
         return StoreFull(
-            f"the spool {folder} cannot grow: {error.strerror}", hint="free space on its disk; senders by TCP wait, UDP lines are dropped and counted meanwhile"
+            Phrase("the spool {folder} cannot grow: {strerror}", folder=folder, strerror=error.strerror),
+            hint="free space on its disk; senders by TCP wait, UDP lines are dropped and counted meanwhile",
         )
-    return Unreachable(f"the spool {folder} cannot be written: {error.strerror}", hint="see the disk and the rights of the folder")
+    return Unreachable(
+        Phrase("the spool {folder} cannot be written: {strerror}", folder=folder, strerror=error.strerror), hint="see the disk and the rights of the folder"
+    )

@@ -23,7 +23,7 @@ from soc.adapters.sqlite.control import FILE, table_counts
 from soc.adapters.sqlite.database import Sort, connect, guarded, transaction, trouble
 from soc.adapters.sqlite.events import EventFile, Name
 from soc.adapters.sqlite.schema import CONTROL, EVENTS
-from soc.errors import NotFound, StoreCorrupt, StoreFull, StoreRefused
+from soc.errors import NotFound, Phrase, StoreCorrupt, StoreFull, StoreRefused
 
 MANIFEST = "manifest.json"
 _PIECE = 1 << 20
@@ -85,25 +85,30 @@ def read_manifest(source: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = orjson.loads((source / MANIFEST).read_bytes())
         if any(".." in Path(entry["name"]).parts or Path(entry["name"]).is_absolute() for entry in manifest["files"]):
-            raise StoreCorrupt(f"{source / MANIFEST} names files outside the backup", hint="use another backup")
+            raise StoreCorrupt(Phrase("{source} names files outside the backup", source=source / MANIFEST), hint="use another backup")
     except FileNotFoundError as error:
-        raise NotFound(f"{source} is no backup: there is no {MANIFEST}", hint="name the folder that `soc store backup` wrote") from error
+        raise NotFound(
+            Phrase("{source} is no backup: there is no {manifest}", source=source, manifest=MANIFEST), hint="name the folder that `soc store backup` wrote"
+        ) from error
     except OSError as error:
         raise trouble(error, source / MANIFEST, "reading the manifest") from error
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise StoreCorrupt(f"{source / MANIFEST} is damaged: {error}", hint="use another backup") from error
+        raise StoreCorrupt(Phrase("{source} is damaged: {error}", source=source / MANIFEST, error=error), hint="use another backup") from error
     return manifest
 
 
 def _prepare(target: Path, files: list[Path]) -> None:
     with guarded(target, "creating the folder"):
         if target.exists() and any(target.iterdir()):
-            raise StoreRefused(f"{target} is not empty", hint="name a folder that is empty or does not exist yet")
+            raise StoreRefused(Phrase("{target} is not empty", target=target), hint="name a folder that is empty or does not exist yet")
         target.mkdir(mode=0o700, parents=True, exist_ok=True)
         needed = sum(path.stat().st_size for path in files if path.exists()) + _RESERVE_BYTES
         free = shutil.disk_usage(target).free
     if free < needed:
-        raise StoreFull(f"{target} has {free // 1_048_576} MiB free, {needed // 1_048_576} MiB are needed", hint="choose a target with more room")
+        raise StoreFull(
+            Phrase("{target} has {free} MiB free, {needed} MiB are needed", target=target, free=free // 1048576, needed=needed // 1048576),
+            hint="choose a target with more room",
+        )
 
 
 def _snapshots(folder: Path, files: list[tuple[Path, Sort]], stack: ExitStack) -> list[sqlite3.Connection]:
@@ -118,7 +123,7 @@ def _snapshots(folder: Path, files: list[tuple[Path, Sort]], stack: ExitStack) -
 
 
 def _copy(source: sqlite3.Connection, path: Path, target: Path) -> None:
-    with guarded(target, f"copying {path.name}"), closing(sqlite3.connect(target, isolation_level=None)) as copy:
+    with guarded(target, Phrase("copying {name}", name=path.name)), closing(sqlite3.connect(target, isolation_level=None)) as copy:
         target.chmod(0o600)
         source.backup(copy)
         source.execute("COMMIT")
@@ -151,10 +156,10 @@ def _entry(target: Path, name: str) -> dict[str, Any]:
 def _check(folder: Path, entry: dict[str, Any]) -> None:
     path = folder / entry["name"]
     if not path.is_file():
-        raise StoreCorrupt(f"{path} is missing from the backup", hint="use another backup")
+        raise StoreCorrupt(Phrase("{path} is missing from the backup", path=path), hint="use another backup")
     with guarded(path, "reading"):
         if path.stat().st_size != entry["bytes"] or _hash(path) != entry["sha256"]:
-            raise StoreCorrupt(f"{path} is not what the manifest says: it was changed or damaged", hint="use another backup")
+            raise StoreCorrupt(Phrase("{path} is not what the manifest says: it was changed or damaged", path=path), hint="use another backup")
 
 
 def _hash(path: Path) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import zstandard
 
-from soc.errors import StoreCorrupt
+from soc.errors import Phrase, StoreCorrupt
 from soc.model.event import Doc
 
 BLOCK_DOCS = 64
@@ -70,7 +70,7 @@ def unpack(data: bytes) -> list[bytes]:
     try:
         return decompressor.decompress(data, max_output_size=_MOST_BYTES).split(b"\n")
     except zstandard.ZstdError as error:
-        raise StoreCorrupt(f"a block of documents is damaged: {error}", hint="restore the last backup") from error
+        raise StoreCorrupt(Phrase("a block of documents is damaged: {error}", error=error), hint="restore the last backup") from error
 
 
 def cut(lines: Sequence[bytes], room: int = BLOCK_DOCS) -> list[Sequence[bytes]]:

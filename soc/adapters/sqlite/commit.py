@@ -23,7 +23,7 @@ from soc.adapters.sqlite.control import Control
 from soc.adapters.sqlite.database import guarded, transaction
 from soc.adapters.sqlite.order import month_of
 from soc.adapters.sqlite.spans import Spans
-from soc.errors import Conflict
+from soc.errors import Conflict, Phrase
 from soc.model.event import Doc, Event
 from soc.model.ids import digest_id
 from soc.ports import Committed, CrashPoint, Effects, Progress
@@ -98,7 +98,13 @@ class Writer:
         if progress.next <= committed:
             return False
         raise Conflict(
-            f"partition {progress.partition}: records {progress.first} to {progress.last} were given, but all before {committed} are committed",
+            Phrase(
+                "partition {partition}: records {first} to {last} were given, but all before {committed} are committed",
+                partition=progress.partition,
+                first=progress.first,
+                last=progress.last,
+                committed=committed,
+            ),
             hint="another worker has taken the partition over; read again from the store's position",
         )
 

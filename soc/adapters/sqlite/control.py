@@ -14,7 +14,7 @@ import orjson
 from soc.adapters.sqlite.database import connect, guarded
 from soc.adapters.sqlite.schema import CONTROL
 from soc.adapters.sqlite.spans import Spans
-from soc.errors import Conflict
+from soc.errors import Conflict, Phrase
 from soc.model.deadletter import DeadLetter
 from soc.model.event import Event
 from soc.model.ids import digest_id, raw_hash
@@ -157,7 +157,7 @@ class Control:
         """
         found = self.rows(f"SELECT id, body FROM {table} WHERE id >= ? AND id < ? ORDER BY id LIMIT 2", (prefix, prefix + _AFTER))
         if len(found) > 1 and found[0][0] != prefix:
-            raise Conflict(f"several ids begin with {prefix!r}", hint="give more characters of the id")
+            raise Conflict(Phrase("several ids begin with {prefix!r}", prefix=prefix), hint="give more characters of the id")
         return found[0][1] if found else None
 
     def put_settled(self, letter: DeadLetter) -> None:
@@ -193,6 +193,11 @@ class Control:
             rows = self.rows(f"SELECT key, owner FROM claim WHERE key IN ({','.join('?' * len(some))})", some)
             found.update((wanted[key], owner) for key, owner in rows)
         return found
+
+    def owner(self, key: str) -> str:
+        """The owner of a claimed natural key, as the transaction at hand sees it."""
+        owner: str = self.db.execute("SELECT owner FROM claim WHERE key = ?", (_claim(key),)).fetchone()[0]
+        return owner
 
     def put_claims(self, claims: Mapping[str, str]) -> None:
         """Record owners, the first for ever."""

@@ -17,7 +17,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from soc.errors import NotAllowed, SocError, StoreCorrupt, StoreFull, StoreNewer, StoreRefused, StoreUnavailable
+from soc.errors import NotAllowed, Phrase, SocError, StoreCorrupt, StoreFull, StoreNewer, StoreRefused, StoreUnavailable
 
 BUSY_S = 30.0
 """How long one writer waits for another; a batch holds the lock of a file for some 100 ms."""
@@ -42,35 +42,40 @@ def trouble(error: Exception, path: Path, doing: str) -> SocError:
     """The error of `soc.errors` for a failure of SQLite or the file system."""
     code = getattr(error, "sqlite_errorcode", 0) or 0
     primary = code & 0xFF
-    why = f"{path}: {doing} failed: {error}"
+    why = Phrase("{path}: {doing} failed: {error}", path=path, doing=Phrase(doing), error=error)
     if isinstance(error, OSError):
         return _system_trouble(error, path, why)
     if primary == sqlite3.SQLITE_FULL or (primary == sqlite3.SQLITE_IOERR and _is_full(path)):
         return StoreFull(
-            f"{path}: {doing} failed: no space left on the disk (or the limit on file sizes is reached)",
-            hint=f"make room on the disk of {path.parent}; nothing was lost, the batch is given again",
+            Phrase("{path}: {doing} failed: no space left on the disk (or the limit on file sizes is reached)", path=path, doing=Phrase(doing)),
+            hint=Phrase("make room on the disk of {parent}; nothing was lost, the batch is given again", parent=path.parent),
         )
     if primary in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-        return StoreCorrupt(f"{path} is damaged: {error}", hint=_CORRUPT_HINT)
+        return StoreCorrupt(Phrase("{path} is damaged: {error}", path=path, error=error), hint=_CORRUPT_HINT)
     if primary in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}:
         return NotAllowed(
-            f"{path}: {doing} failed: the store is read-only", hint=f"give this user write permission on {path.parent}, or open the store for reading only"
+            Phrase("{path}: {doing} failed: the store is read-only", path=path, doing=Phrase(doing)),
+            hint=Phrase("give this user write permission on {parent}, or open the store for reading only", parent=path.parent),
         )
     if primary == sqlite3.SQLITE_CANTOPEN:
-        return StoreRefused(f"{path} cannot be opened", hint=f"check that {path.parent} exists and that this user may read and write it")
+        return StoreRefused(
+            Phrase("{path} cannot be opened", path=path), hint=Phrase("check that {parent} exists and that this user may read and write it", parent=path.parent)
+        )
     if primary in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return StoreUnavailable(
-            f"{path}: another process has been writing for longer than {BUSY_S:.0f} s", retry_after_s=1.0, hint="try again; `soc store status` names the writer"
+            Phrase("{path}: another process has been writing for longer than {busy_s:.0f} s", path=path, busy_s=BUSY_S),
+            retry_after_s=1.0,
+            hint="try again; `soc store status` names the writer",
         )
-    return StoreRefused(why, hint=f"check the disk of {path.parent} and the system log")
+    return StoreRefused(why, hint=Phrase("check the disk of {parent} and the system log", parent=path.parent))
 
 
 def _system_trouble(error: OSError, path: Path, why: str) -> SocError:
     if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-        return StoreFull(why, hint=f"make room on the disk of {path.parent}")
+        return StoreFull(why, hint=Phrase("make room on the disk of {parent}", parent=path.parent))
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-        return NotAllowed(why, hint=f"give this user write permission on {path.parent}, or open the store for reading only")
-    return StoreRefused(why, hint=f"check {path.parent}")
+        return NotAllowed(why, hint=Phrase("give this user write permission on {parent}, or open the store for reading only", parent=path.parent))
+    return StoreRefused(why, hint=Phrase("check {parent}", parent=path.parent))
 
 
 def _is_full(path: Path) -> bool:
@@ -146,11 +151,17 @@ def _set_up(connection: sqlite3.Connection, path: Path, sort: Sort, *, read_only
     mark = connection.execute("PRAGMA application_id").fetchone()[0]
     if version > sort.version:
         raise StoreNewer(
-            f"{path} has schema {version}; this version of soc knows {sort.name} files up to {sort.version}",
+            Phrase(
+                "{path} has schema {version}; this version of soc knows {name} files up to {version2}",
+                path=path,
+                version=version,
+                name=sort.name,
+                version2=sort.version,
+            ),
             hint="use the version of soc that wrote it, or a newer one",
         )
     if mark != sort.application_id:
-        raise StoreCorrupt(f"{path} is no {sort.name} file of soc", hint=_CORRUPT_HINT)
+        raise StoreCorrupt(Phrase("{path} is no {name} file of soc", path=path, name=sort.name), hint=_CORRUPT_HINT)
     if not read_only:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")

@@ -14,7 +14,7 @@ from soc.adapters.sqlite.database import connect, guarded, transaction
 from soc.adapters.sqlite.order import Month, month_named
 from soc.adapters.sqlite.plan import ID_CHARS, id_token, marks_of, quoted
 from soc.adapters.sqlite.schema import EVENTS
-from soc.errors import StoreCorrupt
+from soc.errors import Phrase, StoreCorrupt
 from soc.model.event import Doc, Event
 from soc.model.level import THREAT_LEVELS
 
@@ -264,9 +264,15 @@ class EventFile:
         try:
             lines = codec.unpack(data)
         except StoreCorrupt as error:
-            raise StoreCorrupt(f"{self.path}: events {first} to {first + docs - 1}: {error.message}", hint=error.hint) from error
+            raise StoreCorrupt(
+                Phrase("{path}: events {first} to {first2}: {message}", path=self.path, first=first, first2=first + docs - 1, message=error.message),
+                hint=error.hint,
+            ) from error
         if len(lines) != docs:
-            raise StoreCorrupt(f"{self.path}: block {first} holds {len(lines)} documents instead of {docs}", hint="restore the last backup")
+            raise StoreCorrupt(
+                Phrase("{path}: block {first} holds {count} documents instead of {docs}", path=self.path, first=first, count=len(lines), docs=docs),
+                hint="restore the last backup",
+            )
         return first, lines
 
     def blocks(self, after: int) -> Iterator[tuple[int, list[bytes]]]:

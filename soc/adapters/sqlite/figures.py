@@ -12,7 +12,7 @@ from soc.adapters.sqlite.events import CHUNK_BITS, EventFile
 from soc.adapters.sqlite.plan import COLUMNS, Plan, plan
 from soc.adapters.sqlite.search import Bounds, Found, Rows, Search, bounds_of, rows_of
 from soc.clock import from_datetime, iso, to_datetime
-from soc.errors import UsageError
+from soc.errors import Phrase, UsageError
 from soc.model.event import Doc, values
 from soc.model.level import THREAT_LEVELS
 from soc.ports import Bucket, EventQuery
@@ -140,7 +140,7 @@ class _Begin:
         try:
             self._zone = ZoneInfo(tz)
         except (KeyError, ValueError, OSError) as error:
-            raise UsageError(f"no time zone {tz!r}", hint="give a name such as Asia/Ho_Chi_Minh") from error
+            raise UsageError(Phrase("no time zone {tz!r}", tz=tz), hint="give a name such as Asia/Ho_Chi_Minh") from error
         self._interval = interval
         self._known: dict[int, int] = {}
         self.whole_hours = all(

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from soc.adapters.sqlite.database import guarded
-from soc.errors import Locked
+from soc.errors import Locked, Phrase
 
 FILE = "pipeline.lock"
 
@@ -31,9 +31,9 @@ class PipelineLock:
             pid = _pid(descriptor)
             os.close(descriptor)
             raise Locked(
-                f"{folder} is in use by another pipeline, process {pid or 'unknown'}",
+                Phrase("{folder} is in use by another pipeline, process {pid}", folder=folder, pid=pid or "unknown"),
                 pid=pid,
-                hint=f"stop it first (kill {pid})" if pid else "stop the other `soc run` first",
+                hint=Phrase("stop it first (kill {pid})", pid=pid) if pid else "stop the other `soc run` first",
             ) from error
         with guarded(path, "locking"):
             os.ftruncate(descriptor, 0)

@@ -18,7 +18,7 @@ from soc.adapters.sqlite.database import guarded
 from soc.adapters.sqlite.events import CHUNK_BITS, LEVEL_RANKS, EventFile, Name
 from soc.adapters.sqlite.order import month_of
 from soc.adapters.sqlite.plan import Plan, plan
-from soc.errors import UsageError
+from soc.errors import Phrase, UsageError
 from soc.model.event import Doc, Event, usable_us
 from soc.model.query.evaluate import matches
 from soc.model.text import vi_fold
@@ -262,5 +262,5 @@ def _cursor(text: str) -> tuple[int, str] | None:
         return None
     ms, _, identity = text.partition(":")
     if not ms.lstrip("-").isdigit():
-        raise UsageError(f"{text!r} is no cursor of a page", hint="give the cursor of the page before, as it was printed")
+        raise UsageError(Phrase("{text!r} is no cursor of a page", text=text), hint="give the cursor of the page before, as it was printed")
     return int(ms), identity

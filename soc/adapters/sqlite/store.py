@@ -34,7 +34,7 @@ from soc.adapters.sqlite.reclassify import new_class, reclassify_file, tally
 from soc.adapters.sqlite.search import Search, bounds_of, fits
 from soc.clock import Clock, iso
 from soc.config import StoreSettings
-from soc.errors import Conflict, NotAllowed, NotFound, StoreRefused
+from soc.errors import Conflict, NotAllowed, NotFound, Phrase, StoreRefused
 from soc.model.alert import Alert, AlertGroup
 from soc.model.deadletter import DeadLetter
 from soc.model.event import SCHEMA, Doc, Event, reclassified
@@ -73,10 +73,10 @@ class SqliteStore:
 
     def _prepare(self, pipeline: bool) -> None:
         if pipeline and self.read_only:
-            raise NotAllowed(f"{self.path}: a pipeline cannot work on a store that is read-only", hint="leave out read_only")
+            raise NotAllowed(Phrase("{path}: a pipeline cannot work on a store that is read-only", path=self.path), hint="leave out read_only")
         if self.read_only:
             if not self.path.is_dir():
-                raise StoreRefused(f"there is no store at {self.path}", hint="start `soc run` first, or name another folder (store.path)")
+                raise StoreRefused(Phrase("there is no store at {path}", path=self.path), hint="start `soc run` first, or name another folder (store.path)")
             return
         with guarded(self.path, "creating the store"):
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -149,7 +149,7 @@ class SqliteStore:
             if prefix in found:
                 return found[prefix]
         if len(found) > 1:
-            raise Conflict(f"several events have ids that begin with {prefix!r}", hint="give more characters of the id")
+            raise Conflict(Phrase("several events have ids that begin with {prefix!r}", prefix=prefix), hint="give more characters of the id")
         return next(iter(found.values()), None)
 
     def search(self, query: EventQuery) -> EventPage:
@@ -196,17 +196,27 @@ class SqliteStore:
         with self._writing, guarded(self.control.path, "settling a dead letter"), transaction(self.control.db):
             letter = self.control.letter(letter_id)
             if letter is None or letter.id != letter_id:
-                raise NotFound(f"no dead letter {letter_id}")
+                raise NotFound(Phrase("no dead letter {letter_id}", letter_id=letter_id))
             if letter.state != "open":
-                raise Conflict(f"dead letter {letter_id} is already {letter.state}")
+                raise Conflict(Phrase("dead letter {letter_id} is already {state}", letter_id=letter_id, state=letter.state))
             if state == "redriven" and event is not None:
                 if self._get_event(event.id, {}) is None:
-                    self.control.put_inbox(event)
+                    self.control.put_inbox(self._claimed_by(event))
                 else:  # its record came again meanwhile, from another position, and could be read: one event, two records
                     self.control.put_dropped(letter.source, letter.partition, "replay", 1)
                 for alert in alerts:
                     self._alerts.put(alert)
             self.control.put_settled(msgspec.structs.replace(letter, state=state, note=note))
+
+    def _claimed_by(self, event: Event) -> Event:
+        """The event, owner of its natural key from now on unless another got it meanwhile; inside a transaction."""
+        key = event.doc.get("soc.natural_key", "")
+        if not key or not event.counted:
+            return event
+        self.control.put_claims({key: event.id})
+        if self.control.owner(key) == event.id:
+            return event
+        return msgspec.structs.replace(event, counted=False, doc={**event.doc, "soc.counted": False})
 
     # ledger, silence -----------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from soc.adapters.syslog.writer import Writer
 from soc.clock import Clock
 from soc.config import SyslogSource
-from soc.errors import ConfigError, NotAllowed
+from soc.errors import ConfigError, NotAllowed, Phrase
 
 _SO_RXQ_OVFL = 40
 """Source: linux/include/uapi/asm-generic/socket.h; socket(7): the number of packets dropped since the socket was made, with each datagram."""
@@ -31,12 +31,14 @@ def bind(source: str, kind: str, address: str) -> socket.socket:
     host, _, port = address.rpartition(":")
     key = f"sources.{source}.{kind}"
     if not port.isdigit() or not host or int(port) > 65_535:  # noqa: PLR2004 - the largest port
-        raise ConfigError(f"{address!r} is no address to listen on", key=key, hint="as in 0.0.0.0:5514 or [::]:5514")
+        raise ConfigError(Phrase("{address!r} is no address to listen on", address=address), key=key, hint="as in 0.0.0.0:5514 or [::]:5514")
     protocol = socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM
     try:
         family, _, _, _, where = socket.getaddrinfo(host.strip("[]"), int(port), type=protocol, flags=socket.AI_PASSIVE)[0]
     except OSError as error:
-        raise ConfigError(f"{host} of {address} is no address of this machine: {error.strerror}", key=key) from error
+        raise ConfigError(
+            Phrase("{host} of {address} is no address of this machine: {strerror}", host=host, address=address, strerror=error.strerror), key=key
+        ) from error
     sock = socket.socket(family, protocol)
     try:
         sock.setblocking(False)
@@ -55,13 +57,18 @@ def bind(source: str, kind: str, address: str) -> socket.socket:
 def _bind_error(source: str, kind: str, address: str, error: OSError) -> Exception:
     if error.errno == errno.EACCES:
         return NotAllowed(
-            f"{kind} {address} of source {source} needs a privilege", hint="use a port above 1023, or grant CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities)"
+            Phrase("{kind} {address} of source {source} needs a privilege", kind=kind, address=address, source=source),
+            hint="use a port above 1023, or grant CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities)",
         )
     if error.errno == errno.EADDRINUSE:
         return NotAllowed(
-            f"{kind} {address} of source {source} is taken by another program", hint=f"see who listens: ss -lpn 'sport = :{address.rpartition(':')[2]}'"
+            Phrase("{kind} {address} of source {source} is taken by another program", kind=kind, address=address, source=source),
+            hint=Phrase("see who listens: ss -lpn 'sport = :{rpartition}'", rpartition=address.rpartition(":")[2]),
         )
-    return ConfigError(f"{kind} {address} of source {source} cannot be listened on: {error.strerror}", key=f"sources.{source}.{kind}")
+    return ConfigError(
+        Phrase("{kind} {address} of source {source} cannot be listened on: {strerror}", kind=kind, address=address, source=source, strerror=error.strerror),
+        key=f"sources.{source}.{kind}",
+    )
 
 
 def tls_context(source: str, settings: SyslogSource) -> ssl.SSLContext:
@@ -71,19 +78,27 @@ def tls_context(source: str, settings: SyslogSource) -> ssl.SSLContext:
     """
     key = f"sources.{source}"
     if settings.cert_file is None:
-        raise ConfigError(f"source {source} listens by TLS and has no certificate", key=f"{key}.cert_file", hint="set cert_file and key_file (PEM)")
+        raise ConfigError(
+            Phrase("source {source} listens by TLS and has no certificate", source=source), key=f"{key}.cert_file", hint="set cert_file and key_file (PEM)"
+        )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         context.load_cert_chain(settings.cert_file, settings.key_file)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"the certificate of source {source} cannot be used: {error}", file=str(settings.cert_file), key=f"{key}.cert_file") from error
+        raise ConfigError(
+            Phrase("the certificate of source {source} cannot be used: {error}", source=source, error=error),
+            file=str(settings.cert_file),
+            key=f"{key}.cert_file",
+        ) from error
     if settings.client_ca_file is not None:
         try:
             context.load_verify_locations(settings.client_ca_file)
         except (OSError, ssl.SSLError) as error:
             raise ConfigError(
-                f"the client authority of source {source} cannot be used: {error}", file=str(settings.client_ca_file), key=f"{key}.client_ca_file"
+                Phrase("the client authority of source {source} cannot be used: {error}", source=source, error=error),
+                file=str(settings.client_ca_file),
+                key=f"{key}.client_ca_file",
             ) from error
         context.verify_mode = ssl.CERT_REQUIRED
     return context

@@ -177,7 +177,11 @@ class MailHost:
         )
         why = "INFECTED: Win.Trojan.Agent-36452" if "INFECTED" in verdict else "spam"
         for recipient in recipients:
-            answer = f"(250 2.7.0 Ok, discarded, id={self._pid}-{self._pid % 20:02d} - {why})" if blocked else f"(250 2.0.0 from MTA(smtp:[127.0.0.1]:10025): 250 2.0.0 Ok: queued as {second})"
+            answer = (
+                f"(250 2.7.0 Ok, discarded, id={self._pid}-{self._pid % 20:02d} - {why})"
+                if blocked
+                else f"(250 2.0.0 from MTA(smtp:[127.0.0.1]:10025): 250 2.0.0 Ok: queued as {second})"
+            )
             yield self._line(
                 at + 1.4,
                 f"postfix/smtp[{self._pid + 1}]",

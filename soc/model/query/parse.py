@@ -19,7 +19,7 @@ from collections.abc import Callable
 from ipaddress import ip_network
 
 from soc.clock import iso
-from soc.errors import QuerySyntaxError
+from soc.errors import Phrase, QuerySyntaxError
 from soc.model.query.evaluate import as_address
 from soc.model.query.fields import ALIASES, TIME_FIELDS
 from soc.model.query.moment import stretch
@@ -56,7 +56,7 @@ def parse(text: str, now_us: int | None = None) -> Node:
         raise QuerySyntaxError(
             text,
             MOST_LENGTH,
-            f"a query has at most {MOST_LENGTH:,} characters, this one {len(text):,}, so it ends",
+            Phrase("a query has at most {most_length:,} characters, this one {count:,}, so it ends", most_length=MOST_LENGTH, count=len(text)),
             hint="narrow it by fields instead of long lists",
         )
     return _Parser(text, now_us).query()
@@ -196,13 +196,13 @@ class _Parser:
             joined = False
         alternatives = [_join(And, group) for group in nodes if group]
         if not alternatives:
-            raise self.error(f"the list of values of {name} is empty", hint=f"as in {name}:(a or b)")
+            raise self.error(Phrase("the list of values of {name} is empty", name=name), hint=Phrase("as in {name}:(a or b)", name=name))
         return _join(Or, alternatives)
 
     def expect_value(self, name: str) -> None:
         self.skip(",")
         if self.at == len(self.text) or self.text[self.at] == ")" or self.sees("or") or self.sees("and"):
-            raise self.error(f"a value of {name} is missing")
+            raise self.error(Phrase("a value of {name} is missing", name=name))
 
     def value_of_list(self, name: str, start: int) -> Node:
         if self.peek() in ("[", "{", ">", "<"):
@@ -228,7 +228,7 @@ class _Parser:
         self.skip()
         low = self.bound(name)
         if not self.keyword("to"):
-            raise self.error("TO is missing between the bounds", hint=f"as in {name}:[1 TO 5]")
+            raise self.error("TO is missing between the bounds", hint=Phrase("as in {name}:[1 TO 5]", name=name))
         self.skip()
         high = self.bound(name)
         self.skip()
@@ -276,7 +276,9 @@ class _Parser:
         self.terms += len(fields)
         if self.terms > MOST_TERMS:
             raise self.error(
-                f"a query has at most {MOST_TERMS} terms; the next one begins", at=start, hint="use a wildcard, a range or a network instead of many values"
+                Phrase("a query has at most {most_terms} terms; the next one begins", most_terms=MOST_TERMS),
+                at=start,
+                hint="use a wildcard, a range or a network instead of many values",
             )
         return _join(Or, [make(field) for field in fields])
 
@@ -286,7 +288,7 @@ class _Parser:
             return self.quoted(), True
         found = shape.match(self.text, self.at)
         if not found:
-            raise self.error(f"a value of {name} is missing", hint=f'as in {name}:value, {name}:"two words" or {name}:*')
+            raise self.error(Phrase("a value of {name} is missing", name=name), hint=Phrase('as in {name}:value, {name}:"two words" or {name}:*', name=name))
         self.at = found.end()
         return found[0], False
 
@@ -359,7 +361,7 @@ class _Parser:
     def enter(self) -> None:
         self.depth += 1
         if self.depth > MOST_DEPTH:
-            raise self.error(f"a query nests at most {MOST_DEPTH} deep")
+            raise self.error(Phrase("a query nests at most {most_depth} deep", most_depth=MOST_DEPTH))
 
     def error(self, reason: str, *, at: int | None = None, hint: str = "") -> QuerySyntaxError:
         return QuerySyntaxError(self.text, self.at if at is None else at, reason, hint=hint)
