@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from soc.application.app import App, Collector, Forwarder
-from soc.application.pipelines import make_pipeline, offsets_in_force
+from soc.application.pipelines import make_pipeline, note_rules, offsets_in_force
 from soc.clock import iso
 from soc.config import FileSource, Settings, SourceSettings, SyslogSource
 from soc.errors import SocError, StoreFull, Unreachable
@@ -116,6 +116,7 @@ def _work(
         crash=app.crash,
     )
     duties.worker = worker
+    note_rules(app, app.store)
     return worker.run(stop)
 
 

@@ -63,6 +63,13 @@ def migrate(app: App, *, reparse: bool, dry_run: bool, progress: Callable[[int, 
     return app.store.migrate(_reparser(app) if reparse else None, dry_run=dry_run, progress=progress)
 
 
+_KEPT = (
+    *("soc.id", "soc.threat.", "soc.agency.", "soc.system.", "soc.scope", "soc.network_point"),
+    *("soc.natural_key", "soc.counted", "soc.rules_hash"),
+)
+"""Not what the line says but what was said of it when it came: its source may have gone since, or belong elsewhere."""
+
+
 def _reparser(app: App) -> Callable[[Doc], Doc]:
     pipeline = make_pipeline(app, app.wiring.memory_store())
 
@@ -73,7 +80,7 @@ def _reparser(app: App) -> Callable[[Doc], Doc]:
         new = next((event.doc for event in events if "soc.derived" not in event.doc), None)
         if new is None:
             return doc
-        return {**new, **{key: value for key, value in doc.items() if key.startswith(("soc.threat.", "soc.agency.", "soc.system."))}, "soc.id": doc["soc.id"]}
+        return {**{key: value for key, value in new.items() if not key.startswith(_KEPT)}, **{key: value for key, value in doc.items() if key.startswith(_KEPT)}}
 
     return again
 

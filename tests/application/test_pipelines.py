@@ -1,0 +1,112 @@
+"""What the commands that run a pipeline have in common: which rules count since when, and in which scope old records stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from soc.application.app import Actor, App
+from soc.application.ingest import ingest_files
+from soc.application.redrive import redrive
+from soc.application.replay import replay
+from soc.application.store import migrate
+from soc.bootstrap import open_app
+from soc.config import FileSource, RulesSettings, Settings
+from soc.model.query import All
+from soc.ports import AlertQuery, EventQuery
+
+LINE = (
+    'date=2026-11-21 time=08:29:0{0} devname="FG" devid="FG1" eventtime=179522454{0}000000000 tz="+0700" logid="0419016384" type="utm" subtype="ips" '
+    'eventtype="signature" level="alert" severity="critical" srcip=203.0.113.9 dstip=10.0.0.5 srcport=4000 dstport=443 sessionid={0} action="detected" '
+    'proto=6 service="HTTPS" attack="Some.Attack" attackid=1 msg="m"'
+)
+EVERYTHING = EventQuery(All(), scope=None)
+Opened = Callable[..., App]
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Opened:
+    """Opens the application on one store with other settings each time."""
+
+    def open_with(*, running: bool = True, **settings: object) -> App:
+        return open_app(Settings.model_validate({"data_dir": tmp_path / "data", **settings}), Actor("an"), pipeline=running)
+
+    return open_with
+
+
+def _file(tmp_path: Path, name: str, text: str) -> Path:
+    path = tmp_path / name
+    path.write_text(text + "\n")
+    return path
+
+
+def test_a_change_of_rules_is_a_fact_and_stands_on_the_events(tmp_path: Path, opened: Opened) -> None:
+    """Two runs under the same rules make one fact, a third under others a second one that names both sets."""
+    for number, shipped in ((1, True), (2, True), (3, False)):
+        with opened(rules=RulesSettings(shipped=shipped)) as app:
+            ingest_files(app, [_file(tmp_path, f"{number}.log", LINE.format(number))], source="fw")
+            facts = app.store.facts("rules")
+            hashes = {doc["soc.rules_hash"] for doc in app.store.stream(EVERYTHING)}
+    assert [fact["before"] for fact in facts] == ["", facts[0]["hash"]]
+    assert facts[1]["by"] == "an"
+    assert hashes == {fact["hash"] for fact in facts}
+
+
+def _drill(tmp_path: Path) -> FileSource:
+    return FileSource(type="file", paths=[str(tmp_path / "drill.log")], follow=False, scope="exercise:d1")
+
+
+def test_what_came_in_an_exercise_stays_there_when_it_is_redriven(tmp_path: Path, opened: Opened) -> None:
+    """After the drill its source is gone from the settings; its dead letter must not become a real event or alert."""
+    _file(tmp_path, "drill.log", LINE.format(1))
+    with opened(sources={"drill": _drill(tmp_path)}, pipeline={"max_record_bytes": 480}) as app:
+        _file(tmp_path, "drill.log", LINE.format(1) + " pad=" + "x" * 480)
+        ingest_files(app, [tmp_path / "drill.log"], source="drill")
+        [letter] = app.store.dead_letters()[1]
+        assert letter.scope == "exercise:d1"
+    with opened() as app:
+        [done] = redrive(app, None)
+        assert done.event
+        assert app.store.count(EventQuery(All())) == 0
+        assert app.store.alerts(AlertQuery())[0] == 0
+        assert app.store.count(EventQuery(All(), scope="exercise:d1")) == 1
+
+
+def test_what_came_in_an_exercise_stays_there_when_it_is_replayed(tmp_path: Path, opened: Opened) -> None:
+    """A replay of all scopes under unchanged rules finds the alerts of the drill unchanged, though its source is gone."""
+    _file(tmp_path, "drill.log", "\n".join(LINE.format(number) for number in range(5)))
+    with opened(sources={"drill": _drill(tmp_path)}) as app:
+        ingest_files(app, [tmp_path / "drill.log"], source="drill")
+        assert app.store.alerts(AlertQuery(scope=None))[0] > 0
+    with opened(running=False) as app:
+        report = replay(app, query=EVERYTHING)
+    assert (report.events, report.added, report.removed, report.changed) == (5, [], [], [])
+
+
+def test_a_redriven_threat_counts_once_when_its_line_is_resent(tmp_path: Path, opened: Opened) -> None:
+    """The redriven event owns its natural key from then on: the same line from another file is stored and not counted."""
+    source = FileSource(type="file", paths=[str(tmp_path / "a.log")], follow=False)
+    _file(tmp_path, "a.log", LINE.format(1))
+    with opened(sources={"fw": source}, pipeline={"max_record_bytes": 480}) as app:
+        _file(tmp_path, "a.log", LINE.format(1) + " pad=" + "x" * 480)
+        ingest_files(app, [tmp_path / "a.log"], source="fw")
+        [letter] = app.store.dead_letters()[1]
+    with opened(sources={"fw": source}) as app:
+        redrive(app, [letter.id], raw_override=LINE.format(1).encode())
+        ingest_files(app, [_file(tmp_path, "b.log", "<13>" + LINE.format(1))], source="fw")
+        assert app.store.count(EVERYTHING) == 2
+        assert sum(app.store.threats(EVERYTHING).values()) == 1
+
+
+def test_what_came_in_an_exercise_stays_there_when_it_is_read_anew(tmp_path: Path, opened: Opened) -> None:
+    """A migration keeps scope and counting of each event: the drill's source is gone from the settings, a resent line stays uncounted."""
+    _file(tmp_path, "drill.log", "\n".join([LINE.format(1), "<13>" + LINE.format(1), LINE.format(2)]))
+    with opened(sources={"drill": _drill(tmp_path)}) as app:
+        ingest_files(app, [tmp_path / "drill.log"], source="drill")
+        before = list(app.store.stream(EVERYTHING))
+    with opened() as app:
+        migrate(app, reparse=True, dry_run=False, progress=lambda _done, _total: None)
+        assert app.store.count(EventQuery(All())) == 0
+        assert list(app.store.stream(EVERYTHING)) == before
