@@ -33,6 +33,8 @@ OFFSETS_TIMEOUT_MS = 10_000
 """For asking where a log begins and ends; asked again at the next poll."""
 HOLD_EVERY_S = 3.0
 """While the pipeline is behind, the group hears of us this often."""
+MOST_MS = (1 << 53) // 1000
+"""Any producer may write any time into a record; beyond the year 2255 it is none, and would fit no store."""
 
 
 class KafkaRecordSource:
@@ -397,7 +399,7 @@ class KafkaRecordSource:
             source, trusted = self._by_topic[which.topic]
             for message in messages:
                 raw, offset = message.value, message.offset
-                received_us = message.timestamp * 1000 if message.timestamp > 0 else self._clock.now_us()
+                received_us = message.timestamp * 1000 if 0 < message.timestamp < MOST_MS else self._clock.now_us()
                 if raw is None:
                     out.append(RawRecord(source, partition, offset, offset + 1, b"", received_us, partition, offset, fault="a record without a value"))
                 elif trusted:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from soc.adapters.kafka import source as source_module
 from soc.adapters.kafka.sink import KafkaSink
 from soc.adapters.kafka.source import KafkaRecordSource
-from soc.clock import SystemClock
+from soc.clock import FrozenClock, SystemClock
 from soc.config import KafkaSettings, KafkaSource
 from soc.errors import ConfigError, SourceUnavailable
 from soc.model.ids import event_id
@@ -437,3 +438,18 @@ def test_a_record_without_a_value_becomes_a_fault(kafka_broker: Broker, kafka_se
 def test_the_shortest_poll_is_long_enough_for_a_rejoin() -> None:
     """Polls are never shorter than what was measured to be safe."""
     assert source_module.LEAST_POLL_S >= 0.5
+
+
+@pytest.mark.parametrize("timestamp", [-1, 0, 2**63 - 1, 1 << 53])
+def test_a_time_that_no_clock_shows_is_not_believed(timestamp: int) -> None:
+    """Whoever may write to a topic chooses its records' times; one beyond all calendars would fit no store and stop the pipeline for ever."""
+    source = KafkaRecordSource(KafkaSettings(), {"gate": KafkaSource(type="kafka", topics=["t"])}, clock=FrozenClock(1_795_225_000_000_000))
+    source._placed = {"t-0": "kafka:c/t/0"}
+    [item] = source._records({_Placed("t-0"): [SimpleNamespace(value=b"x", offset=3, timestamp=timestamp, headers=[])]})
+    assert item.received_us == 1_795_225_000_000_000
+
+
+class _Placed(str):
+    """A topic's partition, as the client names it."""
+
+    topic = "t"
