@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
+
+import msgspec
 
 from soc.clock import SystemClock, from_iso
 from soc.config import Settings
 from soc.model.query import All
 from soc.model.record import RawRecord
 from soc.ports import AlertQuery, EventQuery, Store
-from tests.e2e.distributed import Feed, Workers, forget, opened, settings_of
+from tests.e2e.distributed import Feed, Workers, fill, forget, opened, settings_of
 from tests.e2e.state import assert_balanced
 from tests.servers.kafka_server import Broker
 from tests.servers.process import wait_until
@@ -66,6 +69,30 @@ def test_two_workers_agree_on_silence(tmp_path: Path, kafka_broker: Broker, elas
         received = sorted(from_iso(doc["soc.received_at"]) for doc in _docs(app.store))
         assert [gap.from_us, gap.until_us] == received[-2:]
     forget(first)
+
+
+def test_a_backlog_is_read_before_a_source_is_called_silent(tmp_path: Path, kafka_broker: Broker, elastic_url: str, unique_name: Name) -> None:
+    """Records received an hour ago wait in the topic: the alert comes when they are read and nothing follows, not before."""
+    prefix = unique_name("silence")
+    topic = kafka_broker.create_topic(f"{prefix}.fw")
+    waiting = [msgspec.structs.replace(record, received_us=record.received_us - 3_600_000_000) for record in islice(_records(), 3000)]
+    fill(kafka_broker, {"fw": topic}, waiting)
+    settings = _settings(tmp_path, elastic_url, kafka_broker, prefix, topic, "a")
+    settings = settings.model_copy(
+        update={
+            "pipeline": settings.pipeline.model_copy(update={"batch_size": 20, "heartbeat_s": 0.2}),
+            "sources": {"fw": settings.sources["fw"].model_copy(update={"rhythm_s": 2.0})},
+        }
+    )
+    with Workers(tmp_path / "workers") as workers, opened(settings) as app:
+        worker = workers.start(settings, "--now")
+        wait_until(lambda: bool(_told(app.store)), within_s=60, what="silence is told", every_s=0.1)
+        assert worker.received() == len(waiting)
+        worker.stop()
+        assert_balanced(app.store)
+        [gap] = app.store.gaps()
+        assert gap.until_us == 0
+    forget(settings)
 
 
 def _docs(store: Store) -> list[dict[str, str]]:

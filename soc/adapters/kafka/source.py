@@ -16,7 +16,7 @@ from soc.adapters.kafka.position import read_headers
 from soc.adapters.kafka.settings import MAX_POLL_INTERVAL_MS, REQUEST_TIMEOUT_MS, connection_options, servers, translate
 from soc.clock import Clock
 from soc.config import KafkaSettings, KafkaSource
-from soc.errors import AccessDenied, ConfigError, SourceUnavailable
+from soc.errors import AccessDenied, ConfigError, Phrase, SourceUnavailable
 from soc.model.record import RawRecord
 from soc.ports import Metrics
 from soc.telemetry import get_logger
@@ -177,6 +177,14 @@ class KafkaRecordSource:
     def lag(self) -> dict[str, int]:
         return dict(self._lag)
 
+    def lag_of(self, source: str) -> dict[str, int]:
+        """The part of `lag` that is of one source; {} when this process has none of its partitions."""
+        lag = self.lag()
+        if "kafka:unassigned" in lag:
+            return lag
+        names = [name for which, name in dict(self._placed).items() if self._by_topic[which.topic][0] == source]
+        return {name: lag.get(name, 0) for name in names}
+
     def exhausted(self) -> bool:
         return False
 
@@ -230,7 +238,7 @@ class KafkaRecordSource:
         while not all(consumer.partitions_for_topic(topic) for topic in self._by_topic):
             if self._clock.monotonic() > deadline:
                 consumer.close(autocommit=False, timeout_ms=1_000)
-                raise SourceUnavailable(f"Kafka at {servers(self._settings)} does not say which partitions the topics have")
+                raise SourceUnavailable(Phrase("Kafka at {servers} does not say which partitions the topics have", servers=servers(self._settings)))
             self._clock.sleep(0.05)
 
     def _end(self) -> None:
@@ -311,7 +319,13 @@ class KafkaRecordSource:
                 self._stuck[which] = self._clock.monotonic() + self._settings.silent_after_s
                 self._consumer.pause(which)
                 raise SourceUnavailable(
-                    f"topic {which.topic}, partition {which.partition}: the log ends at {end}, but was read up to {wanted}: the broker lost records",
+                    Phrase(
+                        "topic {topic}, partition {partition}: the log ends at {end}, but was read up to {wanted}: the broker lost records",
+                        topic=which.topic,
+                        partition=which.partition,
+                        end=end,
+                        wanted=wanted,
+                    ),
                     hint="if the broker is still starting, wait; else restore its log, or delete and create the topic, which begins a new partition",
                 )
             if wanted < start:
@@ -439,7 +453,9 @@ def _by_topic(sources: Mapping[str, KafkaSource]) -> dict[str, tuple[str, bool]]
         for topic in source.topics:
             if topic in found:
                 raise ConfigError(
-                    f"topic {topic} is read by sources {found[topic][0]} and {name}", key=f"sources.{name}.topics", hint="leave it in one of them"
+                    Phrase("topic {topic} is read by sources {found} and {name}", topic=topic, found=found[topic][0], name=name),
+                    key=f"sources.{name}.topics",
+                    hint="leave it in one of them",
                 )
             found[topic] = (name, source.trust_positions)
     return found
