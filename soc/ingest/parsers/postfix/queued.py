@@ -98,6 +98,11 @@ def _original(address: str, recipients: list[str], doc: Doc) -> None:
 def _from(rest: str, doc: Doc) -> None:
     # Reference: Postfix src/qmgr/qmgr_active.c: `from=<a>, size=1, nrcpt=1 (queue active)`; `from=<a>, status=expired, returned to sender`.
     end = rest.find(">, ", 5)
+    if end >= 0 and rest.startswith("to=", end + 3):  # the queue manager deferred it for a recipient
+        _delivery(rest[end + 3 :], doc)
+        if rest[5:6] == "<" and end > 6:  # noqa: PLR2004 - `from=<>` names nobody
+            doc["email.from.address"] = [rest[6:end]]
+        return
     values = pairs(rest[end + 3 :]) if end >= 0 else pairs(rest)
     sender = rest[6:end] if end >= 0 and rest[5:6] == "<" else values.get("from", "")
     if sender:

@@ -31,6 +31,8 @@ def _peers(message: str, doc: Doc) -> None:
     first = message.partition(" ")[0]
     if "[" in first and endpoint(doc, _other_side(doc), message) > 0:
         return
+    if first == "host" and endpoint(doc, "destination", message, 5) > 0:
+        return
     if endpoint_after(doc, "source", message, " from ") < 0:
         for marker in (" to ", " for ", " with ", " peer="):
             if endpoint_after(doc, "destination" if marker == " to " else _other_side(doc), message, marker) >= 0:
@@ -241,7 +243,7 @@ def _statistics(message: str, doc: Doc) -> None:
 # warnings -----------------------------------------------------------------------------------------------------------------
 
 # Reference: Postfix src/smtpd/smtpd_sasl_glue.c: `warning: name[address]: SASL LOGIN authentication failed: reason, sasl_username=x`.
-_SASL = re.compile(r"(?:]|]:\d{1,5}): SASL (?P<method>[\w-]{1,32}) authentication (?P<what>failed|aborted)(?:: (?P<reason>.*))?", re.DOTALL)
+_SASL = re.compile(r"(?:]|]:\d{1,5}): SASL (?P<method>[\w-]{1,32}) authentication (?P<what>failed|aborted)(?:: ?(?P<reason>.*))?", re.DOTALL)
 # Reference: Postfix src/smtpd/smtpd_peer.c: `hostname NAME does not resolve to address ADDRESS: reason`; before 2.9
 # `ADDRESS: hostname NAME verification failed: reason`, `ADDRESS: address not listed for hostname NAME`.
 _RESOLVE = re.compile(r"hostname (?P<name>\S{1,255}) does not resolve to address (?P<address>[0-9A-Fa-f.:]{2,45}?)(?:: |$)")
