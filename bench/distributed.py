@@ -23,7 +23,7 @@ from typing import Any
 
 import orjson
 
-from bench import lines
+from bench import lines, rsyslog
 from bench._measure import FOLDER, Measure, fresh, show
 from soc.application.app import Actor
 from soc.application.run import run
@@ -180,8 +180,19 @@ def _measured(folder: Path, kafka: KafkaServer, elastic: ElasticServer, count: i
             "≥ 1.6 where cores are left",
             more >= 1.6 if spare or more >= 1.6 else None,
         ),
-        Measure(f"{WHAT}: CPU seconds of a worker for a million lines", f"{cpu_per_million(alone):.0f}"),
+        Measure(f"{WHAT}: CPU seconds of a worker for a million lines", f"{median(map(cpu_per_million, workers)):.0f}"),
+        Measure("rsyslog, FortiGate traffic lines from a file to Elasticsearch: CPU seconds for a million lines", _rsyslog(folder, elastic.url, count)),
     ]
+
+
+def _rsyslog(folder: Path, elastic: str, count: int) -> str:
+    why = rsyslog.why_not()
+    if why:
+        return f"left out: {why}"
+    try:
+        return f"{rsyslog.cpu_per_million(folder / 'rsyslog', elastic, count):.0f}"
+    except RuntimeError as error:
+        return f"left out: {str(error)[:200]}"
 
 
 def main() -> None:
