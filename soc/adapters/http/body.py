@@ -9,6 +9,9 @@ import zstandard
 
 from soc.errors import Phrase, UsageError
 
+MOST_RECORDS = 100_000
+"""Of one request: each costs some hundred bytes beside its own, so a body of line ends would take a gigabyte."""
+
 
 class TooLarge(UsageError):
     """The body, or what it decompresses to, is beyond the bound."""
@@ -56,8 +59,10 @@ def decompress(body: bytes, encoding: str, most: int) -> bytes:
 def records(body: bytes, *, ndjson: bool, most: int) -> list[tuple[bytes, int]]:
     """The lines that are not blank, each with how many bytes were cut off.
 
-    Raises: BadLine for one that is no JSON object where NDJSON is sent.
+    Raises: BadLine for one that is no JSON object where NDJSON is sent; TooLarge for more than `MOST_RECORDS` lines.
     """
+    if body.count(b"\n") > MOST_RECORDS:
+        raise TooLarge(Phrase("the body has more than {most:,} lines", most=MOST_RECORDS), hint="send it in parts")
     out: list[tuple[bytes, int]] = []
     for number, line in enumerate(body.split(b"\n"), 1):
         raw = line.rstrip(b"\r")

@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 REMEMBERED_S = 600
 _MOST_KEYS = 10_000
 _RETRY_AFTER_S = 5
+BODY_S = 60.0
+"""A body that is not there after so long is given up: senders of one byte a minute would else take every place."""
+HEADER_S = 30.0
+"""A connection on which no request begins and none is answered for so long makes room for others."""
+AT_ONCE = 16
+"""Requests whose bodies are held at a time; with the largest body that is the memory that senders can make us take."""
 
 
 class HttpReceiver:
@@ -42,6 +48,7 @@ class HttpReceiver:
         self._token = ""
         self._known: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
         self._appending: asyncio.Lock | None = None
+        self._bodies: asyncio.Semaphore | None = None
         self._server: Any = None
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
@@ -81,6 +88,7 @@ class HttpReceiver:
             raise ConfigError(
                 Phrase("the certificate of source {name} cannot be used: {error}", name=self.name, error=error), key=f"sources.{self.name}.cert_file"
             ) from error
+        config.http_protocol_class = _impatient(config.http_protocol_class)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, name=f"http-{self.name}", daemon=True)
         self._thread.start()
@@ -148,9 +156,16 @@ class HttpReceiver:
             return JSONResponse({"error": "a bearer token is needed"}, 401, {"WWW-Authenticate": "Bearer"})
         if request.path_params["source"] != self.name:
             return JSONResponse({"error": f"no source of that name here; it is {self.name}"}, 404)
+        if self._bodies is None:
+            self._bodies = asyncio.Semaphore(AT_ONCE)
         try:
-            body = await self._body(request)
-            accepted = await self._accept(request, body)
+            async with self._bodies:
+                async with asyncio.timeout(BODY_S):
+                    body = await self._received(request)
+                body = await self._unpacked(request, body)
+                accepted = await self._accept(request, body)
+        except TimeoutError:
+            return JSONResponse({"error": f"the body did not come within {BODY_S:.0f} s"}, 408, {"Connection": "close"})
         except TooLarge as error:
             return JSONResponse({"error": error.message}, 413)
         except BadLine as error:
@@ -161,7 +176,7 @@ class HttpReceiver:
             return JSONResponse({"error": error.message}, 503, {"Retry-After": str(_RETRY_AFTER_S)})
         return JSONResponse({"accepted": accepted, "stream": self.name})
 
-    async def _body(self, request: Request) -> bytes:
+    async def _received(self, request: Request) -> bytes:
         most = self._settings.max_body_bytes
         parts: list[bytes] = []
         size = 0
@@ -170,8 +185,11 @@ class HttpReceiver:
             if size > most:
                 raise TooLarge(Phrase("the body is larger than {most:,} bytes", most=most))
             parts.append(part)
+        return b"".join(parts)
+
+    async def _unpacked(self, request: Request, body: bytes) -> bytes:
         encoding = request.headers.get("content-encoding", "").strip().lower()
-        return await asyncio.to_thread(decompress, b"".join(parts), encoding, most)
+        return await asyncio.to_thread(decompress, body, encoding, self._settings.max_body_bytes)
 
     async def _accept(self, request: Request, body: bytes) -> int:
         ndjson = "json" in request.headers.get("content-type", "")
@@ -196,3 +214,28 @@ class HttpReceiver:
         oldest = self._clock.monotonic() - REMEMBERED_S
         while self._known and (len(self._known) > _MOST_KEYS or next(iter(self._known.values()))[0] < oldest):
             self._known.popitem(last=False)
+
+
+def _impatient(protocol: Any) -> Any:
+    """The server's protocol, but connections whose next request does not come are closed; it waits for ever for a first one."""
+
+    class Impatient(protocol):  # type: ignore[misc]  # one of two classes, by what is installed
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._later(None)  # no request has begun: so it must not be at the first look
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._timer.cancel()
+            super().connection_lost(exc)
+
+        def _later(self, last: object) -> None:
+            self._timer = self.loop.call_later(HEADER_S, self._look, last)
+
+        def _look(self, last: object) -> None:
+            idle = self.cycle is None or self.cycle.response_complete
+            if idle and last is self.cycle:
+                self.transport.abort()
+            else:
+                self._later(self.cycle if idle else object())
+
+    return Impatient

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import zstandard
 
 from soc.adapters.http import HttpReceiver
+from soc.adapters.http import receiver as module
 from soc.adapters.spool import Spool
 from soc.clock import SystemClock
 from soc.config import HttpSource
@@ -114,3 +116,17 @@ def test_what_cannot_be_listened_on_is_named(tmp_path: Path) -> None:
         for listen, kind, text in ((address, NotAllowed, "in use"), ("0.0.0.0:0", ConfigError, "has no token"), ("here", ConfigError, "no address")):
             with pytest.raises(kind, match=text):
                 HttpReceiver("x", HttpSource(type="http", listen=listen), spool, clock=SystemClock()).start()
+
+
+def test_a_slow_sender_takes_no_place_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection without a request is closed, a body that does not come is answered with 408; others are served."""
+    monkeypatch.setattr(module, "HEADER_S", 0.2)
+    monkeypatch.setattr(module, "BODY_S", 0.2)
+    with receiving(tmp_path) as (address, spool):
+        host, _, port = address.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=10) as silent, socket.create_connection((host, int(port)), timeout=10) as slow:
+            slow.sendall(b"POST /v1/records/web HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+            assert b" 408 " in slow.recv(4096)
+            assert silent.recv(1) == b""
+        assert post(address, b"one")[0] == 200
+        assert raws(spool) == [b"one"]
