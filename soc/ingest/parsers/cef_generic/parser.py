@@ -28,6 +28,8 @@ WHERE_IT_BEGINS = 512
 """`CEF:` stands behind a syslog header at most; anywhere later it is quoted text."""
 MOST_ADDRESSES = 64
 LONGEST_LABEL = 128
+MOST_KEYS = 4096
+"""Remembered; a key has at most 128 characters."""
 
 # Reference: CEF header, Severity: words or 0-10; the words' numbers are the lower ends of their bands, as Elastic has them.
 _SEVERITIES = {"low": 0, "medium": 4, "high": 7, "very-high": 9, "very high": 9}
@@ -102,6 +104,7 @@ def _folded() -> dict[str, str]:
     return {key.lower(): key for key in reversed(dictionary())}
 
 
+@lru_cache(maxsize=MOST_KEYS)
 def entry_of(key: str) -> Entry | None:
     """What the dictionary says of an extension key; senders differ in its capitals (`requestmethod`)."""
     entry = dictionary().get(key)
@@ -258,6 +261,7 @@ def _header(record: Cef) -> Doc:
     return doc
 
 
+@lru_cache(maxsize=MOST_KEYS)
 def full_name(key: str) -> str:
     """The full name of an extension key, safe as a field name."""
     custom = _CUSTOM_KEY.match(key)
@@ -346,14 +350,14 @@ def _derive(record: Cef, doc: Doc) -> None:
             doc["event.type"] = ["allowed"]
     habits = sender(record.vendor.lower()[:LONGEST_LABEL], record.product.lower()[:LONGEST_LABEL])
     categories = list(habits.category) if "source.ip" in doc or "destination.ip" in doc else []
-    for key, label in record.extensions.items():
+    for key, label in record.extensions.items() if habits.categories else ():
         if key.endswith("Label") and record.extensions.get(key[:-5]):
             category = habits.categories.get(plain(label))
             if category and category not in categories:
                 categories.append(category)
     if categories:
         doc["event.category"] = categories
-    if any(field.startswith("rule.") for field in doc) and any(key in record.extensions for key in habits.alert):
+    if any(key in record.extensions for key in habits.alert) and any(field.startswith("rule.") for field in doc):
         doc["event.kind"] = "alert"
 
 
