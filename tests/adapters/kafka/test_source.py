@@ -452,4 +452,5 @@ def test_a_time_that_no_clock_shows_is_not_believed(timestamp: int) -> None:
 class _Placed(str):
     """A topic's partition, as the client names it."""
 
+    __slots__ = ()
     topic = "t"
