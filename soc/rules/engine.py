@@ -16,7 +16,7 @@ from soc.model.ids import alert_id, group_id
 from soc.model.level import ThreatLevel
 from soc.ports import Verdict
 from soc.rules.ast import LogSource, Rule
-from soc.rules.compile import Predicate, compile_condition
+from soc.rules.compile import Folded, Predicate, Several, SinglePredicate, compile_condition, compile_single
 from soc.rules.explain import explain
 from soc.rules.fields import belongs, taxonomy
 from soc.rules.index import Index, build
@@ -47,7 +47,8 @@ class Engine:
         self._names = taxonomy()
         self._routed = ruleset.ecs
         self._routing = self._names.routing if ruleset.ecs else ()
-        self._predicates: list[Predicate] = [compile_condition(rule.condition) for rule in self.rules]
+        self._predicates: list[SinglePredicate | None] = [None] * len(self.rules)  # made when first asked: most rules of a large set are never asked
+        self._general: dict[int, Predicate] = {}
         self._refs = [RuleRef(rule.id, rule.title, rule.level, rule.hash, rule.tags) for rule in self.rules]
         self._classifiers = sum(1 for rule in self.rules if rule.classify)
         self._classes = [Verdict(rule.classify.level, rule.classify.category, rule.id, ()) for rule in self.rules if rule.classify]
@@ -72,41 +73,50 @@ class Engine:
             if len(self._routes) >= MOST_ROUTES:
                 self._routes.clear()
             index = self._routes[place] = self._index_of(place)
-        found: tuple[int, ...] = index.always
-        for field, remembered, table in index.tables:
-            value = get(field)
-            if value is not None:
-                rules = remembered.get(value) if value.__class__ is str else None
-                if rules is None:
-                    rules = table.look_up(value)
-                if rules:
-                    found += rules
+        try:
+            found = index.scan(get, doc)
+        except TypeError:  # a list where one value belongs
+            found = index.several(doc)
         return self._decide(found, doc) if found else NOTHING
 
     def _evaluate(self, index: Index, doc: Doc) -> Verdict:
-        found = index.always
-        for field, _, table in index.tables:
-            value = doc.get(field)
-            if value is not None:
-                found += table.look_up(value)
-        return self._decide(found, doc)
+        found = index.several(doc)
+        return self._decide(found, doc) if found else NOTHING
 
     def _decide(self, candidates: tuple[int, ...], doc: Doc) -> Verdict:
         get = doc.get
+        folded = Folded()
+        folded.get_raw = get
         predicates = self._predicates
         classified: Verdict | None = None
         matches: list[int] = []
         for number in sorted(set(candidates)) if len(candidates) > 1 else candidates:
-            if number < self._classifiers:
-                if classified is None and predicates[number](get, doc):
+            if number < self._classifiers and classified is not None:
+                continue
+            try:
+                hit = (predicates[number] or self._predicate(number))(folded, get, doc)
+            except Several:
+                hit = self._any_event(number)(get, doc)
+            if hit:
+                if number < self._classifiers:
                     classified = self._classes[number]
-            elif predicates[number](get, doc):
-                matches.append(number)
+                else:
+                    matches.append(number)
         if not matches:
             return classified or NOTHING
         if classified is None:
             return Verdict("none", "", "", tuple(matches))
         return Verdict(classified.level, classified.category, classified.classified_by, tuple(matches))
+
+    def _predicate(self, number: int) -> SinglePredicate:
+        made = self._predicates[number] = compile_single(self.rules[number].condition)
+        return made
+
+    def _any_event(self, number: int) -> Predicate:
+        made = self._general.get(number)
+        if made is None:
+            made = self._general[number] = compile_condition(self.rules[number].condition)
+        return made
 
     def _index_of(self, place: tuple[Any, ...]) -> Index:
         """The index of the rules whose log source has events with these routing values."""

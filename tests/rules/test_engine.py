@@ -9,7 +9,8 @@ from soc.model.alert import Alert
 from soc.model.event import Event
 from soc.model.ids import alert_id, group_id
 from soc.rules.ast import Classify, Leaf, LogSource, Node, Or, Rule
-from soc.rules.engine import NOTHING, compile_ruleset, group_key
+from soc.rules.engine import MOST_ROUTES, NOTHING, compile_ruleset, group_key
+from soc.rules.index import MOST_REMEMBERED
 from soc.rules.load import RuleSet, make_ruleset
 
 DENIED = Leaf("event.action", "equals", "deny")
@@ -117,9 +118,9 @@ def test_groups_on_private_addresses_carry_their_place() -> None:
 def test_attackers_cannot_grow_the_memory() -> None:
     """Values and routes seen are remembered only up to a bound."""
     engine = compile_ruleset(make_ruleset([rule("d")]))
-    for number in range(10_000):
+    for number in range(20_000):
         engine.classify({"soc.kind": "firewall", "event.module": f"m{number}", "event.action": f"a{number}"})
-    assert len(engine._routes) <= 4_096
+    assert len(engine._routes) <= MOST_ROUTES
     (index,) = {id(index): index for index in engine._routes.values()}.values()
-    assert all(len(remembered) <= 4_096 for _, remembered, _ in index.tables)
+    assert all(len(table) <= MOST_REMEMBERED for _, table in index.tables)
     assert engine.classify({"soc.kind": "firewall", "event.action": "deny"}).matches == (0,)
