@@ -80,7 +80,9 @@ def _reparser(app: App) -> Callable[[Doc], Doc]:
         new = next((event.doc for event in events if "soc.derived" not in event.doc), None)
         if new is None:
             return doc
-        return {**{key: value for key, value in new.items() if not key.startswith(_KEPT)}, **{key: value for key, value in doc.items() if key.startswith(_KEPT)}}
+        kept = {key: value for key, value in doc.items() if key.startswith(_KEPT)}
+        # In the order of a first reading, so that an event that says the same looks the same.
+        return {**{key: kept.get(key, value) for key, value in new.items() if key in kept or not key.startswith(_KEPT)}, **kept}
 
     return again
 

@@ -81,7 +81,7 @@ def _causes(error: BaseException) -> Iterator[str]:
     cause = error.__cause__
     while cause is not None:
         text = str(cause).split("\n", 1)[0] or type(cause).__name__
-        if text not in seen:
+        if not any(text in told for told in seen):
             seen.add(text)
             yield translated(cause.message) if isinstance(cause, errors.SocError) else f"{type(cause).__name__}: {text}"
         cause = cause.__cause__

@@ -197,8 +197,13 @@ class Output:
                 click.echo(csv_line([item.get(key) for key in keys]))
         else:
             self.table(items, columns, plain=form == "plain")
-        if total > len(items) and form != "json":
-            self.say(_("{shown} of {total} shown; --limit 0 shows all").format(shown=len(items), total=total))
+        if form != "json":
+            self.tell_rest(len(items), total)
+
+    def tell_rest(self, shown: int, total: int) -> None:
+        """Say that a list was cut."""
+        if total > shown:
+            self.say(_("{shown} of {total} shown; --limit 0 shows all").format(shown=shown, total=total))
 
     def table(self, items: Sequence[dict[str, Any]], columns: Sequence[Column], *, plain: bool = False) -> None:
         """Rows: tab-separated, or a table on a terminal."""
@@ -210,12 +215,31 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
+        from soc.cli import _layout
+
+        console = self.console()
+        rows = [[display_safe(column.text(item), most=column.most) for column in columns] for item in items]
+        places = _layout.fitting(columns, rows, console.width)
+        if places is None:
+            self._records(items, columns, rows)
+            return
         table = Table(box=None, header_style="bold", pad_edge=False)
-        for column in columns:
+        for column in (columns[at] for at in places):
             table.add_column(Text(column.title), justify="right" if column.right else "left", overflow="fold", no_wrap=column.whole or column.right)
-        for item in items:
-            table.add_row(*(Text(display_safe(column.text(item), most=column.most), style=column.style(item) if column.style else "") for column in columns))
-        self.console().print(table)
+        for item, row in zip(items, rows, strict=True):
+            table.add_row(*(Text(row[at], style=columns[at].style(item) if columns[at].style else "") for at in places))  # type: ignore[misc]
+        console.print(table)
+
+    def _records(self, items: Sequence[dict[str, Any]], columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+        """Items one after the other, their values below each other: for tables that are wider than the terminal."""
+        from soc.cli import _layout
+
+        for at, (item, row) in enumerate(zip(items, rows, strict=True)):
+            styles = {column.title: column.style(item) for column in columns if column.style}
+            if at:
+                click.echo()
+            for title, value in _layout.record(columns, row):
+                self.text(f"{title}  {value}", styles.get(title.rstrip(), ""))
 
     def text(self, text: str, style: str = "") -> None:
         """A line of data, colored where colors are shown."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from soc.cli import _show
-from soc.cli._io import Column, csv_heading, csv_line, json_option, list_options, to_json, write_json
+from soc.cli._io import Column, csv_heading, csv_line, is_terminal, json_option, list_options, to_json, write_json
 from soc.cli._query import limit_option, period_options, scope_option
 from soc.cli._session import Session, pass_session
 from soc.i18n import gettext as _
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from soc.model.event import Doc
 
+WIDE = 110
+"""A terminal narrower than this gets an event as a line of text: a table would fold addresses and texts into strips."""
 QUERY = click.argument("query", nargs=-1, metavar="[QUERY]")
 
 
@@ -50,6 +53,16 @@ def _what(doc: Doc) -> str:
     return ""
 
 
+def _line(session: Session, doc: dict[str, Any]) -> None:
+    """One event in one line, folded between words where the terminal is narrower."""
+    import textwrap
+
+    line = "  ".join(text for column in _columns(session.settings.timezone) if (text := column.text(doc).strip()))
+    if is_terminal(sys.stdout):
+        line = "\n".join(textwrap.wrap(line, session.out.console().width, subsequent_indent="    ", break_on_hyphens=False)) or line
+    session.out.text(line, _show.style_of(doc.get("soc.threat.level", "")))
+
+
 @command.command(help=_("Find events.") + "\n\n" + _("QUERY: see soc help filters."))
 @QUERY
 @period_options
@@ -80,6 +93,10 @@ def search(
         session.out.items("events", rows, [], total=found.total, form=form, fields=tuple(dict.fromkeys(key for row in rows for key in row)) or fields)
     elif form in ("json", "jsonl"):
         session.out.items("events", [nest(doc) for doc in found.docs], [], total=found.total, form=form)
+    elif form is None and is_terminal(sys.stdout) and session.out.console().width < WIDE:
+        for doc in found.docs:
+            _line(session, doc)
+        session.out.tell_rest(len(found.docs), found.total)
     else:
         session.out.items("events", found.docs, _columns(session.settings.timezone), total=found.total, form=form)
 
@@ -102,15 +119,15 @@ def tail(session: Session, query: tuple[str, ...], scope: str | None, interval: 
     app = session.app()
     asked = events.event_query(" ".join(query), scope=scope)
     following = events.Tail(app, asked)
-    columns = _columns(session.settings.timezone)
     for number in count(1):
         docs, more = following.look()
         if number == 1:
             docs, more = docs[len(docs) - min(lines, len(docs)) :], False
         for doc in docs:
-            click.echo(to_json(nest(doc))) if as_json else session.out.text(
-                "  ".join(column.text(doc) for column in columns), _show.style_of(doc.get("soc.threat.level", ""))
-            )
+            if as_json:
+                click.echo(to_json(nest(doc)))
+            else:
+                _line(session, doc)
         if more:
             session.out.warn(_("more came in than can be shown; narrow the query"))
         if number == looks:

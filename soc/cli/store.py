@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -99,13 +100,15 @@ def restore(session: Session, source: Path, yes: bool, as_json: bool) -> int:
     from soc.application import store
 
     app = session.app(new_store=True)
-    if not _agreed(session, yes, _("{path} will be restored into the configured store.").format(path=source)):
+    if not _agreed(session, yes, _("{path} will be restored into {store}.").format(path=source, store=_name(session))):
         return 0
     with Progress(session) as progress:
         manifest = store.restore(app, source, progress)
     if as_json:
         write_json({"schema_version": 1, "kind": "restore", "manifest": manifest})
-    session.out.say(_("restored; check it: soc store ledger"))
+    session.out.say(
+        _("restored; check it: {command}").format(command="soc store ledger" + (f" --store {shlex.quote(str(session.store))}" if session.store else ""))
+    )
     return 0
 
 
@@ -161,6 +164,14 @@ def migrate(session: Session, reparse: bool, yes: bool, dry_run: bool, as_json: 
         for key, value in done.items():
             session.out.text(f"{key:<16} {cell(value)}")
     return 0
+
+
+def _name(session: Session) -> str:
+    """The store as people know it: its folder, or what the configuration names."""
+    from soc.bootstrap import store_path
+
+    store = session.settings.store
+    return str(store_path(session.settings)) if store.kind == "embedded" else f"{store.kind} {', '.join(store.hosts)} ({store.prefix})"
 
 
 def _agreed(session: Session, yes: bool, plan: str) -> bool:

@@ -257,11 +257,13 @@ class Worker:
         received = sum(progress.received for progress in effects.progress)
         dropped = sum(sum(progress.dropped.values()) for progress in effects.progress)
         derived = sum(1 for event in effects.events if "soc.derived" in event.doc)
-        totals.received += received
+        # Signs of life of our own collectors stand in the ledger, but nobody sent them.
+        beats = sum(progress.dropped.get("heartbeat", 0) for progress in effects.progress)
+        totals.received += received - beats
         totals.stored += committed.stored
         rejected = len(committed.rejected)  # refused by the store one by one: dead letters of this commit
         totals.dead_lettered += len(effects.dead_letters) + rejected
-        totals.dropped += dropped
+        totals.dropped += dropped - beats
         totals.replayed += committed.replayed
         totals.alerts += len(committed.new_alerts)
         totals.derived += derived

@@ -324,3 +324,25 @@ def test_tables_on_a_terminal(tmp_path: Path) -> None:
     plain = on_terminal(["config", "show", "--color", "never"], 80, tmp_path)
     assert "\x1b[" not in plain
     assert all(len(line.rstrip("\r")) <= 80 for line in plain.split("\n"))
+
+
+def test_a_table_too_wide_is_shown_below_each_other(tmp_path: Path) -> None:
+    """No heading is cut and no column is squeezed to a letter, in either language; a wide terminal gets the table."""
+    lines = tmp_path / "lines.log"
+    lines.write_text("<134>Nov 21 08:00:00 gw app: một dòng\n", encoding="utf-8")
+    store = str(tmp_path / "store")
+    subprocess.run(
+        [sys.executable, "-m", "soc", "ingest", "file", str(lines), "--source", "nguồn", "--store", store], cwd=ROOT, check=True, capture_output=True
+    )
+    for language, titles in (("vi", ("Phân vùng ", "Chênh lệch ", "Mức chắc chắn ")), ("en", ("Partition ", "Difference ", "Knowledge "))):
+        narrow = on_terminal(["store", "ledger", "--store", store, "--lang", language], 80, tmp_path)
+        assert all(f"\n{title}" in narrow for title in titles), narrow
+        assert any(
+            title.strip() in line and line.count("  ") > 4
+            for title in titles
+            for line in on_terminal(["store", "ledger", "--store", store, "--lang", language], 200, tmp_path).split("\n")
+        )
+    event = on_terminal(["events", "search", "--store", store, "--lang", "vi"], 80, tmp_path)
+    assert "một dòng" in event
+    assert "ID" not in event
+    assert "ID" in on_terminal(["events", "search", "--store", store], 120, tmp_path)
