@@ -5,6 +5,8 @@ Lines are read one by one and never kept: memory does not grow with the input.
 
 from __future__ import annotations
 
+import codecs
+import io
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -67,7 +69,42 @@ def parse_stream(stream: BinaryIO, registry: Registry, context: Context, *, prod
     """
     if product:
         registry.get(product)
-    return _answers(stream, partial(registry.recognise, preferred=product), context, records=records)
+    return _answers(_utf8(stream), partial(registry.recognise, preferred=product), context, records=records)
+
+
+class _Utf16(io.RawIOBase):
+    """The bytes of a UTF-16 stream as UTF-8; what is no text there becomes a backslash escape."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder("utf-16")("backslashreplace")
+        self._left = b""
+
+    def readable(self) -> bool:
+        """Always so."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """How many bytes were put into `buffer`; 0 at the end."""
+        more = True
+        while more and not self._left:
+            raw = self._stream.read(_CHUNK)
+            more = bool(raw)
+            self._left = self._decoder.decode(raw, not more).encode("utf-8", "backslashreplace")
+        part, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
+        buffer[: len(part)] = part
+        return len(part)
+
+
+_CHUNK = 1 << 16
+
+
+def _utf8(stream: BinaryIO) -> BinaryIO:
+    """The stream itself, or, where a byte order mark says UTF-16 (what PowerShell's `>` writes), its text in UTF-8."""
+    peek = getattr(stream, "peek", None)
+    if peek is None or peek(2)[:2] not in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return stream
+    return io.BufferedReader(_Utf16(stream), _CHUNK)
 
 
 def _answers(stream: BinaryIO, recognise: Recognise, context: Context, *, records: bool) -> Iterator[Answer]:

@@ -43,6 +43,23 @@ def soc(*words: str, data: bytes = b"", cwd: Path | None = None) -> subprocess.C
     )
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_utf16_files_are_read(encoding: str) -> None:
+    """A byte order mark tells; a broken end is one more escape, not a failure."""
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    data = f"{mark}{FORTIGATE.decode()}\r\n\r\n{CEF.decode()}".encode(encoding)
+    for tail in (b"", b"x"):
+        stream = io.BufferedReader(io.BytesIO(data + tail))
+        got = list(parse_stream(stream, installed(), context_of("Asia/Ho_Chi_Minh", "", NOW_US)))
+        assert [answer.error for answer in got] == ["", EMPTY, ""]
+        assert got[0].doc["source.ip"] == "10.0.0.1"
+    long = (CEF.decode() + "\n") * 20_000
+    assert (
+        sum(not answer.error for answer in parse_stream(io.BufferedReader(io.BytesIO(long.encode("utf-16"))), installed(), context_of("UTC", "", NOW_US)))
+        == 20_000
+    )
+
+
 def test_every_line_has_its_answer() -> None:
     """Numbers count lines from 1; blank, unknown and broken lines are errors with what could be read."""
     got = answers(FORTIGATE + b"\r\n\n \t\nfoo\n<13>Nov 20 10:00:00 gate zzz[5]: bar\nCEF:0|a|b\n" + CEF)
