@@ -10,7 +10,16 @@ from soc.model.ids import alert_id, group_id
 
 
 def health_alert(
-    rule: RuleRef, *, occurrence: str, key: Mapping[str, str], explanation: dict[str, Any], at: str, since: str = "", source: str = "", scope: str = "real", agency: str = ""
+    rule: RuleRef,
+    *,
+    occurrence: str,
+    key: Mapping[str, str],
+    explanation: dict[str, Any],
+    at: str,
+    since: str = "",
+    source: str = "",
+    scope: str = "real",
+    agency: str = "",
 ) -> Alert:
     """The alert of a health rule: one per `occurrence`, grouped by `key`; `at` and `since` are RFC 3339 UTC."""
     return Alert(
