@@ -126,3 +126,24 @@ def test_readme_names_two_commands_first() -> None:
     """What a newcomer types stands on the first screens."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert text.index("make demo") < text.index("make test") < 3000
+
+
+@pytest.mark.xdist_group("demo")
+def test_readme_shows_what_the_demonstration_prints(tmp_path: Path) -> None:
+    """Line for line, but for the ages of alerts (the traffic ends now) and where the launcher stands."""
+    done = subprocess.run(
+        [ROOT / "bin/soc", "demo"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LANG": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.search(r"<!-- demo output: begin -->\n```text\n(.*?)```", readme, re.DOTALL)
+    assert shown
+    assert _ageless(done.stdout) == _ageless(shown.group(1).partition("\n")[2])
+
+
+def _ageless(text: str) -> list[str]:
+    return re.sub(r" *\b\d+m  ×", " ×", re.sub(r"(?m)^  \S*bin/soc ", "  bin/soc ", text)).strip().split("\n")
