@@ -65,6 +65,7 @@ def run(
                 carriers = [_Carrier(stream, app.wiring.kafka_forward(stream, _topic(app.settings, stream.name), crash=app.crash), stop) for stream in streams]
             else:
                 sources += streams
+            _tell_forgotten(app, sink)
             for collector in collectors:
                 collector.start()
                 stack.callback(collector.stop)
@@ -118,6 +119,21 @@ def _work(
     duties.worker = worker
     note_rules(app, app.store)
     return worker.run(stop)
+
+
+def _tell_forgotten(app: App, sink: RecordSink) -> None:
+    """Say which received lines wait for a source that is no longer configured: they are kept, and read when it is there again."""
+    unread = getattr(sink, "unread", None)
+    if unread is None or app.settings.transport == "kafka" or "ingest" not in app.settings.roles:
+        return
+    for stream, records in unread(app.store.positions()).items():
+        if records and stream not in app.settings.sources:
+            log.error(
+                "received lines wait for a source that is gone",
+                source=stream,
+                records=records,
+                hint=f"configure [sources.{stream}] again, with its scope, until they are read",
+            )
 
 
 def _receives(settings: Settings) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -278,7 +279,7 @@ class Keeping(Base):
     # backup ----------------------------------------------------------------------------------------------------
 
     def backup(self, target: Path, progress: Callable[[str, int, int], None] | None = None) -> dict[str, Any]:
-        target.mkdir(parents=True, exist_ok=True)
+        target.mkdir(mode=0o700, parents=True, exist_ok=True)
         indices = {self._names.control(what): what for what in CONTROL}
         pits = self._consistent_pits()
         files = []
@@ -328,7 +329,8 @@ class Keeping(Base):
 
     def _export(self, pit: str, path: Path) -> dict[str, Any]:
         count = 0
-        with path.open("wb") as raw, zstandard.ZstdCompressor(level=6).stream_writer(raw, closefd=False) as out:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as raw, zstandard.ZstdCompressor(level=6).stream_writer(raw, closefd=False) as out:
             for hit in self._scan_pit(pit, _EVERYTHING, []):
                 out.write(orjson.dumps({"_id": hit["_id"], "_source": hit["_source"]}) + b"\n")
                 count += 1

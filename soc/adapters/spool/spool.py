@@ -79,7 +79,8 @@ class Spool:
             return text
         identity = secrets.token_hex(8)
         fresh = self._folder / "collector.new"
-        with fresh.open("w") as file:
+        fresh.unlink(missing_ok=True)
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
             file.write(identity + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -126,6 +127,20 @@ class Spool:
                     found = self._streams[name] = Stream(self._folder / "streams" / name, min(SEGMENT_BYTES, self._most_bytes // 16), self._crash)
         return found
 
+    def unread(self, positions: Mapping[str, int]) -> dict[str, int]:
+        """Records beyond these positions by stream, of all streams on the disk: also those whose source has gone."""
+        found = {}
+        for folder in sorted((self._folder / "streams").glob("*")):
+            if _NAME.fullmatch(folder.name) and folder.is_dir():
+                stream = self.stream(folder.name)
+                read = positions.get(self.partition(folder.name), next(iter(stream.bases()), 0))
+                found[folder.name] = max(0, stream.next_seq - read)
+        return found
+
+    def partition(self, stream: str) -> str:
+        """The partition, and the origin, of a stream."""
+        return f"collector:{self.collector}/{stream}"
+
     def size_bytes(self) -> int:
         """Bytes of all streams opened so far."""
         return sum(stream.size_bytes() for stream in list(self._streams.values()))
@@ -148,7 +163,7 @@ class SpoolSource:
     def __init__(self, spool: Spool, stream: str) -> None:
         self.name = stream
         self._stream = spool.stream(stream)
-        self.partition = f"collector:{spool.collector}/{stream}"
+        self.partition = spool.partition(stream)
         self._next = 0
         self._base = -1
         self._data = b""

@@ -61,7 +61,7 @@ class Stream:
 
     def _open(self) -> None:
         if not self.folder.exists():
-            self.folder.mkdir(parents=True)
+            self.folder.mkdir(parents=True, mode=0o700)
             _sync_folder(self.folder.parent)
         for path in sorted(self.folder.glob("*.seg")):
             if path.stem.isdigit():

@@ -172,6 +172,8 @@ def _create(path: Path, sort: Sort) -> None:
     """Make an empty database under another name and give it its own when it is whole; whoever is first wins."""
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
     unlink(new)
+    # SQLite would let everybody read it where the folder does; the logs beside it take over these rights.
+    os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     with closing(sqlite3.connect(new, isolation_level=None)) as connection:
         connection.execute(f"PRAGMA page_size = {sort.page_bytes}")
         connection.execute("PRAGMA journal_mode = WAL")

@@ -198,3 +198,30 @@ def test_two_processes_cannot_hold_one_spool(tmp_path: Path) -> None:
         spool.append("../up", batch(0, 1))
     spool.close()
     Spool(tmp_path, most_bytes=BIG).close()
+
+
+def test_only_its_owner_reads_a_spool(tmp_path: Path) -> None:
+    """Also in a folder that lets everybody in."""
+    folder = tmp_path / "spool"
+    folder.mkdir(mode=0o755)
+    before = os.umask(0o022)
+    try:
+        spool = Spool(folder, most_bytes=BIG)
+        spool.append("fw", batch(0, 5))
+        spool.close()
+    finally:
+        os.umask(before)
+    assert [path for path in folder.rglob("*") if path.is_file() and path.stat().st_mode & 0o077] == []
+
+
+def test_streams_of_sources_that_are_gone_are_known(tmp_path: Path) -> None:
+    """After a source was renamed its unread lines are still there, and counted from the store's position on."""
+    spool = Spool(tmp_path, most_bytes=BIG)
+    spool.append("old", batch(0, 5))
+    spool.append("read", batch(0, 3))
+    spool.close()
+    again = Spool(tmp_path, most_bytes=BIG)
+    read_to = {again.source("read").partition: 3, again.source("old").partition: 2}
+    assert again.unread(read_to) == {"old": 3, "read": 0}
+    assert again.unread({}) == {"old": 5, "read": 3}
+    again.close()

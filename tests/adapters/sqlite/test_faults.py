@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -256,3 +257,18 @@ def test_a_writer_that_does_not_let_go_is_a_passing_fault(tmp_path: Path, monkey
     assert store.commit(batch(event(0))).stored == 1
     assert store.count(EVERYTHING) == 1
     store.close()
+
+
+def test_a_folder_that_others_may_enter_gives_them_nothing_to_read(tmp_path: Path) -> None:
+    """A folder made by the administrator (a service's state directory) often lets everybody in: no file of the store does."""
+    folder = tmp_path / "s"
+    folder.mkdir(mode=0o755)
+    before = os.umask(0o022)
+    try:
+        with closing(opened(folder)) as store:
+            store.commit(batch(event(1)))
+            files = [path for path in folder.rglob("*") if path.is_file()]
+            assert {path.suffix for path in files} >= {".db", ".db-wal", ".db-shm"}
+            assert [path for path in files if path.stat().st_mode & 0o077] == []
+    finally:
+        os.umask(before)
