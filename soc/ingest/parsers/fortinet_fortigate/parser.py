@@ -71,7 +71,7 @@ class FortiGate:
             doc = plan.fill(values)
         except ValueError:
             return self._plain(pairs_of(line.message), line, context)
-        date, clock, zone, event_time = [values[position] if position >= 0 else "" for position in plan.date]
+        date, clock, zone, event_time = plan.times(values)
         ts_us = moment(date, clock, zone, event_time, line, context)
         return _finish(doc, ts_us, plan.identify(values, ts_us), line)
 

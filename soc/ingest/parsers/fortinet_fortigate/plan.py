@@ -122,6 +122,13 @@ def getter(positions: Sequence[int]) -> Callable[[Sequence[str]], Sequence[str]]
     return itemgetter(*positions)
 
 
+def _times(positions: Sequence[int]) -> Callable[[Sequence[str]], Sequence[str]]:
+    """Takes out date, time, zone and `eventtime`, "" for one that is not there."""
+    if min(positions) >= 0:
+        return itemgetter(*positions)
+    return lambda values: [values[position] if position >= 0 else "" for position in positions]
+
+
 class Plan:
     """How the lines of one sequence of keys become documents."""
 
@@ -140,10 +147,10 @@ class Plan:
         "_tell",
         "_template",
         "_texts",
-        "date",
         "identify",
         "keys",
         "seen",
+        "times",
     )
 
     def __init__(self, keys: tuple[str, ...], log_type: str) -> None:
@@ -180,7 +187,7 @@ class Plan:
         telling = [position for name, position in self._present.items() if name not in {"app", "cfgpath"}]
         self._tell = getter([at[target.key] for target in few] + telling)
         self._classes: dict[Sequence[str], Doc] = {}
-        self.date = tuple(at.get(name, -1) for name in ("date", "time", "tz", "eventtime"))
+        self.times = _times([at.get(name, -1) for name in ("date", "time", "tz", "eventtime")])
         self.identify = natural_key_fields(at)
 
     def fill(self, values: Sequence[str]) -> Doc:
