@@ -53,6 +53,14 @@ class _Stderr:
         return sys.stderr.isatty()
 
 
+class _SafeFormatter(logging.Formatter):
+    """Messages of libraries: what they quote of others must neither steer the terminal nor look like an entry of its own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        first, *others = super().format(record).split("\n")
+        return "\n    ".join([display_safe(first, most=2000), *(display_safe(line, most=2000) for line in others)])
+
+
 def setup_logging(level: str, style: str, stream: TextIO | None = None) -> None:
     """Send our log (and those of libraries from WARNING on) to `stream` (stderr) as text or JSON lines."""
     out = stream or cast("TextIO", _Stderr())
@@ -70,4 +78,6 @@ def setup_logging(level: str, style: str, stream: TextIO | None = None) -> None:
         logger_factory=structlog.PrintLoggerFactory(out),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=logging.WARNING, stream=out, format="%(levelname)s %(name)s %(message)s", force=True)
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(_SafeFormatter("%(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

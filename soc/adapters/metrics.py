@@ -31,7 +31,7 @@ class PrometheusMetrics:
         self._known: dict[str, Any] = {}
         try:
             self._server, self._thread = start_http_server(int(port), addr=host or "127.0.0.1", registry=self._registry)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, OverflowError) as error:
             raise ConfigError(
                 Phrase("metrics cannot be served at {listen!r}: {error}", listen=listen, error=error), key="metrics.listen", hint="host:port of a free port"
             ) from error

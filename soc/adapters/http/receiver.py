@@ -131,6 +131,9 @@ class HttpReceiver:
         try:
             sock.bind((str(address), number))
             sock.listen(256)
+        except OverflowError as error:
+            sock.close()
+            raise ConfigError(Phrase("{port} is no port", port=port), key=key, hint="1 to 65535") from error
         except OSError as error:
             sock.close()
             raise NotAllowed(

@@ -130,3 +130,15 @@ def test_a_slow_sender_takes_no_place_for_ever(tmp_path: Path, monkeypatch: pyte
             assert silent.recv(1) == b""
         assert post(address, b"one")[0] == 200
         assert raws(spool) == [b"one"]
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1", "127.0.0.1:x", "127.0.0.1:65536", "127.0.0.1:99999999999", "here:80"])
+def test_an_address_that_is_none_is_an_error_of_the_configuration(tmp_path: Path, listen: str) -> None:
+    """The key of the setting is named."""
+    spool = Spool(tmp_path / "spool", most_bytes=1 << 20)
+    try:
+        with pytest.raises(ConfigError) as caught:
+            HttpReceiver("web", HttpSource.model_validate({"type": "http", "listen": listen}), spool, clock=SystemClock()).start()
+    finally:
+        spool.close()
+    assert caught.value.key == "sources.web.listen"
