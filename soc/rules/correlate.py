@@ -50,7 +50,7 @@ class CorrelationAlert(msgspec.Struct):
     `group`: field → value as in the event. `at`: when the condition first held, `start`/`end`: of the windows in which it
     held, [first - T, last]; microseconds. `members`: (time, id, bits of rules) in order of time. `first`: the id that `id`
     is made of. `measure`/`last_measure`: what was measured at `at` and at the end of it. `count`: all members, also those
-    left out of `members`.
+    left out of `members`. `revision`: how many instants were judged so far.
     """
 
     id: str
@@ -73,7 +73,24 @@ class CorrelationAlert(msgspec.Struct):
 class Episode:
     """A run of instants at which the condition holds."""
 
-    __slots__ = ("at", "count", "emitted", "emitted_end", "end", "first", "head", "id", "key", "last_measure", "late", "measure", "shown", "tail", "truncated")
+    __slots__ = (
+        "at",
+        "count",
+        "emitted",
+        "end",
+        "first",
+        "head",
+        "id",
+        "key",
+        "last_measure",
+        "late",
+        "measure",
+        "shown",
+        "steps",
+        "tail",
+        "told",
+        "truncated",
+    )
 
     def __init__(self, episode_id: str, key: tuple[str, ...], shown: tuple[str, ...], first: str, at: int, measure: Number | None, most: int) -> None:
         self.id, self.key, self.shown, self.first = episode_id, key, shown, first
@@ -83,7 +100,8 @@ class Episode:
         self.tail: deque[Member] = deque(maxlen=max(1, most - most // 2))
         self.count = 0
         self.truncated = self.late = False
-        self.emitted = self.emitted_end = -1
+        self.emitted = self.told = 0
+        self.steps = 1
 
     def take(self, members: Iterable[Member], most: int) -> None:
         """Add members in order of time; of very many the first and the last are kept."""
@@ -319,6 +337,7 @@ class Fold:
         episode = group.episode
         assert episode is not None
         episode.end, episode.last_measure = ts, measure
+        episode.steps += 1
         if fresh:
             items = group.items
             start = len(items)
@@ -594,12 +613,12 @@ class Correlator:
                     if signal is not None:
                         self.add(signal)
             fold.opened.clear()
-            untold = {}
+            untold: dict[int, tuple[Episode, bool]] = {}
             for name, (episode, closed) in fold.changed.items():
-                if episode.count == episode.emitted and (episode.emitted_end == episode.end or not (closed or final)):
+                if episode.told == episode.steps:
                     continue
-                if closed or final or episode.late or episode.emitted < 0 or episode.count >= 2 * episode.emitted:
-                    episode.emitted, episode.emitted_end = episode.count, episode.end
+                if closed or final or not episode.told or episode.late or episode.count > 2 * episode.emitted:
+                    episode.emitted, episode.told = episode.count, episode.steps
                     out.append(self._alert(fold.rule, episode))
                 else:
                     untold[name] = (episode, closed)
@@ -634,7 +653,7 @@ class Correlator:
             last_measure=plain(episode.last_measure),
             truncated=episode.truncated,
             late=episode.late,
-            revision=episode.count,
+            revision=episode.steps,
         )
 
     # --- stragglers -----------------------------------------------------------------------------------------------------
@@ -693,6 +712,7 @@ def _grow(told: Episode, found: Episode, most: int) -> None:
     members = sorted({*told.head, *told.tail, *found.head, *found.tail})
     if len(members) <= told.count:
         return
+    told.steps = max(told.steps, found.steps) + 1
     told.at, told.end = min(told.at, found.at), max(told.end, found.end)
     told.last_measure, told.late = found.last_measure, True
     told.head, told.count = [], 0

@@ -44,7 +44,7 @@ def mapped(rule: Rule, names: Taxonomy) -> Rule:
     unmapped: set[str] = set()
 
     def fields_of(field: str) -> list[str]:
-        found = _ecs_fields(field, rule.logsource, names)
+        found = ecs_fields(field, rule.logsource, names)
         if not found:
             unmapped.add(field)
         return found or [field]
@@ -65,7 +65,7 @@ def _all_null(leaves: tuple[Leaf, ...]) -> Node:
     return And(leaves)
 
 
-def _ecs_fields(field: str, source: LogSource, names: Taxonomy) -> list[str]:
+def ecs_fields(field: str, source: LogSource, names: Taxonomy) -> list[str]:
     """The ECS fields of a Sigma field in a log source, [] when there are none."""
     for kind in ("service", "product", "category"):
         found = names.fields.get(kind, {}).get(getattr(source, kind), {}).get(field)

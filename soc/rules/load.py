@@ -57,7 +57,7 @@ def load_paths(paths: list[Path], *, disabled: list[str] | None = None, cache: C
     errors: list[RuleError] = []
     rules: dict[str, Rule] = {}
     off = set(disabled or [])
-    for path, placeholders in _rule_files(paths, errors):
+    for path, placeholders in rule_files(paths, errors):
         for item in _read(path, placeholders, known):
             if isinstance(item, RuleError):
                 errors.append(item)
@@ -133,7 +133,7 @@ def _error(path: str, refusal: Refusal) -> RuleError:
     return kind(path, refusal.line, refusal.reason, hint=refusal.hint)
 
 
-def _rule_files(paths: list[Path], errors: list[RuleError]) -> Iterator[tuple[Path, dict[str, list[str]]]]:
+def rule_files(paths: list[Path], errors: list[RuleError]) -> Iterator[tuple[Path, dict[str, list[str]]]]:
     """The rule files of each path, with the value lists that hold there."""
     for start in paths:
         if start.is_file():

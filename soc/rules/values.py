@@ -16,7 +16,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 LOCAL_ZONE = ZoneInfo("Asia/Ho_Chi_Minh")
-"""The zone that `hour`, `day` and the like are told in."""
+"""The zone that `hour`, `day` and the like are told in, unless `use_zone` names another."""
 MOST_DEPTH = 8
 """Lists within lists deeper than this are not looked into."""
 
@@ -93,8 +93,20 @@ def address_of(value: Any) -> IPv4Address | IPv6Address | None:
         return None
 
 
-def local_time(value: Any, zone: ZoneInfo = LOCAL_ZONE) -> datetime | None:
+class _Local:
+    """The zone of this process."""
+
+    zone = LOCAL_ZONE
+
+
+def use_zone(zone: ZoneInfo) -> None:
+    """Tell times in another zone from now on, in the whole process: for commands that evaluate events from elsewhere."""
+    _Local.zone = zone
+
+
+def local_time(value: Any, zone: ZoneInfo | None = None) -> datetime | None:
     """A scalar as a time in the local zone: RFC 3339 text (without zone: already local) or seconds or milliseconds since 1970."""
+    zone = zone or _Local.zone
     try:
         if isinstance(value, str) and not _NUMBER.fullmatch(value):
             if not 10 <= len(value) <= 40:  # noqa: PLR2004 - a date to nanoseconds with zone
