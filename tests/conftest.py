@@ -22,3 +22,8 @@ def frozen_clock() -> FrozenClock:
 def system_clock() -> SystemClock:
     """The clock of the machine, for tests with real servers."""
     return SystemClock()
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Short names for long byte strings: compressed ones differ from second to second, and every worker must collect the same."""
+    return f"{len(val)}bytes" if isinstance(val, bytes) and len(val) > 16 else None
