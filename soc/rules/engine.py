@@ -118,6 +118,16 @@ class Engine:
             made = self._general[number] = compile_condition(self.rules[number].condition)
         return made
 
+    def residual(self) -> tuple[Rule, ...]:
+        """The rules that, as things stand, are asked of every event of a route in use: an index finds nothing rare that they need."""
+        numbers = {number for index in self._indices.values() for number in index.always}
+        return tuple(self.rules[number] for number in sorted(numbers))
+
+    def forget(self) -> None:
+        """Empty what is remembered of values, for measurements; what was learned of them stays."""
+        for index in self._indices.values():
+            index.forget()
+
     def _index_of(self, place: tuple[Any, ...]) -> Index:
         """The index of the rules whose log source has events with these routing values."""
         where = dict(zip(self._routing, [value if isinstance(value, (str, type(None))) else text_of(value) for value in place], strict=True))

@@ -337,6 +337,11 @@ class Index:
                 self.scan = scan
         return self._fast(doc.get, doc)
 
+    def forget(self) -> None:
+        """Empty what is remembered of values."""
+        for _, table in self.tables:
+            table.clear()
+
     def _measure(self, get: Get, doc: dict[str, Any]) -> Ids:
         """`scan` while values are collected to measure the atoms on."""
         for field in self._measured:
