@@ -134,6 +134,10 @@ def _utc(date: str, clock: str, zone: str, timezone: str) -> tuple[int, str]:
     if civil == _NO_TIME:
         return _NO_TIME, ""
     ts_us = to_utc_us(civil, zone, timezone)
+    try:
+        iso(ts_us)
+    except ValueError:  # 1 January of the year 1 in the east lies before it
+        return _NO_TIME, ""
     return ts_us, str(ts_us // SECOND_US)
 
 

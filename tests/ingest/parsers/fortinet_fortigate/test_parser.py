@@ -253,3 +253,13 @@ def test_pairs_of_a_line_are_bounded_on_every_way() -> None:
     line = TRAFFIC + "".join(f" k{number}=1" for number in range(10_000))
     assert parse(line) == plainly(line)
     assert len(parse(line).doc) < MOST_PAIRS + 50
+
+
+@pytest.mark.parametrize(("date", "clock", "zone"), [("0001-01-01", "00:00:00", "+0700"), ("9989-12-31", "23:59:59", "-1200"), ("0001-01-01", "00:00:00", "")])
+def test_a_date_at_the_end_of_all_calendars_is_none_or_a_time(date: str, clock: str, zone: str) -> None:
+    """A moment outside the years that UTC can be written in here is no time; the line stays an event."""
+    text = TRAFFIC.replace("2026-03-02", date).replace("08:15:30", clock).replace('tz="+0700"', f'tz="{zone}"').replace("eventtime=1772414130123456789 ", "")
+    parsed = parse(text)
+    assert parsed.doc["source.ip"] == "10.20.1.15"
+    assert bool(parsed.ts_us) == ("@timestamp" in parsed.doc)
+    assert parsed == plainly(text)
