@@ -301,9 +301,27 @@ def _problem(detail: Mapping[str, Any], merged: Mapping[str, Any], origins: Orig
     elif detail["type"] == "union_tag_not_found":
         message, hint = Phrase("{key}: 'type' is missing", key=key), "type = " + " | ".join(f'"{name}"' for name in source_models())
     else:
-        reason = detail["msg"][0].lower() + detail["msg"][1:]
+        reason = _reason(detail)
         message, hint = Phrase("{key} = {value}: {reason}", key=key, value=_shown(detail.get("input")), reason=reason), ""
     return Problem(Phrase("{where}{message}", where=where, message=message), key, file, line, hint)
+
+
+def _reason(detail: Mapping[str, Any]) -> str:
+    """Why pydantic refuses a value: its commonest reasons in a form that can be said in another language."""
+    facts = detail.get("ctx", {})
+    bounds = {"greater_than_equal": "ge", "less_than_equal": "le", "greater_than": "gt", "less_than": "lt"}
+    if detail["type"] in bounds:
+        bound = facts[bounds[detail["type"]]]
+        return {
+            "ge": Phrase("input should be greater than or equal to {bound}", bound=bound),
+            "le": Phrase("input should be less than or equal to {bound}", bound=bound),
+            "gt": Phrase("input should be greater than {bound}", bound=bound),
+            "lt": Phrase("input should be less than {bound}", bound=bound),
+        }[bounds[detail["type"]]]
+    if detail["type"] == "literal_error":
+        return Phrase("input should be {expected}", expected=facts["expected"])
+    reason = str(detail["msg"])
+    return Phrase(reason[0].lower() + reason[1:])
 
 
 def _dotted(loc: tuple[int | str, ...], merged: Mapping[str, Any]) -> str:

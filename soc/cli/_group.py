@@ -98,7 +98,6 @@ def _with_common_options(command: click.Command) -> click.Command:
     if isinstance(command, click.Group):
         for inner in command.commands.values():
             _with_common_options(inner)
-        return command
     taken = {name for param in command.params for name in param.opts}
     # The same options before and after the command: nobody remembers where they belong.
     command.params += [option for option in common_options(hidden=True) if not taken & set(option.opts)]

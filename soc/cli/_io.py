@@ -241,6 +241,16 @@ class Output:
             for title, value in _layout.record(columns, row):
                 self.text(f"{title}  {value}", styles.get(title.rstrip(), ""))
 
+    def folded(self, line: str, indent: str = "", more: str | None = None) -> str:
+        """A line of prose, folded between words where a terminal is narrower; `more` indents what follows (as `indent`)."""
+        import textwrap
+
+        if not is_terminal(sys.stdout):
+            return indent + line
+        return "\n".join(
+            textwrap.wrap(line, self.console().width, initial_indent=indent, subsequent_indent=indent if more is None else more, break_on_hyphens=False)
+        ) or (indent + line)
+
     def text(self, text: str, style: str = "") -> None:
         """A line of data, colored where colors are shown."""
         safe = "\n".join(display_safe(line) for line in text.split("\n"))

@@ -234,7 +234,7 @@ def _tell_why(session: Session, app: App, alert: Alert) -> None:
     text = alerts.triage_text(app, alert.rule.id, i18n.current())
     if text:
         out.text("\n" + _("What to do"), "bold")
-        out.text("\n".join("  " + line for line in text.strip().split("\n")))
+        out.text("\n".join(out.folded(line, indent="  ") for line in text.strip().split("\n")))
     out.say("")
     if alert.events:
         out.say(_("Next: soc events get {id}").format(id=alert.events[0][:10]))

@@ -61,7 +61,10 @@ def _all(session: Session) -> Iterator[Check]:
     from soc.bootstrap import diagnose_kafka, store_path
     from soc.errors import SocError
 
-    yield from doctor.check_python()
+    for check in doctor.check_python():
+        yield check
+        if check.state == "fail":
+            return  # what follows needs them
     yield from _terminal(session)
     try:
         settings, origins = session.load()

@@ -55,12 +55,8 @@ def _what(doc: Doc) -> str:
 
 def _line(session: Session, doc: dict[str, Any]) -> None:
     """One event in one line, folded between words where the terminal is narrower."""
-    import textwrap
-
     line = "  ".join(text for column in _columns(session.settings.timezone) if (text := column.text(doc).strip()))
-    if is_terminal(sys.stdout):
-        line = "\n".join(textwrap.wrap(line, session.out.console().width, subsequent_indent="    ", break_on_hyphens=False)) or line
-    session.out.text(line, _show.style_of(doc.get("soc.threat.level", "")))
+    session.out.text(session.out.folded(line, more="    "), _show.style_of(doc.get("soc.threat.level", "")))
 
 
 @command.command(help=_("Find events.") + "\n\n" + _("QUERY: see soc help filters."))
@@ -182,7 +178,7 @@ def stats(
     """Count events."""
     from soc.application import events
 
-    fields = facets or ("soc.threat.level", "soc.source", "event.action", "source.ip", "destination.ip")
+    fields = facets or ("soc.threat.level", "soc.source", "event.action", "source.ip", "destination.ip", "soc.threat.previous")
     asked = events.event_query(" ".join(query), scope=scope, since_us=since_us, until_us=until_us)
     zone = session.settings.timezone
     found = events.stats(session.app(), asked, interval=interval, by=by, fields=fields, most=most, tz=zone)

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
 from soc.cli._errors import exit_codes
+from soc.cli._session import Session, pass_session
 from soc.i18n import current
 from soc.i18n import gettext as _
 
+# Reference: a line of two columns: what to type, at least two spaces, what it does
+_COLUMNS = re.compile(r"\s*\S+(?: \S+)*\s{2,}")
 TOPICS = ("exit-codes", "filters", "config", "keys")
+
+
+def _page(session: Session, text: str) -> None:
+    """Write a page; what is folded stands below the second column."""
+    for line in text.split("\n"):
+        first = _COLUMNS.match(line)
+        head = first.group() if first else ""
+        click.echo(session.out.folded(line[len(head) :], head, " " * len(head)) if line else "")
 
 
 @click.command(help=_("Explain a topic: exit-codes, filters, config, keys; or show the help of a command."))
 @click.argument("topic", nargs=-1)
+@pass_session
 @click.pass_context
-def command(ctx: click.Context, topic: tuple[str, ...]) -> None:
+def command(ctx: click.Context, session: Session, topic: tuple[str, ...]) -> None:
     """Explain a topic."""
     if not topic:
         click.echo(_("Topics") + ": " + ", ".join(f"soc help {name}" for name in TOPICS))
         click.echo(_("Commands: soc --help, soc COMMAND --help, soc commands"))
     elif topic == ("exit-codes",):
-        for code, meaning in exit_codes():
-            click.echo(f"{code:>4}  {meaning}")
+        _page(session, "\n".join(f"{code:>4}  {meaning}" for code, meaning in exit_codes()))
     elif topic == ("filters",):
-        click.echo(FILTERS[current() if current() in FILTERS else "en"])
+        _page(session, FILTERS[current() if current() in FILTERS else "en"])
     elif topic == ("keys",):
-        click.echo(KEYS[current() if current() in KEYS else "en"])
+        _page(session, KEYS[current() if current() in KEYS else "en"])
     elif topic == ("config",):
         _config()
     else:

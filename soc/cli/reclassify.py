@@ -57,7 +57,10 @@ def command(
     if as_json:
         write_json({"schema_version": 1, "kind": "reclassification", "written": written, "counts": counts})
     else:
+        words = {"seen": _("seen"), "changed": _("changed")}
         for name, count in counts.items():
-            session.out.text(f"{name:<28} {_show.number(count):>11}")
-    if not written:
+            session.out.text(f"{words.get(name, name):<28} {_show.number(count):>11}")
+    if written:
+        session.out.say(_("The former classes stay countable: {command}").format(command="soc events stats --facet soc.threat.previous"))
+    else:
         session.out.say(_("Nothing was changed; --yes does it.") if not dry_run and counts.get("changed") else _("Nothing was changed."))
