@@ -69,6 +69,7 @@ def restore(source: Path, target: Path, progress: Step | None = None) -> dict[st
         with guarded(target / name, "restoring"):
             (target / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             shutil.copyfile(source / name, target / name)
+            (target / name).chmod(0o600)
             _sync(target / name)
         if progress:
             progress(name, number, len(files))

@@ -59,6 +59,7 @@ def test_a_backup_beside_a_running_pipeline_is_of_one_moment(tmp_path: Path) -> 
         store.close()
     for n, manifest in enumerate(manifests):
         restore(tmp_path / f"b{n}", tmp_path / f"r{n}")
+        assert [path for path in (tmp_path / f"r{n}").rglob("*.db") if path.stat().st_mode & 0o077] == []
         copy = opened(tmp_path / f"r{n}")
         assert len(ids(copy)) == manifest["events"] == copy.positions().get("fw/0", 0)
         assert all(item.difference == 0 for item in copy.ledger())

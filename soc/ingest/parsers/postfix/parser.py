@@ -214,6 +214,7 @@ class PostfixParser:
             return known
         try:
             known = time_us(text, context)
+            iso(known)
         except ValueError:
             return 0
         if len(self._times) >= _MOST_TIMES:

@@ -209,3 +209,10 @@ def test_a_line_of_a_megabyte_is_read_in_no_time(program: str, unit: str) -> Non
         begun = perf_counter()
         PARSER.parse(line, CONTEXT)
         assert perf_counter() - begun < 1.0
+
+
+@pytest.mark.parametrize("date", ["9999-12-31 11:31:02", "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+07:00"])
+def test_a_header_of_no_calendar_has_no_time(date: str) -> None:
+    """A moment that cannot be written in UTC is none; the line stays an event."""
+    parsed = read(f"{date} mx3 postfix/smtpd[700]: connect from unknown[192.0.2.1]")
+    assert (parsed.ts_us, "@timestamp" in parsed.doc) == (0, False)
