@@ -42,11 +42,18 @@ def execute(words: Sequence[str]) -> int:
         _errors.tell_interrupt()
         return _errors.INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has gone (`| head`): that is its right.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _unread()
+    except SystemExit:
+        # The only one there is: click turns a pipe that nobody reads into it, with exit code 1.
+        return _unread()
     except Exception as error:  # noqa: BLE001 - the border of the program: whatever it is, the user gets words, not a traceback
         return _errors.tell(error, debug=session.debug or "--debug" in words)
     finally:
         session.close()
     return value if isinstance(value, int) else 0
+
+
+def _unread() -> int:
+    """0: the reader of our output has gone (`| head`), and that is its right."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+    return 0

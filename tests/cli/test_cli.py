@@ -346,3 +346,18 @@ def test_a_table_too_wide_is_shown_below_each_other(tmp_path: Path) -> None:
     assert "một dòng" in event
     assert "ID" not in event
     assert "ID" in on_terminal(["events", "search", "--store", store], 120, tmp_path)
+
+
+def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
+    """`soc … | head -1` ends well and says nothing, however much is left to write."""
+    reader, writer = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "soc", "commands", "--json"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        stdout=writer,
+        stderr=subprocess.PIPE,
+    )
+    os.close(writer)
+    os.close(reader)
+    assert (process.communicate(timeout=30)[1], process.returncode) == (b"", 0)
