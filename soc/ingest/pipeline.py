@@ -109,7 +109,7 @@ class Pipeline:
                 batch.drop(record, "empty")
             elif fault := self._attempt(batch, record, self._take):
                 batch.dead_letter(record, "parser-fault", fault)
-            else:
+            elif batch.line is not None:
                 self._attempt(batch, record, self._assemble)
         if self._meter is not None and batch.effects.events:
             event = batch.effects.events[-1]  # one a batch is enough to measure a clock, and costs nothing
