@@ -77,8 +77,7 @@ def from_datetime(moment: datetime) -> int:
 
 def iso(us: int) -> str:
     """RFC 3339 in UTC with milliseconds, or microseconds where there are any: `2026-11-20T01:02:03.004Z`."""
-    moment = to_datetime(us)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + (f"{us % 1_000_000:06d}" if us % 1000 else f"{us // 1000 % 1000:03d}") + "Z"
+    return to_datetime(us).isoformat()[:19] + "." + (f"{us % 1_000_000:06d}" if us % 1000 else f"{us // 1000 % 1000:03d}") + "Z"
 
 
 def from_iso(text: str) -> int:
