@@ -146,4 +146,4 @@ def test_readme_shows_what_the_demonstration_prints(tmp_path: Path) -> None:
 
 
 def _ageless(text: str) -> list[str]:
-    return re.sub(r" *\b\d+m  ×", " ×", re.sub(r"(?m)^  \S*bin/soc ", "  bin/soc ", text)).strip().split("\n")
+    return re.sub(r" *\b\d+m  ×", " ×", re.sub(r"(?m)^  (\S*|'[^'\n]*)bin/soc'? ", "  bin/soc ", text)).strip().split("\n")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -246,7 +247,7 @@ def test_interrupt_exits_130(monkeypatch: pytest.MonkeyPatch, soc: Run) -> None:
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
     """`soc commands --json | head -c 1` is silent."""
-    shell = f"{sys.executable} -m soc commands --json | head -c 1; exit ${{PIPESTATUS[0]}}"
+    shell = f"{shlex.quote(sys.executable)} -m soc commands --json | head -c 1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", shell], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 

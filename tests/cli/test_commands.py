@@ -415,7 +415,8 @@ def test_run_once_and_demo(soc: Run, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(tmp_path)
     done = soc("demo")
     assert done.code == 0, done.err
-    commands = [line.strip().partition(" ")[2] for line in done.out.splitlines() if line.strip().partition(" ")[0].endswith("bin/soc")]
+    printed = [shlex.split(line) for line in done.out.partition("\nNext\n")[2].splitlines()]
+    commands = [shlex.join(words[1:]) for words in printed if words[0].endswith("bin/soc")]
     assert len(commands) == 3
     for command in commands:
         again = soc(*shlex.split(command))
