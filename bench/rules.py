@@ -3,6 +3,7 @@
 python -m bench.rules [--events 30000] [--rounds 3]
 
 Rules and events are read before the clock starts; both engines take turns on one core, and a ratio is that of one turn.
+A second is one of processor time, so that what else runs on the core does not count.
 rsigma (crate `rsigma-eval` 0.23.0) is built from bench/rsigma by cargo, or taken from SOC_BENCH_RSIGMA=<program>; without
 either its rows say why they are empty. The rules are those of the corpus (SOC_CORPUS).
 """
@@ -138,10 +139,10 @@ def _rate(engine: Engine, docs: list[dict[str, Any]]) -> tuple[float, int]:
     for _ in range(3):
         engine.forget()
         classify, hits = engine.classify, 0
-        begin = time.perf_counter()
+        begin = time.process_time()
         for doc in docs:
             hits += len(classify(doc).matches)
-        rates.append(len(docs) / (time.perf_counter() - begin))
+        rates.append(len(docs) / (time.process_time() - begin))
     return median(rates), hits
 
 

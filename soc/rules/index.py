@@ -47,7 +47,7 @@ RARE = 0.5
 """A necessary set that lets a greater share of events through is as good as none."""
 CHUNK = 32_768
 """Characters of a long value searched at once: a hostile one would match at every place."""
-FEW_PIECES = 3
+FEW_PIECES = 12
 """Patterns up to which each is searched for by itself."""
 MOST_DFA = 6_000
 """Patterns up to which the automaton is a DFA: fastest, and about 2 KB a pattern."""
@@ -63,25 +63,26 @@ _PLAIN: dict[int, int | str] = {**{ord("A") + number: ord("a") + number for numb
 class Pieces:
     """Texts to be found in others, with the rules filed under them: one automaton."""
 
-    __slots__ = ("_few", "_find", "_longest", "_places")
+    __slots__ = ("_few", "_find", "_longest", "_places", "shortest")
 
     def __init__(self, patterns: dict[tuple[str, str], Ids]) -> None:
         self._places = [(kind, ids) for (kind, _), ids in patterns.items()]
-        self._few = [(text, ids) for (_, text), ids in patterns.items()] if len(patterns) <= FEW_PIECES else []
-        """So few that Python's own search is faster; what begins or ends a value is then found anywhere in it."""
+        self._few = [(kind, text, ids) for (kind, text), ids in patterns.items()] if len(patterns) <= FEW_PIECES else []
+        """So few that Python's own search is faster."""
         texts = [encodable(text) for _, text in patterns]
         form = Implementation.DFA if len(texts) <= MOST_DFA else Implementation.ContiguousNFA
         self._find: Callable[..., list[tuple[int, int, int]]] = AhoCorasick(
             texts, matchkind=MatchKind.Standard, implementation=form, store_patterns=False
         ).find_matches_as_indexes
         self._longest = max(map(len, texts))
+        self.shortest = min(map(len, texts))
 
     def find(self, text: str) -> Ids:
         """The rules of the texts that are in this one, perhaps named twice."""
         found: Ids = ()
         if self._few:
-            for piece, ids in self._few:
-                if piece in text:
+            for kind, piece, ids in self._few:
+                if piece in text and (kind == "contains" or (text.endswith(piece) if kind == "endswith" else text.startswith(piece))):
                     found += ids
             return found
         size = len(text)
@@ -165,6 +166,11 @@ class FieldTable(dict[Any, Ids]):
         self._foreign = Pieces(foreign) if foreign else None
         self._atoms = {}
 
+    @property
+    def shortest(self) -> int:
+        """Characters of the shortest ASCII piece; 1 when none is known."""
+        return self._pieces.shortest if self._pieces and not self._texts and not self._present else 1
+
     def __missing__(self, value: Any) -> Ids:
         """The rules filed under a value not remembered. Raises: TypeError for a list or an object, which are no single value."""
         if value.__class__ is str:
@@ -243,6 +249,9 @@ class TextTable:
 
     def __init__(self, table: FieldTable) -> None:
         self.table = table
+        self._least = table.shortest
+        self._large = 10 ** (min(self._least, 300) - 1)
+        """What no text of a smaller number can hold."""
 
     def look_up(self, get: Get, doc: dict[str, Any]) -> Ids:
         """The rules found in the text of an event: `event.original`, `message` or else every value (as `soc.rules.match`)."""
@@ -252,13 +261,14 @@ class TextTable:
                 return self.table.look_up(value)
         texts: list[str] = []
         found: Ids = ()
+        least = self._least
         for value in doc.values():
             if value.__class__ is str:
-                if value.isascii():
-                    texts.append(value)
-                else:
+                if not value.isascii():
                     found += self.table[value]
-            elif value is not None:
+                elif len(value) >= least:
+                    texts.append(value)
+            elif value.__class__ is not int or value >= self._large or value < 0:
                 texts.extend(map(text_of, scalars(value)))
         return found + self.table.of_scalar("\n".join(texts))  # a piece of one value is a piece of them all
 

@@ -9,6 +9,12 @@ fn resident_kib() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
+// Seconds of processor time so far: what others run on the same core does not count.
+fn processor() -> f64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    stat.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1e9
+}
+
 fn main() {
     let args: Vec<String> = std::env::args().collect();
     let before = resident_kib();
@@ -24,11 +30,11 @@ fn main() {
     let mut hits = 0;
     for _ in 0..3 {
         hits = 0;
-        let begin = Instant::now();
+        let begin = processor();
         for event in &events {
             hits += engine.evaluate(&JsonEvent::borrow(event)).len();
         }
-        rates.push(events.len() as f64 / begin.elapsed().as_secs_f64());
+        rates.push(events.len() as f64 / (processor() - begin));
     }
     rates.sort_by(f64::total_cmp);
     println!("{{\"rate\":{:.0},\"hits\":{hits},\"rules\":{},\"load\":{load:.3},\"mib\":{memory}}}", rates[1], engine.rule_count());
