@@ -82,6 +82,11 @@ class Pipeline:
         self._meter = meter
         self._assemblies: dict[str, dict[str, Assembly]] = {}
 
+    def scope(self, source: str) -> str:
+        """The scope that everything of a source has."""
+        info = self._sources.get(source)
+        return info.scope if info is not None else SourceInfo(source).scope
+
     def forget(self, partitions: Iterable[str]) -> None:
         """Drop the state of partitions that went elsewhere (it is read back if they return)."""
         for partition in partitions:

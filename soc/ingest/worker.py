@@ -269,12 +269,15 @@ class Worker:
         totals.derived += derived
         totals.faults += len(committed.faults)
         for progress in effects.progress:
-            self._metrics.count("soc_records_received_total", progress.received, source=progress.source)
-        self._metrics.count("soc_events_stored_total", committed.stored)
-        self._metrics.count("soc_records_dead_lettered_total", len(effects.dead_letters) + rejected)
-        self._metrics.count("soc_records_dropped_total", dropped)
-        self._metrics.count("soc_events_replayed_total", committed.replayed)
-        self._metrics.count("soc_alerts_raised_total", len(committed.new_alerts))
+            self._metrics.count("soc_records_received_total", progress.received, source=progress.source, scope=self._pipeline.scope(progress.source))
+        for alert in committed.new_alerts:
+            self._metrics.count("soc_alerts_raised_total", scope=alert.scope)
+        if effects.progress:  # a batch is of one source, so an exercise never moves a real figure
+            scope = self._pipeline.scope(effects.progress[0].source)
+            self._metrics.count("soc_events_stored_total", committed.stored, scope=scope)
+            self._metrics.count("soc_records_dead_lettered_total", len(effects.dead_letters) + rejected, scope=scope)
+            self._metrics.count("soc_records_dropped_total", dropped, scope=scope)
+            self._metrics.count("soc_events_replayed_total", committed.replayed, scope=scope)
 
 
 def _by_source(records: Sequence[RawRecord]) -> list[tuple[str, Sequence[RawRecord]]]:

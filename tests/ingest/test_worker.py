@@ -54,8 +54,11 @@ class Watched:
         return self.store.commit(effects)
 
 
-def _records(count: int, partition: str = "p0") -> list[Step]:
-    return [record(number, LINE.format(number % 60, 1_795_222_800_000_000_000 + number, number % 250, number), partition=partition) for number in range(count)]
+def _records(count: int, partition: str = "p0", source: str = "fw") -> list[Step]:
+    return [
+        record(number, LINE.format(number % 60, 1_795_222_800_000_000_000 + number, number % 250, number), partition=partition, source=source)
+        for number in range(count)
+    ]
 
 
 def _worker(store: Watched, *sources: ListSource, batch_size: int = 10, overlap: bool = True) -> Worker:
@@ -203,3 +206,22 @@ def test_a_conflict_loses_nothing_of_what_time_brought_about() -> None:
     worker.run()
     assert store.store.gaps() == [gap]
     assert _stored(store) == 35
+
+
+def test_an_exercise_moves_no_figure_of_real_work() -> None:
+    """Every counter names the scope, so a board that shows `real` sees nothing of a drill."""
+    counted: dict[tuple[str, str], float] = {}
+
+    class Counting(NoMetrics):
+        def count(self, name: str, amount: float = 1, **labels: str) -> None:
+            if amount:
+                counted[name, labels["scope"]] = counted.get((name, labels["scope"]), 0) + amount
+
+    store = Watched()
+    worker = _worker(store, ListSource("fw", _records(10)), ListSource("drill", _records(15, "p1", "drill")))
+    worker._pipeline._sources = {"fw": SourceInfo("fw"), "drill": SourceInfo("drill", "exercise:d1")}
+    worker._metrics = Counting()
+    worker.run()
+    assert counted["soc_events_stored_total", "real"] == counted["soc_records_received_total", "real"] == 10
+    assert counted["soc_events_stored_total", "exercise:d1"] == 15
+    assert {scope for _, scope in counted} == {"real", "exercise:d1"}
