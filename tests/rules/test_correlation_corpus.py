@@ -14,6 +14,7 @@ from soc.rules.evaluate import evaluate
 from tests.rules.corpus import CORPUS, need_corpus
 
 SCENARIOS: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("correlation_scenarios.yml").read_text(encoding="utf-8"))
+UNWRITTEN = {"proxmox-logs": "it tests a parser: the origin has no scenario for it, and bursts of failures that the rule of proxmox-bf rightly finds"}
 # Reference: the time formats of the corpus: RFC 3339, syslog of RFC 3164, combined log, error log of nginx, FortiOS.
 TIMES = (
     (re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d))"), ""),
@@ -31,7 +32,13 @@ def time_of(line: str) -> str:
         found = pattern.search(line)
         if found:
             text = found[1] if "%b %d %H" not in form else "2024 " + found[1]
-            moment = datetime.strptime(text, ("%Y " if "%b %d %H" in form else "") + form) if form else datetime.fromisoformat(text)
+            moment = (
+                datetime.strptime(  # noqa: DTZ007 - those without zone get one below
+                    text, ("%Y " if "%b %d %H" in form else "") + form
+                )
+                if form
+                else datetime.fromisoformat(text)
+            )
             return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
     raise AssertionError(line)
 
@@ -58,9 +65,9 @@ def documents(rules: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def test_every_scenario_of_the_corpus_is_written() -> None:
-    """No folder is left out."""
+    """No folder is left out, but for those with a reason."""
     need_corpus()
-    assert {path.name for path in (CORPUS / "correlation").iterdir() if path.is_dir()} == set(SCENARIOS)
+    assert {path.name for path in (CORPUS / "correlation").iterdir() if path.is_dir()} == set(SCENARIOS) | set(UNWRITTEN)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
