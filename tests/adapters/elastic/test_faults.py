@@ -140,7 +140,7 @@ def test_connections_cut_in_mid_bulk_lose_and_double_nothing(settings: StoreSett
 
 def test_a_node_that_cannot_be_reached_is_unavailable_and_loses_nothing(settings: StoreSettings, opened: Make, proxy: FaultProxy) -> None:
     """After the stall budget the batch is refused with exit code 4; the same effects go in later."""
-    store = opened(settings, hosts=through(proxy), stall_budget_s=0.5)
+    store = opened(settings, hosts=through(proxy), stall_budget_s=0.5, request_timeout_s=30)
     store.commit(batch(event(0)))
     proxy.mode = "refuse"
     proxy.cut()
