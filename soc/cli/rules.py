@@ -177,7 +177,7 @@ def explain(session: Session, rule: str, folder: Path | None, file: str, pipelin
     from soc.cli._why import plain, tree_lines
     from soc.errors import NotFound, Phrase, UsageError
     from soc.rules.ast import Rule
-    from soc.rules.evaluate import read_event
+    from soc.rules.evaluate import MOST_LINE, read_event
     from soc.rules.explain import explain as explained
 
     _use_zone(tz)
@@ -188,8 +188,8 @@ def explain(session: Session, rule: str, folder: Path | None, file: str, pipelin
     if not isinstance(found, Rule):
         raise UsageError(Phrase("{name} is a correlation: it speaks of several events", name=rule), hint="soc rules eval")
     try:
-        line = click.open_file(file, "rb").readline()
-        doc = read_event(line)
+        with click.open_file(file, "rb") as stream:
+            doc = read_event(stream.readline(MOST_LINE))
     except (OSError, ValueError) as error:
         raise UsageError(Phrase("{file} holds no event: {reason}", file=file, reason=str(error))) from error
     tree = explained(found.condition, doc)

@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from soc.rules.values import LOCAL_ZONE, use_zone
+from tests.cli.conftest import Run
+
+RULES = """\
+title: Failed
+name: failed
+id: 11111111-0000-4000-8000-000000000001
+logsource: {category: authentication}
+detection: {sel: {event: failed}, condition: sel}
+level: low
+---
+title: Burst
+id: 11111111-0000-4000-8000-000000000002
+level: high
+correlation: {type: event_count, rules: [failed], group-by: [user.name], timespan: 60s, condition: {gte: 3}}
+---
+title: At night
+id: 11111111-0000-4000-8000-000000000003
+logsource: {category: authentication}
+detection: {sel: {"@timestamp|hour": 1}, condition: sel}
+"""
+START = 1_795_132_800
+
+
+def line(second: float, **fields: Any) -> str:
+    """An event at a second after 2026-11-20T00:00:00Z."""
+    return json.dumps({"@timestamp": f"2026-11-20T00:{int(second) // 60:02}:{second % 60:09.6f}Z", **fields})
+
+
+@pytest.fixture(autouse=True)
+def _zone_again() -> Any:
+    """Other tests tell times in the usual zone."""
+    yield
+    use_zone(LOCAL_ZONE)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of rules."""
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "r.yml").write_text(RULES, encoding="utf-8")
+    return tmp_path / "rules"
+
+
+def events(tmp_path: Path, *lines: str) -> str:
+    """A file of events."""
+    path = tmp_path / "events.ndjson"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return str(path)
+
+
+def test_eval_prints_one_line_an_alert(soc: Run, folder: Path, tmp_path: Path) -> None:
+    """Members of a correlation are silent; keys, order and times are as documented; nested and dotted fields are the same."""
+    file = events(
+        tmp_path,
+        line(20, event="failed", user={"name": "bob"}),
+        line(0, event="failed", **{"user.name": "bob"}),
+        line(3600 - 1, event="other"),
+        line(10, event="failed", user={"name": "bob"}),
+    )
+    done = soc("rules", "eval", "--rules", str(folder), "--events", file, "--tz", "Asia/Ho_Chi_Minh")
+    assert (done.code, done.err) == (0, "")
+    (alert,) = map(json.loads, done.out.splitlines())
+    assert list(alert) == ["rule_id", "rule", "level", "events", "group", "window", "late", "explanation"]
+    assert alert["rule_id"] == "11111111-0000-4000-8000-000000000002"
+    assert (alert["rule"], alert["level"], alert["late"]) == ("Burst", "high", False)
+    assert alert["events"] == [1, 2, 4]
+    assert alert["group"] == {"user.name": "bob"}
+    assert alert["window"] == {"start": "2026-11-19T23:59:20.000Z", "end": "2026-11-20T00:00:20.000Z"}
+    assert [one["event"] for one in alert["explanation"]["members"]] == [2, 4, 1]
+
+
+def test_eval_of_a_detection(soc: Run, folder: Path, tmp_path: Path) -> None:
+    """A rule without level is informational; the zone decides what hour it is; there is no group and no window."""
+    file = events(tmp_path, line(0, event="x"), line(1, event="y"))
+    assert soc("rules", "eval", "--rules", str(folder), "--events", file).out == ""
+    done = soc("rules", "eval", "--rules", str(folder), "--events", file, "--tz", "Europe/Paris")
+    first, second = map(json.loads, done.out.splitlines())
+    assert (first["events"], second["events"]) == ([1], [2])
+    assert list(first) == ["rule_id", "rule", "level", "events", "late", "explanation"]
+    assert first["level"] == "informational"
+    assert first["explanation"]["node"] == "field"
+
+
+def test_eval_in_other_orders_gives_the_same_lines(soc: Run, folder: Path, tmp_path: Path) -> None:
+    """t = 200, 0, 100 does not fire within 60 s."""
+    file = events(tmp_path, *(line(second, event="failed", user={"name": "a"}) for second in (200, 0, 100)))
+    assert soc("rules", "eval", "--rules", str(folder), "--events", file).out == ""
+
+
+def test_a_bad_rule_does_not_stop_the_others(soc: Run, folder: Path, tmp_path: Path) -> None:
+    """`path:line: reason` on stderr, exit code 1, alerts of the rest."""
+    bad = folder / "bad.yml"
+    bad.write_text("title: bad\nlogsource: {category: x}\ndetection:\n    sel:\n        a|near: 1\n    condition: sel\n", encoding="utf-8")
+    file = events(tmp_path, *(line(second, event="failed", user={"name": "a"}) for second in (0, 1, 2)))
+    done = soc("rules", "eval", "--rules", str(folder), "--events", file)
+    assert done.code == 1
+    assert done.err.startswith(f"{bad}:5: unknown modifier 'near'")
+    assert json.loads(done.out)["events"] == [1, 2, 3]
+
+
+def test_lines_that_are_no_events_are_told(soc: Run, folder: Path, tmp_path: Path) -> None:
+    """File and line on stderr, exit code 1; blank lines count as lines and are nothing else."""
+    file = events(tmp_path, "", "[1]", "{", line(0, event="failed", user={"name": "\ud800"}), "{" * 5_000, '{"a":' * 1_000 + "1" + "}" * 1_000)
+    done = soc("rules", "eval", "--rules", str(folder), "--events", file)
+    assert done.code == 1
+    assert [error.split(":")[1] for error in done.err.splitlines()] == ["2", "3", "5", "6"]
+
+
+def test_a_finite_lateness_drops_and_counts(soc: Run, folder: Path, tmp_path: Path) -> None:
+    """What is later than the lateness is left out of correlations and counted; within it nothing is."""
+    file = events(tmp_path, *(line(second, event="failed", user={"name": "a"}) for second in (0, 40, 9, 10)))
+    done = soc("rules", "eval", "--rules", str(folder), "--events", file, "--lateness", "30")
+    assert json.loads(done.out)["events"] == [1, 2, 4]
+    assert done.err == "1 events came later than 30 s; correlations left them out\n"
+    assert done.code == 0
+    done = soc("rules", "eval", "--rules", str(folder), "--events", file, "--lateness", "31")
+    assert json.loads(done.out)["events"] == [1, 2, 3, 4]
+    assert done.err == ""
+
+
+def test_the_time_may_stand_in_another_field(soc: Run, folder: Path, tmp_path: Path) -> None:
+    """--time-field; seconds since 1970 are a time; events without one are counted."""
+    lines = [json.dumps({"event": "failed", "user": {"name": "a"}, "when": {"t": START + second}}) for second in (0, 1, 2)]
+    file = events(tmp_path, *lines, json.dumps({"event": "failed", "user": {"name": "a"}}))
+    done = soc("rules", "eval", "--rules", str(folder), "--events", file, "--time-field", "when.t")
+    assert json.loads(done.out)["events"] == [1, 2, 3]
+    assert done.err == "1 events have no readable time in when.t; correlations left them out\n"
+
+
+def test_until_judges_silence(soc: Run, tmp_path: Path) -> None:
+    """`eq: 0` fires by time; events after --until are left out."""
+    rules = tmp_path / "r.yml"
+    rules.write_text(RULES.replace("gte: 3", "eq: 0"), encoding="utf-8")
+    file = events(tmp_path, line(0, event="failed", user={"name": "a"}), line(300, event="failed", user={"name": "a"}))
+    done = soc("rules", "eval", "--rules", str(rules), "--events", file, "--until", "2026-11-20T07:01:00+07:00")
+    assert done.out == ""
+    done = soc("rules", "eval", "--rules", str(rules), "--events", file, "--until", "2026-11-20T00:10:00Z")
+    assert [json.loads(text)["window"]["end"] for text in done.out.splitlines()] == ["2026-11-20T00:01:00.000001Z", "2026-11-20T00:06:00.000001Z"]
+
+
+def test_the_ecs_pipeline_maps_and_routes(soc: Run, tmp_path: Path) -> None:
+    """Fields of the log source are mapped, also those of a correlation; events of other log sources are not asked."""
+    rules = tmp_path / "r.yml"
+    rules.write_text(
+        "title: Denied\nname: denied\nlogsource: {category: firewall}\ndetection: {sel: {dst_port: 22}, condition: sel}\n---\ntitle: Many\nid: many\n"
+        "correlation: {type: event_count, rules: [denied], group-by: [src_ip], timespan: 1m, condition: {gte: 2}}\n",
+        encoding="utf-8",
+    )
+    event = {
+        "soc": {"kind": "firewall"},
+        "event": {"module": "fortinet"},
+        "fortinet": {"firewall": {"type": "traffic"}},
+        "source": {"ip": "10.1.1.1"},
+        "destination": {"port": 22},
+    }
+    file = events(tmp_path, line(0, **event), line(1, **event), line(2, **{**event, "soc": {"kind": "mail"}, "event": {"module": "postfix"}}))
+    done = soc("rules", "eval", "--rules", str(rules), "--events", file, "--pipeline", "ecs")
+    (alert,) = map(json.loads, done.out.splitlines())
+    assert (alert["rule_id"], alert["events"], alert["group"]) == ("many", [1, 2], {"src_ip": "10.1.1.1"})
+    assert soc("rules", "eval", "--rules", str(rules), "--events", file).out == ""
+
+
+def test_filters_are_told_in_the_explanation(soc: Run, folder: Path, tmp_path: Path) -> None:
+    """An alert says which filters its rule was under; a filter that covers nothing is noted."""
+    (folder / "f.yml").write_text(
+        "title: No test users\nid: f1\nlogsource: {category: authentication}\n"
+        "filter: {rules: [11111111-0000-4000-8000-000000000003], sel: {user: test}, condition: not sel}\n---\n"
+        "title: Other\nid: f2\nlogsource: {category: dns}\nfilter: {rules: [failed], sel: {user: test}, condition: not sel}\n",
+        encoding="utf-8",
+    )
+    file = events(tmp_path, line(0, user="test"), line(0, user="bob"))
+    done = soc("rules", "eval", "--rules", str(folder), "--events", file, "--tz", "Europe/Paris")
+    (alert,) = map(json.loads, done.out.splitlines())
+    assert alert["events"] == [2]
+    assert [one["id"] for one in alert["explanation"]["filters"]] == ["f1"]
+    assert "does not change that rule" in done.err
+    assert done.code == 0
+
+
+def test_events_from_standard_input(soc: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--events -`."""
+    text = "\n".join(line(second, event="failed", user={"name": "a"}) for second in (0, 1, 2)).encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
+    done = soc("rules", "eval", "--rules", str(folder), "--events", "-")
+    assert json.loads(done.out)["events"] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--lateness", "soon"),
+        ("--lateness", "-1"),
+        ("--until", "tomorrow"),
+        ("--tz", "Mars/Base"),
+        ("--tz", "../etc/passwd"),
+    ],
+)
+def test_words_that_are_wrong(soc: Run, folder: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Exit code 2, and nothing on stdout."""
+    done = soc("rules", "eval", "--rules", str(folder), "--events", events(tmp_path, line(0)), *words)
+    assert (done.code, done.out) == (2, "")
+
+
+def test_files_that_are_not_there(soc: Run, folder: Path, tmp_path: Path) -> None:
+    """Exit code 2."""
+    assert soc("rules", "eval", "--rules", str(tmp_path / "nowhere"), "--events", "-").code == 2
+    assert soc("rules", "eval", "--rules", str(folder), "--events", str(tmp_path / "nothing")).code == 2
+
+
+def test_list_lint_test_and_explain(soc: Run, folder: Path, tmp_path: Path) -> None:
+    """The other commands see correlations, too, and say yes or no by their exit code."""
+    listed = json.loads(soc("rules", "list", "--rules", str(folder), "--json").out)
+    assert [item["kind"] for item in listed["items"]] == ["detection", "event_count", "detection"]
+    assert soc("rules", "lint", "--rules", str(folder)).code == 1
+    (folder / "r.test.yml").write_text("- {name: one, events: [{event: failed}], expect: {alerts: 1}}\n", encoding="utf-8")
+    assert soc("rules", "test", str(folder)).code == 1
+    event = tmp_path / "event.json"
+    event.write_bytes(orjson.dumps({"event": "failed"}))
+    done = soc("rules", "explain", "11111111-0000-4000-8000-000000000001", "--rules", str(folder), "--event", str(event), "--pipeline", "none")
+    assert done.code == 0
+    assert "✔ event equals failed" in done.out
+    event.write_bytes(orjson.dumps({"event": "ok"}))
+    done = soc("rules", "explain", "failed", "--rules", str(folder), "--event", str(event), "--pipeline", "none", "--json")
+    assert (done.code, json.loads(done.out)["matched"]) == (1, False)
+    assert soc("rules", "explain", "nobody", "--rules", str(folder), "--event", str(event)).code == 1
+    assert soc("rules", "explain", "11111111-0000-4000-8000-000000000002", "--rules", str(folder), "--event", str(event)).code == 2
+
+
+def test_the_shipped_rules_pass_their_own_commands(soc: Run) -> None:
+    """Listed without complaint."""
+    done = soc("rules", "list", "--jsonl")
+    assert done.code == 0
+    assert len(done.out.splitlines()) > 50
