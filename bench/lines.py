@@ -28,13 +28,14 @@ SHARES = (0.86, 0.96, 0.975, 0.978)
 HARSH = (0.72, 0.86, 0.92, 0.94)
 
 _COUNTRIES = ["Vietnam"] * 9 + ["United States", "China", "Russian Federation", "Germany", "Singapore", "Brazil"]
+_RESOLVERS = ("203.113.131.1", "203.162.4.191")
 _SERVICES = (
     ("HTTPS", 443, 6),
     ("HTTPS", 443, 6),
     ("HTTP", 80, 6),
     ("DNS", 53, 17),
-    ("SMB", 445, 6),
-    ("RDP", 3389, 6),
+    ("SMTPS", 465, 6),
+    ("IMAPS", 993, 6),
     ("NTP", 123, 17),
     ("QUIC", 443, 17),
     ("SMTP", 25, 6),
@@ -101,13 +102,16 @@ class Firewalls:
         random = self._random
         number = random.random
         service, port, protocol = _SERVICES[int(number() * 9)]
+        country = self._country[outside]
+        if service == "DNS":  # names are asked of the provider's resolvers, as in life
+            outside, country = _RESOLVERS[device % 2], "Vietnam"
         chance = number()
         action = "close" if chance < 0.5 else "accept" if chance < 0.75 else "deny" if chance < 0.87 else "timeout" if chance < 0.92 else "client-rst"
         policy = int(number() ** 2 * 120)
         sent, received, source_port = int(number() ** 3 * 200_000) + 60, int(number() ** 3 * 3_000_000), 1024 + int(number() * 64_000)
         line = (
             f'logid="0000000013" type="traffic" subtype="forward" level="{"warning" if action == "deny" else "notice"}" vd="root" srcip={inside} srcport={source_port} srcintf="port{device % 8 + 1}" '
-            f'srcintfrole="lan" dstip={outside} dstport={port} dstintf="wan{1 + policy % 2}" dstintfrole="wan" srccountry="Reserved" dstcountry="{self._country[outside]}" sessionid={self._sessions[device]} '
+            f'srcintfrole="lan" dstip={outside} dstport={port} dstintf="wan{1 + policy % 2}" dstintfrole="wan" srccountry="Reserved" dstcountry="{country}" sessionid={self._sessions[device]} '
             f'proto={protocol} action="{action}" policyid={policy + 1} policytype="policy" poluuid="{self._policies[policy]}" policyname="LAN to WAN {policy + 1}" service="{service}" trandisp="snat" '
             f'transip=103.45.{device}.10 transport={source_port} duration={int(number() ** 2 * 3600) + 1} sentbyte={sent} rcvdbyte={received} sentpkt={sent // 500 + 1} rcvdpkt={received // 900 + 1} appcat="unscanned"'
         )
