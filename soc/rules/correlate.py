@@ -15,6 +15,7 @@ from array import array
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from heapq import heappop, heappush
 from operator import attrgetter
 
@@ -29,6 +30,7 @@ Member = tuple[int, str, int]
 """Time, id (of an event, or of the alert of a correlation), bits of the rules."""
 
 _BUCKET = 1_000_000
+_TIME = attrgetter("ts")
 _ORDER = attrgetter("ts", "key", "id")
 _WHEEL = 16
 _FEW = 64
@@ -47,7 +49,7 @@ class Bounds(msgspec.Struct, frozen=True):
 class CorrelationAlert(msgspec.Struct):
     """One state of an alert; the same `id` with a higher `revision` replaces it.
 
-    `group`: field → value as in the event. `at`: when the condition first held, `start`/`end`: of the windows in which it
+    `key`: scope and folded group values; `group`: field → value as in the event. `at`: when the condition first held, `start`/`end`: of the windows in which it
     held, [first - T, last]; microseconds. `members`: (time, id, bits of rules) in order of time. `first`: the id that `id`
     is made of. `measure`/`last_measure`: what was measured at `at` and at the end of it. `count`: all members, also those
     left out of `members`. `revision`: how many instants were judged so far.
@@ -56,6 +58,7 @@ class CorrelationAlert(msgspec.Struct):
     id: str
     rule: str
     scope: str
+    key: tuple[str, ...]
     group: dict[str, str]
     first: str
     at: int
@@ -178,7 +181,7 @@ class Fold:
         self.opened: list[Episode] = []
         """Since the last advance: what is a signal to parents."""
         self.changed: dict[int, tuple[Episode, bool]] = {}
-        self._buckets: dict[int, list[Signal]] = {}
+        self.buckets: dict[int, list[Signal]] = {}
         self._times: list[int] = []
         self._wheel: dict[int, list[Group]] = {}
         self._slot = max(1, self.span // _WHEEL)
@@ -195,9 +198,9 @@ class Fold:
     def add(self, signal: Signal) -> None:
         """Take a signal at or after the watermark."""
         slot = signal.ts // _BUCKET
-        bucket = self._buckets.get(slot)
+        bucket = self.buckets.get(slot)
         if bucket is None:
-            self._buckets[slot] = [signal]
+            self.buckets[slot] = [signal]
             heappush(self._times, slot)
         else:
             bucket.append(signal)
@@ -207,23 +210,23 @@ class Fold:
         slot = watermark // _BUCKET
         found: list[Signal] = []
         while self._times and self._times[0] < slot:
-            found += self._buckets.pop(heappop(self._times))
+            found += self.buckets.pop(heappop(self._times))
         if self._times and self._times[0] == slot:
-            bucket = self._buckets[slot]
+            bucket = self.buckets[slot]
             found += [signal for signal in bucket if signal.ts < watermark]
             rest = [signal for signal in bucket if signal.ts >= watermark]
             if rest:
-                self._buckets[slot] = rest
+                self.buckets[slot] = rest
             else:
-                del self._buckets[slot]
+                del self.buckets[slot]
                 heappop(self._times)
-        found.sort(key=_ORDER)
-        return found
+        found.sort(key=_TIME)
+        return _ties_in_order(found)
 
     @property
     def waiting(self) -> int:
         """How many signals wait."""
-        return sum(map(len, self._buckets.values()))
+        return sum(map(len, self.buckets.values()))
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -242,11 +245,35 @@ class Fold:
 
     def fold(self, batch: list[Signal]) -> None:
         """Fold signals in order of time; every instant is whole."""
-        groups, span, at_least = self.groups, self.span, self._at_least
-        most_groups = self.bounds.groups
-        size = len(batch)
-        place = 0
+        if self._at_least:
+            self._fold_counts(batch)
+            return
+        size, place = len(batch), 0
         while place < size:
+            place = self._step(batch, place)
+
+    def _step(self, batch: list[Signal], place: int) -> int:
+        """Fold one instant of one group; the place after it."""
+        signal = batch[place]
+        ts, key, low = signal.ts, signal.key, signal.ts - self.span
+        if ts >= self._next:
+            self.expire(ts)
+        group = self.groups.get(key)
+        if group is None:
+            group = self.groups[key] = self._group(key, ts, len(self.groups) < self.bounds.groups)
+        elif group.last < low and group.episode is not None:
+            self._close(group)
+        place = self._push(group, batch, place)
+        count = group.count(low)
+        measure: Number | None = count if group.measure is None else group.measure.measure(low)
+        self._judge(group, ts, measure, self.holds(measure, low, group), signal)
+        return place
+
+    def _fold_counts(self, batch: list[Signal]) -> None:
+        """The same for the commonest rule by far, «at least so many events»: below the number nothing needs to be judged."""
+        groups, span, at_least, most_groups = self.groups, self.span, self._at_least, self.bounds.groups
+        place, last = 0, len(batch) - 1
+        while place <= last:
             signal = batch[place]
             ts = signal.ts
             if ts >= self._next:
@@ -255,20 +282,18 @@ class Fold:
             group = groups.get(key)
             if group is None:
                 group = groups[key] = self._group(key, ts, len(groups) < most_groups)
-            elif ts - group.last > span and group.episode is not None:
-                self._close(group)
-            first = place
-            place = self._push(group, batch, place)
-            if at_least:
-                # The commonest rule by far: so many events of one group.
-                count = group.count(ts - span)
-                if count >= at_least or group.episode is not None:
-                    self._judge(group, ts, count, count >= at_least, batch[first])
+            if group.episode is not None or group.older is not None or group.most < at_least or (place < last and batch[place + 1].ts == ts):
+                place = self._step(batch, place)
                 continue
-            low = ts - span
-            count = group.count(low)
-            measure: Number | None = count if group.measure is None else group.measure.measure(low)
-            self._judge(group, ts, measure, self.holds(measure, low, group), batch[first])
+            items, head = group.items, group.head
+            items.append((ts, signal.id, signal.rules))
+            group.last, group.last_id = ts, signal.id
+            if items[head][0] < ts - span:
+                group.count(ts - span)
+                head = group.head
+            if len(items) - head >= at_least:
+                self._judge(group, ts, len(items) - head, True, signal)
+            place += 1
 
     def holds(self, measure: Number | None, low: int, group: Group) -> bool:
         """Whether the condition holds in the window that begins at `low`."""
@@ -530,6 +555,23 @@ class SilenceFold(Fold):
         self._shown.pop(group.key, None)
 
 
+def _ties_in_order(batch: list[Signal]) -> list[Signal]:
+    """Signals in order of time, those of one instant in order of group and id: ties are few, so they alone pay for it."""
+    place, size = 0, len(batch)
+    before = -_NEVER
+    while place < size:
+        ts = batch[place].ts
+        if ts != before:
+            before = ts
+            place += 1
+            continue
+        first = place - 1
+        while place < size and batch[place].ts == ts:
+            place += 1
+        batch[first:place] = sorted(batch[first:place], key=_ORDER)
+    return batch
+
+
 def true(node: Expression, seen: set[int], near: set[int]) -> bool:
     """Whether a boolean condition holds: `seen` are the rules with an event in the window, `near` those with one near it."""
     if isinstance(node, Ref):
@@ -561,6 +603,7 @@ class Correlator:
         self.folds = {rule.id: fold_of(rule, self.bounds) for rule in rules}
         self.dropped = 0
         self._revise = late == "revise"
+        self._before: dict[tuple[str, tuple[str, ...]], list[CorrelationAlert]] = {}
         self._parents: dict[str, list[tuple[Correlation, int]]] = {}
         self._lag: dict[str, int] = {}
         self._late: dict[str, list[Signal]] = {}
@@ -585,13 +628,24 @@ class Correlator:
 
     def add(self, signal: Signal) -> None:
         """Take a signal."""
-        fold = self.folds[signal.correlation]
-        if signal.ts >= fold.watermark:
-            fold.add(signal)
-        elif self._revise:
-            self._late.setdefault(signal.correlation, []).append(signal)
-        else:
-            self.dropped += 1
+        self.extend((signal,))
+
+    def extend(self, signals: Iterable[Signal]) -> None:
+        """Take signals."""
+        folds = self.folds
+        for signal in signals:
+            fold = folds[signal.correlation]
+            ts = signal.ts
+            if ts >= fold.watermark:
+                bucket = fold.buckets.get(ts // _BUCKET)
+                if bucket is None:
+                    fold.add(signal)
+                else:
+                    bucket.append(signal)
+            elif self._revise:
+                self._late.setdefault(signal.correlation, []).append(signal)
+            else:
+                self.dropped += 1
 
     def advance(self, watermark: int, *, final: bool = False) -> list[CorrelationAlert]:
         """The alerts that are new or have grown, now that no signal before `watermark` is to come.
@@ -605,6 +659,8 @@ class Correlator:
             late = self._late.pop(rule_id, None)
             if late:
                 self._fold_again(fold, late)
+            if self._before:
+                self._resume(fold)
             if self._revise:
                 self._remember(fold, batch)
             for episode in fold.opened:
@@ -627,21 +683,35 @@ class Correlator:
 
     def restore(self, signals: Iterable[Signal], watermark: int, told: Iterable[CorrelationAlert] = ()) -> list[CorrelationAlert]:
         """Rebuild the state from signals of the last `reach_us`, and tell what differs from the alerts that were told."""
-        before = {alert.id: alert for alert in told}
-        for signal in signals:
-            self.add(signal)
-        out = []
-        for alert in self.advance(watermark):
-            known = before.get(alert.id)
-            if known is None or known.revision < alert.revision:
-                out.append(alert)
+        for alert in told:
+            self._before.setdefault((alert.rule, alert.key), []).append(alert)
+        self.extend(signals)
+        out = self.advance(watermark)
+        self._before.clear()
         return out
+
+    def _resume(self, fold: Fold) -> None:
+        """Let episodes that were told go on under the ids that they have: their beginnings may lie before what was read back."""
+        for episode, _ in fold.changed.values():
+            for alert in self._before.get((fold.rule.id, episode.key), ()):
+                if alert.at <= episode.end and episode.at <= alert.end:
+                    new = [member for member in (*episode.head, *episode.tail) if member[0] > alert.end]
+                    episode.id, episode.first, episode.at, episode.late = alert.id, alert.first, alert.at, alert.late
+                    episode.shown = tuple(alert.group.values())
+                    episode.measure = Fraction(repr(alert.measure)) if isinstance(alert.measure, float) else alert.measure
+                    episode.head, episode.count = [], 0
+                    episode.tail.clear()
+                    episode.take((*alert.members, *new), self.bounds.members)
+                    episode.count, episode.truncated = alert.count + len(new), episode.truncated or alert.truncated
+                    episode.emitted, episode.told, episode.steps = alert.count, alert.revision, alert.revision + len({ts for ts, _, _ in new})
+                    break
 
     def _alert(self, rule: Correlation, episode: Episode) -> CorrelationAlert:
         return CorrelationAlert(
             id=episode.id,
             rule=rule.id,
             scope=episode.key[0],
+            key=episode.key,
             group=dict(zip(rule.group_by, episode.shown, strict=False)),
             first=episode.first,
             at=episode.at,

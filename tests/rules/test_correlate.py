@@ -85,3 +85,132 @@ def test_any_order_within_the_lateness_gives_the_same_alerts(data: st.DataObject
     told += fold.advance(61, final=True)
     assert fold.dropped == 0
     assert msgspec.json.encode(last(told)) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "fires"),
+    [
+        ((200, 0, 100), 0),
+        ((0, 100, 200), 0),
+        ((100, 0, 150), 0),
+        ((0, 10, 20), 1),
+        ((20, 0, 10), 1),
+        ((0, 30, 60), 1),
+        ((60, 30, 0), 1),
+        ((0, 30, 60.000001), 0),
+    ],
+)
+def test_three_in_a_minute(seconds: tuple[float, ...], fires: int) -> None:
+    """The cases on which an engine that goes by arrival differs from itself."""
+    assert len(folded([rule()], [at(second) for second in seconds], 1000 * SECOND)) == fires
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_a_chain_equals_the_naive_oracle(data: st.DataObject) -> None:
+    """A correlation of a correlation and a rule, of any types."""
+    inner = msgspec.structs.replace(data.draw(correlations("inner")), group_by=("g",))
+    outer = data.draw(correlations("outer"))
+    numeric = outer.type in {"value_sum", "value_avg", "value_median", "value_percentile"}
+    fields = ("g",) if outer.fields and not numeric else ()
+    if numeric or (outer.fields and not fields):
+        outer = msgspec.structs.replace(outer, type="event_count", fields=())
+        fields = ()
+    outer = msgspec.structs.replace(outer, fields=fields, rules=("inner", *outer.rules[1:]))
+    found = data.draw(signals(inner)) + [signal for signal in data.draw(signals(outer)) if signal.rules & 1 == 0]
+    assert flat(folded([inner, outer], found, 70, begin=0)) == naive([inner, outer], found, 70, 0)
+
+
+def test_many_members_keep_the_count_and_the_first_and_last_ids() -> None:
+    """Beyond the bound the count is exact, ids of the middle are left out, and the alert says so."""
+    found = [at(second, f"e{second:04}") for second in range(500)]
+    fold = Correlator([rule("event_count", 600)], bounds=Bounds(members=20))
+    fold.extend(found)
+    (alert,) = last(fold.advance(1000 * SECOND, final=True))
+    assert (alert.count, alert.truncated, len(alert.members)) == (500, True, 20)
+    assert [name for _, name, _ in alert.members] == [f"e{number:04}" for number in (*range(10), *range(490, 500))]
+
+
+def test_counts_beyond_the_bound_stay_exact() -> None:
+    """A rule on more events than ids are kept fires at exactly that number."""
+    for number in (99, 100):
+        fold = Correlator([rule("event_count", 600, Bound("gte", 100))], bounds=Bounds(members=20))
+        fold.extend(at(second, f"e{second:04}") for second in range(number))
+        told = fold.advance(1000 * SECOND, final=True)
+        assert [(alert.count, alert.truncated) for alert in told] == ([(100, True)] if number == 100 else [])
+
+
+def test_groups_beyond_the_bound_are_counted_too() -> None:
+    """The group that was one too many fires, with its first and last event."""
+    fold = Correlator([rule()], bounds=Bounds(groups=2))
+    fold.extend(at(second, f"{group}{second}", group) for second in range(5) for group in "abc")
+    told = {alert.group["g"]: alert for alert in last(fold.advance(100 * SECOND, final=True))}
+    assert {group: (alert.count, alert.truncated) for group, alert in told.items()} == {"a": (5, False), "b": (5, False), "c": (5, True)}
+
+
+def test_groups_are_forgotten() -> None:
+    """After a timespan without events nothing is kept of a group, however many there were."""
+    fold = Correlator([rule()])
+    for second in range(5000):
+        fold.add(at(second, "", f"g{second}"))
+        fold.advance(second * SECOND)
+    assert len(fold.folds["c"].groups) <= 70
+
+
+def test_an_episode_grows_by_revisions() -> None:
+    """Opened, doubled, ended: the id stays, revisions rise, the last one has all members."""
+    fold = Correlator([rule()])
+    told = []
+    for second in range(40):
+        fold.add(at(second))
+        told += fold.advance(second * SECOND)
+    told += fold.advance(10_000 * SECOND)
+    assert len({alert.id for alert in told}) == 1
+    assert [alert.revision for alert in told] == sorted({alert.revision for alert in told})
+    assert [alert.count for alert in told] == [3, 7, 15, 31, 40]
+
+
+def test_a_straggler_grows_the_alert_that_was_told() -> None:
+    """Later than the watermark: a revision of the same alert, marked late; told again it changes nothing."""
+    fold = Correlator([rule()], late="revise")
+    fold.extend([at(0), at(10), at(20)])
+    (before,) = fold.advance(50 * SECOND)
+    fold.add(at(15))
+    (after,) = fold.advance(51 * SECOND)
+    assert (after.id, after.count, after.late) == (before.id, 4, True)
+    assert after.revision > before.revision
+    fold.add(at(15))
+    assert fold.advance(52 * SECOND) == []
+
+
+def test_a_straggler_that_completes_a_window_makes_a_late_alert() -> None:
+    """Two in time and one late are three; without `revise` the late one is counted and left out."""
+    for late, expected in (("revise", [True]), ("drop", [])):
+        fold = Correlator([rule()], late=late)
+        fold.extend([at(0), at(20)])
+        assert fold.advance(50 * SECOND) == []
+        fold.add(at(10))
+        assert [alert.late for alert in fold.advance(51 * SECOND)] == expected
+        assert fold.dropped == (late == "drop")
+
+
+def test_the_state_is_rebuilt_from_signals() -> None:
+    """Cut at any second, a new fold that reads back one reach goes on as if nothing had happened."""
+    found = [at(second) for second in (0, 10, 20, 30, 95, 100, 110, 300, 310, 320)]
+    whole = {alert.id: alert for alert in folded([rule()], found, 1000 * SECOND)}
+    for cut in range(0, 330, 7):
+        fold = Correlator([rule()])
+        fold.extend(signal for signal in found if signal.ts < cut * SECOND)
+        told = {alert.id: alert for alert in fold.advance(cut * SECOND)}
+        again = Correlator([rule()])
+        new = again.restore([signal for signal in found if cut * SECOND - again.reach_us <= signal.ts < cut * SECOND], cut * SECOND, told.values())
+        assert new == []
+        again.extend(signal for signal in found if signal.ts >= cut * SECOND)
+        told |= {alert.id: alert for alert in again.advance(2000 * SECOND, final=True)}
+        assert {name: alert.members for name, alert in told.items()} == {name: alert.members for name, alert in whole.items()}, cut
+
+
+def test_scopes_never_meet() -> None:
+    """Two real events and one of an exercise are no three."""
+    drill = msgspec.structs.replace(at(5), key=("exercise:1", "a"))
+    assert folded([rule()], [at(0), at(10), drill], 1000 * SECOND) == []
