@@ -14,10 +14,10 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from heapq import heappop, heappush
-from operator import attrgetter
+from operator import attrgetter, eq, ge, gt, le, lt, ne
 
 import msgspec
 
@@ -187,6 +187,7 @@ class Fold:
         self._slot = max(1, self.span // _WHEEL)
         self._next = _NEVER
         self._wanted = sum(1 << place for place in (set(needed(rule.expression)) if rule.expression is not None else range(len(rule.rules))))
+        self._bound = bound_of(rule)
         self._plain = len(rule.bounds) == 1 and rule.type == "event_count"
         bound = rule.bounds[0] if self._plain else None
         self._at_least = (
@@ -264,9 +265,16 @@ class Fold:
         elif group.last < low and group.episode is not None:
             self._close(group)
         place = self._push(group, batch, place)
-        count = group.count(low)
-        measure: Number | None = count if group.measure is None else group.measure.measure(low)
-        self._judge(group, ts, measure, self.holds(measure, low, group), signal)
+        measure: Number | None
+        if group.measure is None:
+            measure = group.count(low)
+        else:
+            measure = group.measure.measure(low)
+            if len(group.items) > _FEW:
+                group.count(low)
+        holds = self._bound(measure) if self._bound is not None else self.holds(measure, low, group)
+        if holds or group.episode is not None:
+            self._judge(group, ts, measure, holds, signal)
         return place
 
     def _fold_counts(self, batch: list[Signal]) -> None:
@@ -373,6 +381,7 @@ class Fold:
 
     def _open(self, group: Group, ts: int, measure: Number | None, first: str, shown: tuple[str, ...]) -> None:
         episode = Episode("c-" + digest_id("correlation", self.rule.id, *group.key, first), group.key, shown, first, ts, measure, group.most)
+        group.count(ts - self.span)
         if group.older is not None:
             episode.count = len(group.older) - group.older_head
             episode.truncated = True
@@ -553,6 +562,15 @@ class SilenceFold(Fold):
     def forget(self, group: Group) -> None:
         super().forget(group)
         self._shown.pop(group.key, None)
+
+
+def bound_of(rule: Correlation) -> Callable[[Number | None], bool] | None:
+    """The comparison of a rule with a single one, as one call; None for other rules."""
+    if rule.expression is not None or len(rule.bounds) != 1:
+        return None
+    compare: Callable[[Number, Number], bool] = {"gt": gt, "gte": ge, "lt": lt, "lte": le, "eq": eq, "neq": ne}[rule.bounds[0].op]
+    wanted = rule.bounds[0].number
+    return lambda measure: measure is not None and compare(measure, wanted)
 
 
 def _ties_in_order(batch: list[Signal]) -> list[Signal]:

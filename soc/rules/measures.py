@@ -20,6 +20,7 @@ Number = int | Fraction
 Values = tuple[str | int, ...]
 _LONG_AGO = -(1 << 62)
 _HUNDRED = 100
+_SMALL = 16
 
 
 class Measure(Protocol):
@@ -61,13 +62,16 @@ class Distinct:
     __slots__ = ("_last",)
 
     def __init__(self) -> None:
-        self._last: OrderedDict[str | int, int] = OrderedDict()
+        self._last: dict[str | int, int] = {}
 
     def push(self, ts: int, rules: int, values: Values) -> None:  # noqa: ARG002 - one form for all measures
         last = self._last
         for value in values:
+            if value in last:
+                del last[value]
             last[value] = ts
-            last.move_to_end(value)
+        if len(last) > _SMALL and last.__class__ is dict:
+            self._last = OrderedDict(last)  # a dict is slow to find its first key after many were taken from its front
 
     def measure(self, low: int) -> int:
         last = self._last
@@ -75,7 +79,7 @@ class Distinct:
             oldest = next(iter(last))
             if last[oldest] >= low:
                 break
-            last.popitem(last=False)
+            del last[oldest]
         return len(last)
 
 
@@ -87,7 +91,7 @@ class Total:
     def __init__(self) -> None:
         self._members: deque[tuple[int, Number, int]] = deque()
         self._whole = 0
-        self._fraction = Fraction(0)
+        self._fraction: Number = 0
         self.count = 0
 
     def push(self, ts: int, rules: int, values: Values) -> None:  # noqa: ARG002 - one form for all measures
