@@ -6,7 +6,8 @@ events of one instant together. An episode is a run of the instants of a group's
 two further apart than T; it is one alert, which grows by revisions. What means what: docs/reference/correlation-semantics.md.
 
 `soc.rules.correlate_naive` says the same plainly; the tests compare the two.
-Cost: about 2 µs a signal with 100,000 groups; 0.4 KB a group and 0.2 KB a member.
+Cost: 3.5 µs a signal of event_count and 5 to 7 of the other types with 100,000 groups; 0.6 KB (event_count) to 1.4 KB a group
+with one member, 0.2 KB for each further one.
 """
 
 from __future__ import annotations
