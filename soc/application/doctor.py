@@ -45,7 +45,17 @@ def check_python() -> Iterator[Check]:
         Phrase("Python {version}", version=version),
         "" if new_enough else "install Python 3.11 or newer, then: make setup",
     )
-    needed = {"orjson": "orjson", "zstandard": "zstandard", "re2": "google-re2", "msgspec": "msgspec", "sigma": "pysigma", "crc32c": "crc32c", "lz4": "lz4", "kafka": "kafka-python", "elasticsearch": "elasticsearch"}
+    needed = {
+        "orjson": "orjson",
+        "zstandard": "zstandard",
+        "re2": "google-re2",
+        "msgspec": "msgspec",
+        "sigma": "pysigma",
+        "crc32c": "crc32c",
+        "lz4": "lz4",
+        "kafka": "kafka-python",
+        "elasticsearch": "elasticsearch",
+    }
     missing = [package for module, package in needed.items() if importlib.util.find_spec(module) is None]
     where = sysconfig.get_path("purelib")
     yield Check(
