@@ -25,8 +25,8 @@ log = get_logger(__name__)
 
 LEAST_POLL_S = 0.5
 """Shorter polls can strand a rejoin after changed metadata: the consumer then says nothing for ever (4 of 4 at 5 ms, 0 of 4 at 500)."""
-TOPIC_CHECK_S = 0.25
-"""A topic that is deleted, created anew and refilled beyond our position within this time would go unnoticed."""
+TOPIC_CHECK_S = 0.0
+"""After every poll that gave records: those of a topic deleted and created anew must not pass under the old one's name. A look-up a poll is nothing beside its batch."""
 IDLE_CHECK_S = 2.0
 """The same while nothing comes: a missing topic is silent, the client only polls on."""
 OFFSETS_TIMEOUT_MS = 10_000
