@@ -61,9 +61,10 @@ def status(session: Session, as_json: bool) -> None:
     if as_json:
         write_json({"schema_version": 1, "kind": "store-status", "status": found})
         return
+    labels = _labels()
     for key, value in found.items():
         if key != "partitions":
-            session.out.text(f"{key:<16} {_show.size(value) if key.endswith('bytes') and isinstance(value, int) else cell(value)}")
+            session.out.text(f"{labels.get(key, key):<26} {_show.size(value) if key.endswith('bytes') and isinstance(value, int) else cell(value)}")
     zone = session.settings.timezone
     columns = [
         Column("name", _("Partition")),
@@ -161,9 +162,30 @@ def migrate(session: Session, reparse: bool, yes: bool, dry_run: bool, as_json: 
     if as_json:
         write_json({"schema_version": 1, "kind": "migration", "dry_run": dry_run, "result": done})
     else:
+        labels = _labels()
         for key, value in done.items():
-            session.out.text(f"{key:<16} {cell(value)}")
+            session.out.text(f"{labels.get(key, key):<26} {cell(value)}")
     return 0
+
+
+def _labels() -> dict[str, str]:
+    """What people call the keys of a status or a migration; the keys themselves are those of the JSON."""
+    return {
+        "kind": _("kind"),
+        "place": _("place"),
+        "version": _("version"),
+        "schema": _("schema"),
+        "control_schema": _("schema of the control file"),
+        "generation": _("generation"),
+        "pipeline_pid": _("pipeline (process)"),
+        "events": _("events"),
+        "bytes": _("size"),
+        "waiting": _("waiting"),
+        "free_bytes": _("free"),
+        "from": _("from schema"),
+        "to": _("to schema"),
+        "changed": _("changed"),
+    }
 
 
 def _name(session: Session) -> str:

@@ -24,6 +24,14 @@ WORDS = (
     "STRASSE",
     "ﬁle",
     "İ",
+    "xT\u0308",
+    "xt",
+    "\u017f\u212a",
+    "SK",
+    "C:\\Windows\\cmd.exe",
+    "\\CMD.EXE",
+    "/bin/cmd.exe",
+    "?",
     "x\ny",
     "a*b",
     "\0",
@@ -59,12 +67,30 @@ TIMES = (
 )
 NUMBERS = (0, 1, 5, -1, 5.0, 5.5, 1e308, float("inf"), float("nan"), 2**70, 2**5000)
 
+EXPRESSIONS = (
+    "^ad.*n$",
+    "min",
+    "(a|lừa) ?",
+    "[0-9]+",
+    "\\n",
+    ".",
+    "xT",
+    "(?i)sk",
+    "\\?",
+    "adm[iI]n?",
+    "(?:cmd|win)\\.?(exe)?",
+    "ad{1}m+in",
+    "[[:alpha:]]dm",
+    "(?i:STRASSE)",
+    "\\\\cmd",
+)
+
 texts = st.sampled_from(WORDS) | st.sampled_from(ADDRESSES) | st.text(max_size=6)
 scalars = texts | st.sampled_from(NUMBERS) | st.booleans() | st.sampled_from(TIMES) | st.none()
 values: st.SearchStrategy[Any] = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3), max_leaves=4)
 docs: st.SearchStrategy[dict[str, Any]] = st.dictionaries(st.sampled_from((*FIELDS, "event.original", "message")), values, max_size=6)
 
-_pieces = st.lists(st.sampled_from(("a", "ad", "min", "lừa", "*", "?", "5", ".", "\n", "\ud800", STAR, ANY_ONE)), min_size=1, max_size=5)
+_pieces = st.lists(st.sampled_from(("a", "ad", "min", "lừa", "*", "?", "T", "\\", "5", ".", "\n", "\ud800", STAR, ANY_ONE)), min_size=1, max_size=5)
 
 
 def _joined(parts: list[str | int]) -> tuple[str | int, ...]:
@@ -90,9 +116,7 @@ _leaf: st.SearchStrategy[Node] = st.one_of(
     st.builds(Leaf, _field, st.just("exists"), st.booleans()),
     st.builds(Leaf, _field, st.just("null")),
     st.builds(Leaf, _field, st.just("cidr"), st.sampled_from(("10.0.0.0/8", "0.0.0.0/0", "192.168.1.5/32", "2001:db8::/32", "::/0"))),
-    st.builds(
-        Leaf, _field, st.just("re"), st.sampled_from(("^ad.*n$", "min", "(a|lừa) ?", "[0-9]+", "\\n", ".")), flags=st.sampled_from(("", "i", "s", "m", "ims"))
-    ),
+    st.builds(Leaf, _field, st.just("re"), st.sampled_from(EXPRESSIONS), flags=st.sampled_from(("", "i", "s", "m", "ims"))),
     st.builds(Leaf, _field, st.sampled_from(("fieldref", "fieldref_contains", "fieldref_startswith", "fieldref_endswith")), _field),
     st.builds(
         Leaf, _field, st.sampled_from(("hour", "day", "minute", "week", "month", "year")), st.sampled_from((0, 1, 11, 12, 20, 23, 30, 47, 53, 59, 2026, 2027))
