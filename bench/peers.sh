@@ -1,7 +1,7 @@
 #!/bin/sh
 # Fetches the peers that `python -m bench.parse` and `python -m bench.distributed` compare with, into a folder outside the
 # repository, without installing anything: syslog-ng, rsyslog, liblognorm and their libraries as Debian packages, unpacked
-# (on Debian or Ubuntu), and a small program around VRL, the language of Vector, built by cargo from crates.io.
+# (on Debian or Ubuntu), and a small program around VRL, the language of Vector, built by cargo.
 # What is missing is left out of the table with its reason.
 #
 #   bench/peers.sh [FOLDER]        default: $SOC_BENCH_DIR or ~/.cache/soc-bench, below it peers/
