@@ -48,6 +48,7 @@ def agree(rules: list[Node], events: list[dict[str, Any]]) -> None:
 @given(st.lists(conditions, min_size=1, max_size=8), st.lists(docs, min_size=1, max_size=8))
 @example([And((Leaf("tags", "contains", "dm"), Not(Leaf("tags", "startswith", "x"))))], [{"tags": ["adm", "x"]}, {"tags": "adm"}, {"tags": "xadm"}, {}])
 @example([Not(Leaf("tags", "equals", "a"))], [{"tags": ["a", "b"]}, {"tags": {}}, {"tags": [[None]]}, {"tags": "b"}])
+@example([Leaf("tags", "re", "st", flags="i")], [{"tags": "\u017fT\u0308"}])
 @example([Leaf("tags", "contains", "T", cased=True), Leaf("tags", "re", "xT")], [{"tags": "xT\u0308"}, {"tags": "xt"}])
 def test_an_engine_that_learns_equals_the_naive_matcher(rules: list[Node], events: list[dict[str, Any]]) -> None:
     """Many rules, many events, through all states of the index: estimated, measuring, measured, memory full, given up, lists met."""
@@ -184,6 +185,7 @@ _expressions = st.recursive(
         st.lists(inner, min_size=1, max_size=4).map("".join),
         st.builds("({}|{})".format, inner, inner),
         st.builds("(?:{}){}".format, inner, st.sampled_from(("*", "+", "?", "{2}", "{1}", "{0,2}", "{1,}", "+?", "*?"))),
+        st.builds("{}{}".format, st.sampled_from(("a", "B", "[ab]", "\\.")), st.sampled_from(("*", "+", "?", "{2}", "{1}", "{0,2}", "+?"))),
         st.builds("(?i:{})".format, inner),
         st.builds("(?P<n>{})".format, inner),
     ),
@@ -225,6 +227,8 @@ def test_what_an_expression_requires_is_in_every_match(pattern: str, searched: l
         ("(?:abc){2,}", {"abc"}),
         ("[0-9]{4}", None),
         ("(abc)?d", None),
+        ("ab?", None),
+        ("abx{0,2}", {"ab"}),
         ("a|", None),
         ("x*", None),
         ("\\x41bc", None),
