@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
+from hashlib import blake2b
 from heapq import heappop, heappush
 from pathlib import Path
 from random import Random
@@ -266,9 +267,9 @@ def lines(count: int, *, mail: float = 0.2, harsh: bool = False, seed: int = 202
 
 
 def write(path: Path, count: int, *, mail: float = 0.2, harsh: bool = False) -> None:
-    """Write a file of lines; one that is there already in the wanted size is kept."""
+    """Write a file of lines; one that this very generator made with these arguments is kept."""
     mark = path.with_suffix(".made")
-    wanted = f"{count} {mail} {harsh} 4"
+    wanted = f"{count} {mail} {harsh} {blake2b(Path(__file__).read_bytes(), digest_size=8).hexdigest()}"
     if path.exists() and mark.exists() and mark.read_text(encoding="utf-8") == wanted:
         return
     mark.unlink(missing_ok=True)
