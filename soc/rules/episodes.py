@@ -1,0 +1,115 @@
+"""Episodes of correlations, and the alerts that tell them: what comes out of a fold."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+import msgspec
+
+from soc.rules.measures import Number
+
+Member = tuple[int, str, int]
+"""Time, id (of an event, or of the alert of a correlation), bits of the rules."""
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """What a correlation keeps at most; beyond it counts stay exact and ids of the middle are left out."""
+
+    groups: int = 100_000
+    """Groups that keep ids; later ones keep the first and the last."""
+    members: int = 10_000
+    """Ids kept of a group."""
+
+
+class CorrelationAlert(msgspec.Struct):
+    """One state of an alert; the same `id` with a higher `revision` replaces it.
+
+    `key`: scope and folded group values; `group`: field → value as in the event. `at`: when the condition first held, `start`/`end`: of the windows in which it
+    held, [first - T, last]; microseconds. `members`: (time, id, bits of rules) in order of time. `first`: the id that `id`
+    is made of. `measure`/`last_measure`: what was measured at `at` and at the end of it. `count`: all members, also those
+    left out of `members`. `revision`: how many instants were judged so far.
+    """
+
+    id: str
+    rule: str
+    scope: str
+    key: tuple[str, ...]
+    group: dict[str, str]
+    first: str
+    at: int
+    start: int
+    end: int
+    members: list[Member]
+    count: int
+    measure: int | float | None
+    last_measure: int | float | None
+    truncated: bool
+    late: bool
+    revision: int
+
+
+class Episode:
+    """A run of instants at which the condition holds."""
+
+    __slots__ = (
+        "at",
+        "count",
+        "emitted",
+        "end",
+        "first",
+        "head",
+        "id",
+        "key",
+        "last_measure",
+        "late",
+        "measure",
+        "shown",
+        "steps",
+        "tail",
+        "told",
+        "truncated",
+    )
+
+    def __init__(self, episode_id: str, key: tuple[str, ...], shown: tuple[str, ...], first: str, at: int, measure: Number | None, most: int) -> None:
+        self.id, self.key, self.shown, self.first = episode_id, key, shown, first
+        self.at = self.end = at
+        self.measure = self.last_measure = measure
+        self.head: list[Member] = []
+        self.tail: deque[Member] = deque(maxlen=max(1, most - most // 2))
+        self.count = 0
+        self.truncated = self.late = False
+        self.emitted = self.told = 0
+        self.steps = 1
+
+    def take(self, members: Iterable[Member], most: int) -> None:
+        """Add members in order of time; of very many the first and the last are kept."""
+        head, tail, half = self.head, self.tail, max(1, most // 2)
+        for member in members:
+            self.count += 1
+            if len(head) < half:
+                head.append(member)
+            else:
+                if len(tail) == tail.maxlen:
+                    self.truncated = True
+                tail.append(member)
+
+
+def grow(told: Episode, found: Episode, most: int) -> None:
+    """Give an episode that was told what folding anew found."""
+    members = sorted({*told.head, *told.tail, *found.head, *found.tail})
+    if len(members) <= told.count:
+        return
+    told.steps = max(told.steps, found.steps) + 1
+    told.at, told.end = min(told.at, found.at), max(told.end, found.end)
+    told.last_measure, told.late = found.last_measure, True
+    told.head, told.count = [], 0
+    told.tail.clear()
+    told.take(members, most)
+
+
+def plain(measure: Number | None) -> int | float | None:
+    """A measure for people: a whole number, or the nearest float (rounded here and nowhere else)."""
+    if measure is None or isinstance(measure, int):
+        return measure
+    return measure.numerator if measure.denominator == 1 else float(measure)
