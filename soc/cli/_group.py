@@ -40,7 +40,7 @@ class Commands(click.Group):
             module = importlib.import_module(f"soc.cli.{name.replace('-', '_')}")
             command = module.command
             assert isinstance(command, click.Command)
-            self.add_command(_with_common_options(command), name)
+            self.add_command(with_common_options(command), name)
         return self.commands[name]
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
@@ -93,11 +93,12 @@ def _show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> N
         ctx.exit()
 
 
-def _with_common_options(command: click.Command) -> click.Command:
+def with_common_options(command: click.Command) -> click.Command:
+    """The command, with the options that every command knows."""
     command.context_settings.setdefault("help_option_names", ["-h", "--help"])
     if isinstance(command, click.Group):
         for inner in command.commands.values():
-            _with_common_options(inner)
+            with_common_options(inner)
     taken = {name for param in command.params for name in param.opts}
     # The same options before and after the command: nobody remembers where they belong.
     command.params += [option for option in common_options(hidden=True) if not taken & set(option.opts)]

@@ -38,8 +38,10 @@ def described() -> Iterator[dict[str, Any]]:
 
 def _walk(found: click.Command, words: str) -> Iterator[dict[str, Any]]:
     if isinstance(found, click.Group):
-        for name in sorted(found.commands):
-            yield from _walk(found.commands[name], f"{words} {name}")
+        context = click.Context(found, info_name=words)
+        for name in found.list_commands(context):
+            if inner := found.get_command(context, name):
+                yield from _walk(inner, f"{words} {name}")
         return
     arguments = [
         {"name": _metavar(param), "required": param.required, "many": param.nargs == -1} for param in found.params if isinstance(param, click.Argument)

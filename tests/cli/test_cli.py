@@ -258,7 +258,7 @@ def test_options_have_help() -> None:
     context = click.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
-        leaves = list(command.commands.values()) if isinstance(command, click.Group) else [command]
+        leaves = [command.get_command(context, inner) for inner in command.list_commands(context)] if isinstance(command, click.Group) else [command]
         for leaf in leaves:
             assert leaf is not None
             assert leaf.help

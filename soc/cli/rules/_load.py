@@ -1,0 +1,54 @@
+"""The rules that a subcommand of `soc rules` works on, and how it tells what could not be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from soc.cli._session import Session
+
+if TYPE_CHECKING:
+    from soc.errors import RuleError
+    from soc.rules.collection import Collection
+
+
+def collection_of(session: Session, folder: Path | None, *, ecs: bool = True) -> tuple[Collection, list[RuleError]]:
+    """The rules of a folder, or those that the settings name; what cannot be used is told."""
+    from importlib.resources import as_file, files
+
+    from soc.rules.collection import load_collection
+
+    if folder is not None:
+        collection, errors, notes = load_collection([folder], ecs=ecs)
+    else:
+        settings = session.settings.rules
+        with as_file(files("soc.rules").joinpath("content")) as shipped:
+            collection, errors, notes = load_collection([*([shipped] if settings.shipped else []), *settings.directories], ecs=ecs)
+    tell(errors, notes)
+    return collection, errors
+
+
+def tell(errors: list[RuleError], notes: list[str]) -> None:
+    """Tell on stderr which rules were refused, and what is odd but right."""
+    for error in errors:
+        say_error(f"{error.path}:{error.line}: {error.reason}" + (f" ({error.hint})" if error.hint else ""))
+    for note in notes:
+        say_error(note)
+
+
+def say_error(text: str) -> None:
+    """One line on stderr, with nothing in it that a terminal obeys."""
+    from soc.model.text import display_safe
+
+    click.echo(display_safe(text, most=2_000), err=True)
+
+
+def case_parser() -> Callable[[str, str], dict[str, Any]]:
+    """What reads the raw lines of test cases."""
+    from soc.application.rules import line_parser
+    from soc.clock import SystemClock
+
+    return line_parser(SystemClock().now_us())
