@@ -17,6 +17,7 @@ from soc.model.deadletter import DeadLetter
 from soc.model.event import Doc, Event
 from soc.model.query import Node
 from soc.model.record import RawRecord
+from soc.model.signal import Signal
 
 # --- sources -----------------------------------------------------------------------------------------------------
 
@@ -139,6 +140,10 @@ class Effects(msgspec.Struct):
     """Pipeline state to keep (None = forget): key = `<partition>\\x1f<what>`. Read back by `Store.state`."""
     gaps: list[Gap] = []
     rules_hash: str = ""
+    signals: list[Signal] = []
+    """What correlations are told of the events: durable no later than the progress."""
+    marks: dict[str, int] = {}
+    """Per source partition (as in `Progress`) the largest usable event time seen, microseconds since 1970; never beyond the received time."""
 
 
 class Committed(msgspec.Struct):
@@ -224,6 +229,8 @@ class AlertQuery(msgspec.Struct):
     until_us: int | None = None
     limit: int = 100
     offset: int = 0
+    shadow: bool = False
+    """The alerts of shadow rules instead of those of live ones; they never stand together."""
 
 
 class Store(Protocol):
@@ -247,6 +254,16 @@ class Store(Protocol):
 
     def state(self, partition: str) -> dict[str, bytes]:
         """The pipeline state kept for a partition."""
+
+    # correlation
+    def signals(self, since_us: int) -> Iterator[Signal]:
+        """The signals of events at or after `since_us`, in any order, perhaps some of them twice."""
+
+    def drop_signals(self, before_us: int) -> None:
+        """Forget signals of events before `before_us` (some may stay)."""
+
+    def marks(self) -> dict[str, int]:
+        """Per source partition the largest usable event time ever committed; it only grows."""
 
     # events
     def get_events(self, ids: Sequence[str]) -> list[Doc]:
@@ -342,6 +359,8 @@ class Verdict(msgspec.Struct, gc=False):
     category: str
     classified_by: str
     matches: tuple[int, ...]
+    excepted: tuple[tuple[int, str], ...] = ()
+    """Rules (as `matches`) that would have matched but for an exception, and its id."""
 
 
 class Classifier(Protocol):
@@ -353,8 +372,24 @@ class Classifier(Protocol):
     def classify(self, doc: Doc) -> Verdict:
         """Class and matches of one event. Cost: the hot path's second largest; see soc/rules/compile.py."""
 
+    silent: frozenset[int]
+    """The rules (as in `Verdict.matches`) that make no alerts of their own: correlations use them."""
+
     def alert(self, index: int, event: Event, detected_at: str) -> Alert:
         """The alert of rule `index` for an event that it matched, with its explanation."""
+
+    def signals(self, matches: Sequence[int], event: Event) -> list[Signal]:
+        """What correlations are to be told of an event that these rules matched; [] when none uses them."""
+
+
+class SignalLog(Protocol):
+    """A log of signals in the place of the store's own (a topic that several correlators share, keyed by correlation and group)."""
+
+    def append(self, signals: Sequence[Signal], marks: Mapping[str, int]) -> None:
+        """Append signals, and the marks of the source partitions that they came from; durable on return, at least once.
+
+        Raises: Unreachable, StoreFull. After an error the whole call is to be repeated.
+        """
 
 
 # --- small things ----------------------------------------------------------------------------------------------------

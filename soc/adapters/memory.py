@@ -25,6 +25,7 @@ from soc.model.event import SCHEMA, Doc, Event, event_of, reclassified, values
 from soc.model.ids import digest_id, raw_hash
 from soc.model.level import ThreatLevel
 from soc.model.query.evaluate import as_text, matches
+from soc.model.signal import Signal
 from soc.model.text import event_tokens
 from soc.ports import AlertQuery, Bucket, Committed, CrashPoint, Effects, EventPage, EventQuery, Gap, LedgerItem, Progress, no_crash
 
@@ -42,6 +43,10 @@ class _Everything(msgspec.Struct):
     state: dict[str, bytes] = {}
     gaps: list[Gap] = []
     facts: list[tuple[str, dict[str, Any]]] = []
+    signals: list[Signal] = []
+    marks: dict[str, int] = {}
+    revisions: dict[str, list[Alert]] = {}
+    """Superseded states of alerts."""
 
 
 class MemoryStore:
@@ -84,8 +89,11 @@ class MemoryStore:
             self._put_state(effects.state, {one.partition for one in effects.progress if one not in fresh})
             for gap in effects.gaps:
                 self._put_gap(gap)
+            self._all.signals += effects.signals
             self._crash("store.control.written")
             for progress in fresh:
+                if progress.partition in effects.marks:
+                    self._all.marks[progress.partition] = max(effects.marks[progress.partition], self._all.marks.get(progress.partition, 0))
                 self._count(progress, replays[progress.partition], faults[progress.partition])
         return committed
 
@@ -147,10 +155,14 @@ class MemoryStore:
             replays[event.partition] += 1
 
     def _put_alert(self, alert: Alert) -> bool:
-        if alert.id in self._all.alerts:
-            return False
-        self._all.alerts[alert.id] = _copy(alert)
-        return True
+        known = self._all.alerts.get(alert.id)
+        if known is None:
+            self._all.alerts[alert.id] = _copy(alert)
+            return True
+        if known.revision < alert.revision:
+            self._all.revisions.setdefault(alert.id, []).append(known)
+            self._all.alerts[alert.id] = _copy(alert)
+        return False
 
     def _put_letter(self, letter: DeadLetter, committed: Committed, replays: Counter[str], faults: Counter[str]) -> None:
         known = self._all.letters.get(letter.id)
@@ -185,6 +197,20 @@ class MemoryStore:
     def state(self, partition: str) -> dict[str, bytes]:
         prefix = partition + "\x1f"
         return {key[len(prefix) :]: value for key, value in self._all.state.items() if key.startswith(prefix)}
+
+    # correlation -----------------------------------------------------------------------------------------------
+
+    def signals(self, since_us: int) -> Iterator[Signal]:
+        with self._lock:
+            return iter([signal for signal in self._all.signals if signal.ts >= since_us])
+
+    def drop_signals(self, before_us: int) -> None:
+        self._writable()
+        with self._lock:
+            self._all.signals = [signal for signal in self._all.signals if signal.ts >= before_us]
+
+    def marks(self) -> dict[str, int]:
+        return dict(self._all.marks)
 
     # events ----------------------------------------------------------------------------------------------------
 

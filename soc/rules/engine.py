@@ -6,7 +6,7 @@ the index → predicates. Classification rules stand first, the highest level fi
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from soc.clock import iso
@@ -14,13 +14,16 @@ from soc.model.alert import Alert, RuleRef
 from soc.model.event import Doc, Event, nest, values
 from soc.model.ids import alert_id, group_id
 from soc.model.level import ThreatLevel
+from soc.model.signal import Signal
 from soc.ports import Verdict
 from soc.rules.ast import LogSource, Rule
+from soc.rules.collection import Collection
 from soc.rules.compile import Folded, Predicate, Several, SinglePredicate, compile_condition, compile_single
 from soc.rules.explain import explain
-from soc.rules.fields import belongs, taxonomy
+from soc.rules.fields import belongs, ecs_fields, taxonomy
 from soc.rules.index import Index, build
 from soc.rules.load import RuleSet
+from soc.rules.signals import Extractor, is_private
 from soc.rules.values import text_of
 
 DEFAULT_GROUP_BY = ("soc.agency.id", "observer.name", "source.ip")
@@ -41,8 +44,9 @@ class Engine:
     Cost: `classify` about 1 µs for a FortiGate traffic event and 4 µs for a security event, with the shipped rules.
     """
 
-    def __init__(self, ruleset: RuleSet) -> None:
+    def __init__(self, ruleset: RuleSet, collection: Collection | None = None) -> None:
         self.hash = ruleset.hash
+        self.collection = collection or Collection(ruleset)
         self.rules: tuple[Rule, ...] = tuple(sorted(ruleset.rules, key=_order))
         self._names = taxonomy()
         self._routed = ruleset.ecs
@@ -55,6 +59,8 @@ class Engine:
         self._by_source: dict[LogSource, list[int]] = {}
         for number, rule in enumerate(self.rules):
             self._by_source.setdefault(rule.logsource, []).append(number)
+        self.silent = frozenset(number for number, rule in enumerate(self.rules) if rule.id in self.collection.silent)
+        self._extractors = self._extractors_of(self.collection)
         self._routes: dict[tuple[Any, ...], Index] = {}
         self._indices: dict[tuple[int, ...], Index] = {}
 
@@ -139,6 +145,34 @@ class Engine:
             index = self._indices[chosen] = build([(number, self.rules[number].condition) for number in chosen], self._names)
         return index
 
+    def _extractors_of(self, collection: Collection) -> dict[int, list[Extractor]]:
+        """Per rule number what makes the signals of its events."""
+        numbers = {rule.id: number for number, rule in enumerate(self.rules)}
+        found: dict[int, list[Extractor]] = {}
+        for correlation in collection.correlations:
+            for place, member in enumerate(correlation.rules):
+                if member in numbers:
+                    written = collection.written.get(member, self.rules[numbers[member]])
+
+                    def fields_of(field: str, source: LogSource = written.logsource) -> tuple[str, ...]:
+                        return (tuple(ecs_fields(field, source, self._names)) if self._routed else ()) or (field,)
+
+                    found.setdefault(numbers[member], []).append(
+                        Extractor(correlation, place, fields_of, _no_place if _placed(correlation.group_by) else place_of)
+                    )
+        return found
+
+    def signals(self, matches: Sequence[int], event: Event) -> list[Signal]:
+        """What correlations are to be told of an event that these rules matched."""
+        extractors = self._extractors
+        return [
+            signal
+            for number in matches
+            if number in extractors
+            for extractor in extractors[number]
+            for signal in extractor.signals(event.doc, event.ts_us, event.id, event.scope)
+        ]
+
     def alert(self, index: int, event: Event, detected_at: str) -> Alert:
         """The alert of rule `index` for an event that it matched."""
         rule = self.rules[index]
@@ -169,14 +203,33 @@ def compile_ruleset(ruleset: RuleSet) -> Engine:
     return Engine(ruleset)
 
 
+def compile_collection(collection: Collection) -> Engine:
+    """The engine of a collection: its detections, and the signals of its correlations."""
+    return Engine(collection.ruleset, collection)
+
+
 def group_key(rule: Rule, doc: Doc) -> dict[str, str]:
     """What the alerts of a rule are grouped by, for one event: fields that it has, and the place of private addresses."""
     key = {field: text for field in rule.group_by or DEFAULT_GROUP_BY if (text := _joined(doc, field))}
-    if any(_is_private(text) for text in key.values()) and not any(field in key for field in PLACE_FIELDS):
+    if any(is_private(text) for text in key.values()) and not _placed(key):
         place = next((field for field in PLACE_FIELDS if _joined(doc, field)), "")
         if place:
             key[place] = _joined(doc, place)
     return key
+
+
+def place_of(doc: Mapping[str, Any]) -> str:
+    """Where the private addresses of an event are, as `field=value`; "" when it does not say."""
+    return next((f"{field}={text}" for field in PLACE_FIELDS if (text := _joined(doc, field))), "")
+
+
+def _no_place(_doc: Mapping[str, Any]) -> str:
+    return ""
+
+
+def _placed(fields: Iterable[str]) -> bool:
+    """Whether a key says already where private addresses are."""
+    return not frozenset(PLACE_FIELDS).isdisjoint(fields)
 
 
 def _order(rule: Rule) -> tuple[bool, int, str, str]:
@@ -184,16 +237,9 @@ def _order(rule: Rule) -> tuple[bool, int, str, str]:
     return (rule.classify is None, -ThreatLevel(rule.classify.level).rank if rule.classify else 0, rule.id, rule.hash)
 
 
-def _joined(doc: Doc, field: str) -> str:
+def _joined(doc: Mapping[str, Any], field: str) -> str:
     return ",".join(sorted(text_of(value)[:_KEY_TEXT] for value in values(doc, field)))
 
 
 def _first(doc: Doc, field: str) -> str:
     return next((text_of(value) for value in values(doc, field)), "")
-
-
-def _is_private(text: str) -> bool:
-    try:
-        return ip_address(text).is_private
-    except ValueError:
-        return False

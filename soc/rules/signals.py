@@ -8,50 +8,42 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from hashlib import blake2b
+from ipaddress import ip_address
 from itertools import islice, product
 from typing import Any
 
-import msgspec
-
+from soc.model.signal import Signal
 from soc.rules.correlation import NUMERIC, Correlation
 from soc.rules.values import fold, number_of, scalars, text_of
+
+__all__ = ["MOST_KEYS", "MOST_TEXT", "Extractor", "Signal", "chained", "exact", "is_private", "key_text", "of_alert", "shape_of"]
 
 MOST_KEYS = 64
 """Groups (or combinations of values) that one event may count in, where its fields hold several values."""
 MOST_TEXT = 256
 """Longer values are told apart by their beginning and a hash."""
 
+_ADDRESS_ENDS = frozenset("0123456789abcdefABCDEF:")
+
 FieldsOf = Callable[[str], tuple[str, ...]]
 """The fields of events that a field named in a rule may be; the first that has a value counts."""
-
-
-class Signal(msgspec.Struct, array_like=True, gc=False):
-    """One event in one group of one correlation.
-
-    `ts`: usable event time, microseconds. `key`: the scope, then the folded group values; two values are one group where
-    an equality test of a rule would say so. `rules`: bit n set = the event matched `Correlation.rules[n]`. `values`: what
-    is counted or computed with (texts; integers or `numerator/denominator`). `shown`: the group values as in the event.
-    """
-
-    ts: int
-    key: tuple[str, ...]
-    id: str
-    rules: int
-    correlation: str
-    values: tuple[str | int, ...] = ()
-    shown: tuple[str, ...] = ()
 
 
 class Extractor:
     """Makes the signals of one correlation from events that its rule number `place` matched.
 
-    `fields_of`: how the events call a field (see `soc.rules.fields`); by default as the rule does.
+    `fields_of`: how the events call a field (see `soc.rules.fields`); by default as the rule does. `place_of`: where private
+    addresses of an event are, as `field=value` ("" = unknown); it then stands behind the group values.
     """
 
-    def __init__(self, rule: Correlation, place: int, fields_of: FieldsOf = lambda field: (field,)) -> None:
+    def __init__(
+        self, rule: Correlation, place: int, fields_of: FieldsOf = lambda field: (field,), place_of: Callable[[Mapping[str, Any]], str] | None = None
+    ) -> None:
         member = rule.rules[place]
         self._rule = rule
         self._bit = 1 << place
+        self._shape = shape_of(rule)
+        self._place_of = place_of
         self._group = [fields_of(rule.aliases.get(name, {}).get(member, name)) for name in rule.group_by]
         self._fields = [fields_of(rule.aliases.get(name, {}).get(member, name)) for name in rule.fields]
         self._numeric = rule.type in NUMERIC
@@ -63,12 +55,14 @@ class Extractor:
             return []
         rule = self._rule
         if not self._group:
-            return [Signal(ts, (scope,), event_id, self._bit, rule.id, values)]
+            return [Signal(ts, (scope,), event_id, self._bit, rule.id, values, (), self._shape)]
         columns = [_texts(doc, fields) for fields in self._group]
+        if self._place_of is not None and any(is_private(text) for column in columns for _, text in column) and (place := self._place_of(doc)):
+            columns.append([key_text(place)])
         found: dict[tuple[str, ...], tuple[str, ...]] = {}
         for combination in islice(product(*columns), MOST_KEYS):
             found.setdefault((scope, *(key for key, _ in combination)), tuple(text for _, text in combination))
-        return [Signal(ts, key, event_id, self._bit, rule.id, values, shown) for key, shown in found.items()]
+        return [Signal(ts, key, event_id, self._bit, rule.id, values, shown, self._shape) for key, shown in found.items()]
 
     def _values(self, doc: Mapping[str, Any]) -> tuple[str | int, ...] | None:
         if not self._fields:
@@ -77,6 +71,23 @@ class Extractor:
             return tuple(found for value in _scalars(doc, self._fields[0]) if (found := exact(value)) is not None) or None
         columns = [[key for key, _ in _texts(doc, fields)] for fields in self._fields]
         return tuple(dict.fromkeys("\x1f".join(parts) for parts in islice(product(*columns), MOST_KEYS))) or None
+
+
+def shape_of(rule: Correlation) -> str:
+    """What tells whether signals made for an earlier text of a correlation are still what it asks for: its rules, groups and fields."""
+    parts = [*rule.rules, "", *rule.group_by, "", *rule.fields, str(rule.type in NUMERIC)]
+    parts += [f"{alias}\x1e{rule_id}\x1e{field}" for alias, mapping in sorted(rule.aliases.items()) for rule_id, field in sorted(mapping.items())]
+    return blake2b("\x1f".join(parts).encode(), digest_size=4).hexdigest()
+
+
+def is_private(text: str) -> bool:
+    """Whether a text is an address that means something only with its place."""
+    if not text or text[-1] not in _ADDRESS_ENDS:
+        return False
+    try:
+        return ip_address(text).is_private
+    except ValueError:
+        return False
 
 
 def exact(value: Any) -> int | str | None:
@@ -136,4 +147,7 @@ def of_alert(rule: Correlation, place: int, child: Correlation, ts: int, alert_i
         values = (found,)
     elif fields:
         values = ("\x1f".join(key[1 + at] for at in fields),)
-    return Signal(ts, (key[0], *(key[1 + at] for at in group)), alert_id, 1 << place, rule.id, values, tuple(shown[at] for at in group))
+    keys, texts = tuple(key[1 + at] for at in group), tuple(shown[at] for at in group)
+    if len(shown) > len(child.group_by) and any(map(is_private, texts)):  # the place of private addresses goes with them
+        keys, texts = (*keys, key[-1]), (*texts, shown[-1])
+    return Signal(ts, (key[0], *keys), alert_id, 1 << place, rule.id, values, texts)

@@ -15,7 +15,7 @@ import msgspec
 import orjson
 
 from soc.adapters.elastic.base import Base
-from soc.adapters.elastic.bulk import CREATED, EXISTS, Action, create, send
+from soc.adapters.elastic.bulk import CREATED, EXISTS, UPDATED, Action, Outcome, create, send
 from soc.adapters.elastic.client import Budget
 from soc.adapters.elastic.queries import Clause
 from soc.clock import from_datetime
@@ -35,23 +35,43 @@ class Alerts(Base):
     """The alerts' side of the store."""
 
     def _put_alerts(self, alerts: Sequence[Alert], budget: Budget) -> list[Alert]:
-        """Write alerts and members; returns the alerts that were not known."""
+        """Write alerts and members; returns the alerts that were not known.
+
+        A further state of an alert takes the place of the one that stands if its revision is higher; each is kept.
+        """
         if not alerts:
             return []
         actions: list[Action] = []
+        fresh = [alert for alert in alerts if not alert.revision]
+        grown = [alert for alert in alerts if alert.revision]
+        known = self._grow(grown, budget) if grown else []
+        if not fresh:
+            return known
+        alerts = fresh
         for alert in alerts:
             actions += [
                 create(self._names.control("alerts"), alert.id, _alert_body(alert)),
                 create(self._names.control("members"), digest_id("member", alert.group, _occurrence(alert)), orjson.dumps({"group": alert.group})),
             ]
         outcomes = send(self._link, actions, budget=budget)
-        for outcome in outcomes:
-            if outcome.status not in {CREATED, EXISTS}:
-                raise StoreRefused(
-                    Phrase("Elasticsearch refused an alert ({status}): {kind}: {reason}", status=outcome.status, kind=outcome.kind, reason=outcome.reason),
-                    hint="the mappings of the alert indices were changed; `soc store migrate`",
-                )
-        return [alert for alert, outcome in zip(alerts, outcomes[::2], strict=True) if outcome.status == CREATED]
+        _accept(outcomes)
+        return known + [alert for alert, outcome in zip(alerts, outcomes[::2], strict=True) if outcome.status == CREATED]
+
+    def _grow(self, alerts: Sequence[Alert], budget: Budget) -> list[Alert]:
+        """Write states of alerts that grow: the state by itself first, then as the present one unless a higher one stands."""
+        actions: list[Action] = []
+        for alert in alerts:
+            body = _alert_body(alert)
+            head = {"index": {"_index": self._names.control("alerts"), "_id": alert.id, "version": alert.revision + 1, "version_type": "external"}}
+            state = orjson.dumps({"id": alert.id, "revision": alert.revision, "alert": orjson.Fragment(msgspec.json.encode(alert))})
+            actions += [
+                create(self._names.control("revisions"), digest_id("revision", alert.id, str(alert.revision)), state),
+                Action(orjson.dumps(head), body),
+                create(self._names.control("members"), digest_id("member", alert.group, _occurrence(alert)), orjson.dumps({"group": alert.group})),
+            ]
+        outcomes = send(self._link, actions, budget=budget)
+        _accept(outcomes)
+        return [alert for alert, outcome in zip(alerts, outcomes[1::3], strict=True) if outcome.status == CREATED]
 
     def alerts(self, query: AlertQuery) -> tuple[int, list[Alert]]:
         total, hits = self._page(self._names.control("alerts"), _filter(query), _NEWEST, query.offset, query.limit)
@@ -133,6 +153,15 @@ class Alerts(Base):
         hits = self._search(self._names.control("deadletters"), {"query": {"prefix": {"id": prefix}}, "size": 2})["hits"]["hits"]
         _one("dead letter", prefix, len(hits))
         return letter_of(hits[0]["_source"]) if hits else None
+
+
+def _accept(outcomes: Sequence[Outcome]) -> None:
+    for outcome in outcomes:
+        if outcome.status not in {CREATED, EXISTS, UPDATED}:
+            raise StoreRefused(
+                Phrase("Elasticsearch refused an alert ({status}): {kind}: {reason}", status=outcome.status, kind=outcome.kind, reason=outcome.reason),
+                hint="the mappings of the alert indices were changed; `soc store migrate`",
+            )
 
 
 def _one(what: str, prefix: str, found: int) -> None:

@@ -22,7 +22,7 @@ log = get_logger(__name__)
 
 CHUNK_BYTES = 8 * 1024 * 1024
 """Of one request: far below the 100 MB that Elasticsearch takes, large enough that its cost is the documents'."""
-CREATED, EXISTS = 201, 409
+CREATED, EXISTS, UPDATED = 201, 409, 200
 _SENT = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*._seq_no,items.*._primary_term"
 
 

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 from soc.model.event import SCHEMA
 
-VERSION = 1
+VERSION = 2
 """Of the templates and index layout; a store with a higher one was written by a newer program."""
 LONGEST_KEYWORD = 1024
 """Characters: longer values are stored, not indexed; their fields are listed in `store.odd`."""
-CONTROL = ("positions", "alerts", "members", "deadletters", "claims", "state", "gaps", "facts", "retention")
+CONTROL = ("positions", "alerts", "members", "deadletters", "claims", "state", "gaps", "facts", "retention", "signals", "revisions")
 """Indices that are no partitions: one shard each, small."""
 
 
@@ -111,6 +111,8 @@ _CONTROL_MAPPINGS: dict[str, dict[str, Any]] = {
     "gaps": {**_keywords("source"), "from_us": {"type": "long"}, "until_us": {"type": "long"}, "gap": _KEPT},
     "facts": {**_keywords("kind"), "number": {"type": "long"}, "fact": _KEPT},
     "retention": {**_keywords("uuid"), "rows": _KEPT},
+    "signals": {"from_us": {"type": "long"}, "until_us": {"type": "long"}, "body": _BLOB},
+    "revisions": {**_keywords("id"), "revision": {"type": "integer"}, "alert": _KEPT},
 }
 
 

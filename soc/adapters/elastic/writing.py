@@ -11,12 +11,14 @@ from __future__ import annotations
 import threading
 from base64 import b64decode, b64encode
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Literal
 
 import msgspec
 import orjson
+import zstandard
 
 from soc.adapters.elastic.alerts import Alerts, letter_of
 from soc.adapters.elastic.base import Base
@@ -29,6 +31,7 @@ from soc.model.alert import Alert
 from soc.model.deadletter import DeadLetter
 from soc.model.event import Event
 from soc.model.ids import digest_id, raw_hash
+from soc.model.signal import Signal, blocks, pack, unpack
 from soc.ports import Committed, Effects, Gap, Progress
 
 Row = dict[str, Any]
@@ -86,10 +89,11 @@ class Writing(Alerts, Base):
         self._put_letters(tally, budget)
         nexts = {progress.partition: progress.next for progress in fresh}
         actions = [*self._claim_actions(effects.claims), *self._state_actions(effects.state, nexts, stale), *map(self._gap_action, effects.gaps)]
+        actions += self._signal_actions(effects.signals)
         _demand(send(self._link, actions, budget=budget), EXISTS)  # a claim that stands; nothing else here can conflict
         self._claimed.update(effects.claims)
         self._crash("store.control.written")
-        self._put_positions(fresh, tally, budget)
+        self._put_positions(fresh, tally, budget, effects.marks)
         return tally.committed
 
     # positions and ledger rows ---------------------------------------------------------------------------------
@@ -123,11 +127,11 @@ class Writing(Alerts, Base):
             hint="another worker has taken the partition over; read again from the store's position",
         )
 
-    def _put_positions(self, fresh: Sequence[Progress], tally: _Tally, budget: Budget) -> None:
+    def _put_positions(self, fresh: Sequence[Progress], tally: _Tally, budget: Budget, marks: Mapping[str, int]) -> None:
         if not fresh:
             return
         index = self._names.control("positions")
-        rows = [_counted(self._positions[progress.partition][0], progress, tally) for progress in fresh]
+        rows = [_counted(self._positions[progress.partition][0], progress, tally, marks) for progress in fresh]
         actions = []
         for progress, row in zip(fresh, rows, strict=True):
             _, seq_no, term = self._positions[progress.partition]
@@ -352,6 +356,35 @@ class Writing(Alerts, Base):
         index = self._names.control("claims")
         return [create(index, _claim_id(key), orjson.dumps({"owner": owner})) for key, owner in claims.items() if key not in passed]
 
+    # correlation -----------------------------------------------------------------------------------------------
+
+    def _signal_actions(self, signals: Sequence[Signal]) -> list[Action]:
+        """Write signals in blocks named by what they hold, so that writing them again changes nothing."""
+        index = self._names.control("signals")
+        actions = []
+        for block in blocks(signals):
+            packed = pack(block)
+            times = [signal.ts for signal in block]
+            document = {"from_us": min(times), "until_us": max(times), "body": b64encode(zstandard.compress(packed, 1)).decode()}
+            actions.append(put(index, digest_id("signals", sha256(packed).hexdigest()), document))
+        return actions
+
+    def signals(self, since_us: int) -> Iterator[Signal]:
+        self.refresh("signals")
+        for hit in self._scan(self._names.control("signals"), {"range": {"until_us": {"gte": since_us}}}, size=50):
+            yield from (signal for signal in unpack(zstandard.decompress(b64decode(hit["_source"]["body"]))) if signal.ts >= since_us)
+
+    def drop_signals(self, before_us: int) -> None:
+        self._writable()
+        index = self._names.control("signals")
+        self._link.request(
+            "POST", f"/{index}/_delete_by_query", {"query": {"range": {"until_us": {"lt": before_us}}}}, params={"conflicts": "proceed"}, missing={}
+        )
+
+    def marks(self) -> dict[str, int]:
+        self.refresh("positions")
+        return {row["partition"]: row["row"]["mark"] for row in self._position_documents() if "mark" in row["row"]}
+
     # pipeline state, gaps --------------------------------------------------------------------------------------
 
     def state(self, partition: str) -> dict[str, bytes]:
@@ -438,8 +471,8 @@ def _next(row: Row | None) -> int:
     return int(row["next"]) if row else 0
 
 
-def _counted(row: Row | None, progress: Progress, tally: _Tally) -> Row:
-    """The position row after a batch: next position, and one ledger row per source."""
+def _counted(row: Row | None, progress: Progress, tally: _Tally, marks: Mapping[str, int]) -> Row:
+    """The position row after a batch: next position, the largest event time, and one ledger row per source."""
     sources = dict(row["sources"]) if row else {}
     known = sources.get(progress.source) or {"first": progress.first, "received": 0, "dropped": {}, "lost": 0, "faults": 0}
     dropped = Counter(known["dropped"])
@@ -455,7 +488,8 @@ def _counted(row: Row | None, progress: Progress, tally: _Tally) -> Row:
         "faults": known["faults"] + tally.faults[progress.partition],
         "knowledge": progress.knowledge,
     }
-    return {"next": progress.next, "sources": sources}
+    mark = max(marks.get(progress.partition, 0), int(row.get("mark", 0)) if row else 0)
+    return {"next": progress.next, "sources": sources, **({"mark": mark} if mark else {})}
 
 
 def _changed(entry: Row | None, what: str, value: bytes | None, at: int, committed: int) -> Row:

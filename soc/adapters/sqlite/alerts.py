@@ -9,7 +9,7 @@ import zstandard
 
 from soc.adapters.sqlite.control import Control
 from soc.clock import from_iso
-from soc.model.alert import Alert, AlertGroup
+from soc.model.alert import SHADOW_PREFIX, Alert, AlertGroup, namespace
 from soc.model.level import ThreatLevel
 from soc.ports import AlertQuery
 
@@ -30,7 +30,7 @@ class Alerts:
         self._control = control
 
     def put(self, alert: Alert) -> bool:
-        """Add an alert inside the caller's transaction; False when it is known."""
+        """Add an alert, or a further state of one, inside the caller's transaction; False when it is known."""
         db = self._control.db
         ts_us = from_iso(alert.ts)
         body = zstandard.compress(msgspec.msgpack.encode(alert), 1)
@@ -39,7 +39,37 @@ class Alerts:
             (alert.id, alert.group, alert.rule.id, alert.rule.level, alert.scope, alert.source, ts_us, body),
         )
         if not known.rowcount:
+            if alert.revision:
+                self._grow(alert, ts_us, body)
             return False
+        self._put_group(alert, ts_us)
+        return True
+
+    def _grow(self, alert: Alert, ts_us: int, body: bytes) -> None:
+        """Put a higher revision in the place of the state that stands; that one is kept."""
+        db = self._control.db
+        before_us, before_body = db.execute("SELECT ts_us, body FROM alert WHERE id = ?", (alert.id,)).fetchone()
+        before = _alert(before_body)
+        if before.revision >= alert.revision:
+            return
+        db.execute("INSERT OR IGNORE INTO revision VALUES (?, ?, ?)", (alert.id, before.revision, before_body))
+        db.execute("UPDATE alert SET rule = ?, level = ?, ts_us = ?, body = ? WHERE id = ?", (alert.rule.id, alert.rule.level, ts_us, body, alert.id))
+        if (before_us, before.rule, before.threat_level, before.threat_category, before.agency) != (
+            ts_us,
+            alert.rule,
+            alert.threat_level,
+            alert.threat_category,
+            alert.agency,
+        ):  # what the group shows may have been this alert's: fold it anew
+            db.execute("DELETE FROM grp WHERE id = ?", (alert.group,))
+            db.execute("DELETE FROM grp_part WHERE grp = ?", (alert.group,))
+            db.execute("DELETE FROM member WHERE grp = ?", (alert.group,))
+            for at, one in db.execute("SELECT ts_us, body FROM alert WHERE grp = ?", (alert.group,)).fetchall():
+                self._put_group(_alert(one), at)
+
+    def _put_group(self, alert: Alert, ts_us: int) -> None:
+        """Add an alert to its group."""
+        db = self._control.db
         occurrence = alert.natural_key or (alert.events[0] if alert.events else alert.id)
         new = db.execute("INSERT OR IGNORE INTO member VALUES (?, ?)", (alert.group, occurrence)).rowcount
         db.execute(
@@ -52,7 +82,6 @@ class Alerts:
             "INSERT OR REPLACE INTO grp VALUES (?, ?, ?, ?, ?)",
             (alert.group, kept.group.rule.id, kept.group.scope, kept.newest[0], msgspec.msgpack.encode(kept)),
         )
-        return True
 
     def page(self, query: AlertQuery) -> tuple[int, list[Alert]]:
         """Total and one page, newest first."""

@@ -129,6 +129,8 @@ class Writer:
         self._crash("store.alerts.written")
         for progress in fresh:
             control.put_progress(progress, replays[progress.partition], faulty[progress.partition])
+        control.put_signals(effects.signals)
+        control.put_marks({progress.partition: effects.marks[progress.partition] for progress in fresh if progress.partition in effects.marks})
         control.put_claims(effects.claims | dict.fromkeys(sifted.derived, ""))
         history = {progress.partition for progress in effects.progress} - {progress.partition for progress in fresh}
         control.put_state({key: value for key, value in effects.state.items() if key.partition("\x1f")[0] not in history})

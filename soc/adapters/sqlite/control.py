@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import orjson
+import zstandard
 
 from soc.adapters.sqlite.database import connect, guarded
-from soc.adapters.sqlite.schema import CONTROL
+from soc.adapters.sqlite.schema import ADDED, CONTROL
 from soc.adapters.sqlite.spans import Spans
 from soc.errors import Conflict, Phrase
 from soc.model.deadletter import DeadLetter
 from soc.model.event import Event
 from soc.model.ids import digest_id, raw_hash
+from soc.model.signal import Signal, blocks, pack, unpack
 from soc.ports import Gap, LedgerItem, Progress
 
 FILE = "control.db"
@@ -33,6 +35,9 @@ class Control:
     def __init__(self, folder: Path, *, read_only: bool) -> None:
         self.path = folder / FILE
         self.db = connect(self.path, CONTROL, read_only=read_only)
+        if not read_only:
+            with guarded(self.path, "opening"):
+                self.db.executescript(ADDED)
         # Reading has a connection of its own, so that it neither waits for a commit nor sees half of one.
         self._reading = self.db if read_only else connect(self.path, CONTROL, read_only=True, cache_kib=8_192)
 
@@ -212,6 +217,33 @@ class Control:
         """Keep or forget pipeline state."""
         self.db.executemany("DELETE FROM state WHERE key = ?", [(key,) for key, value in state.items() if value is None])
         self.db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", [(key, value) for key, value in state.items() if value is not None])
+
+    # correlation ---------------------------------------------------------------------------------------------------
+
+    def put_signals(self, signals: Sequence[Signal]) -> None:
+        """Add the signals of a batch."""
+        for block in blocks(signals):
+            times = [signal.ts for signal in block]
+            body = zstandard.compress(pack(block), 1)
+            self.db.execute("INSERT INTO signals (from_us, until_us, body) VALUES (?, ?, ?)", (min(times), max(times), body))
+
+    def signals(self, since_us: int) -> Iterator[Signal]:
+        """The signals at or after a time."""
+        for (no,) in self.rows("SELECT no FROM signals WHERE until_us >= ? ORDER BY no", (since_us,)):
+            for (body,) in self.rows("SELECT body FROM signals WHERE no = ?", (no,)):
+                yield from (signal for signal in unpack(zstandard.decompress(body)) if signal.ts >= since_us)
+
+    def drop_signals(self, before_us: int) -> None:
+        """Remove what holds only signals before a time."""
+        self.db.execute("DELETE FROM signals WHERE until_us < ?", (before_us,))
+
+    def put_marks(self, marks: Mapping[str, int]) -> None:
+        """Let the marks of partitions grow."""
+        self.db.executemany("INSERT INTO mark VALUES (?, ?) ON CONFLICT DO UPDATE SET us = max(us, excluded.us)", sorted(marks.items()))
+
+    def marks(self) -> dict[str, int]:
+        """The largest event time by partition."""
+        return dict(self.rows("SELECT partition, us FROM mark"))
 
     def spans(self) -> dict[str, Spans]:
         """Seen positions of origins that are not partitions of ours."""

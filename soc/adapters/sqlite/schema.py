@@ -52,6 +52,15 @@ INSERT INTO ft (ft, rank) VALUES ('crisismerge', 32);
     8_192,  # blocks and segments are large and written in order
 )
 
+ADDED = """
+CREATE TABLE IF NOT EXISTS signals (no INTEGER PRIMARY KEY, from_us INTEGER NOT NULL, until_us INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS signals_until ON signals (until_us);
+CREATE TABLE IF NOT EXISTS mark (partition TEXT PRIMARY KEY, us INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS revision (id TEXT NOT NULL, revision INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (id, revision)) WITHOUT ROWID;
+"""
+"""Tables of `control.db` that earlier versions did not make: the signals of a batch as one row, event times by source
+partition, and superseded states of alerts."""
+
 CONTROL = Sort(
     "control",
     0x50C0C001,
@@ -82,6 +91,7 @@ CREATE TABLE gap (source TEXT NOT NULL, scope TEXT NOT NULL, from_us INTEGER NOT
 CREATE TABLE fact (no INTEGER PRIMARY KEY, kind TEXT NOT NULL, body BLOB NOT NULL);
 CREATE TABLE origin (origin TEXT PRIMARY KEY, spans BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE inbox (no INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, source TEXT NOT NULL, partition TEXT NOT NULL, body BLOB NOT NULL);
-""",
+"""
+    + ADDED,
     4_096,  # claims are small and written anywhere: each changes a page
 )

@@ -38,6 +38,7 @@ from soc.errors import Conflict, NotAllowed, NotFound, Phrase, StoreRefused
 from soc.model.alert import Alert, AlertGroup
 from soc.model.deadletter import DeadLetter
 from soc.model.event import SCHEMA, Doc, Event, reclassified
+from soc.model.signal import Signal
 from soc.model.text import event_tokens
 from soc.ports import AlertQuery, Bucket, Committed, CrashPoint, Effects, EventPage, EventQuery, Gap, LedgerItem, no_crash
 
@@ -135,6 +136,19 @@ class SqliteStore:
 
     def state(self, partition: str) -> dict[str, bytes]:
         return self.control.state(partition)
+
+    # correlation ---------------------------------------------------------------------------------------------------
+
+    def signals(self, since_us: int) -> Iterator[Signal]:
+        return self.control.signals(since_us)
+
+    def drop_signals(self, before_us: int) -> None:
+        self.writable()
+        with self._writing, guarded(self.control.path, "dropping signals"), transaction(self.control.db):
+            self.control.drop_signals(before_us)
+
+    def marks(self) -> dict[str, int]:
+        return self.control.marks()
 
     # events --------------------------------------------------------------------------------------------------------
 
