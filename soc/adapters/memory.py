@@ -518,6 +518,7 @@ def _alert_order(alert: Alert) -> tuple[int, str]:
 def _alert_fits(query: AlertQuery, alert: Alert) -> bool:
     return (
         query.scope in {None, alert.scope}
+        and query.shadow == alert.shadow
         and (not query.levels or alert.rule.level in query.levels)
         and query.rule in {"", alert.rule.id}
         and query.group in {"", alert.group}
@@ -548,4 +549,5 @@ def _fold(alerts: Sequence[Alert]) -> AlertGroup:
         threat_level=worst.threat_level,
         threat_category=worst.threat_category,
         agencies=sorted({alert.agency for alert in alerts} - {""}),
+        shadow=newest.shadow,
     )

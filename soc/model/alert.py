@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 ALERT_SCHEMA = 1
+SHADOW_PREFIX = "shadow:"
 MOST_DOCUMENTS = 20
 """How many contributing documents an alert carries (contract 3)."""
 
@@ -53,6 +54,18 @@ class Alert(msgspec.Struct):
     """Detected long after the fact: «phát hiện muộn»."""
     revision: int = 0
     schema: int = ALERT_SCHEMA
+    shadow: bool = False
+    """Of a rule that runs beside the live ones: it counts nowhere and nobody is told."""
+
+    @property
+    def namespace(self) -> str:
+        """Where stores keep it: under its scope, or apart from everything live."""
+        return namespace(self.scope, shadow=self.shadow)
+
+
+def namespace(scope: str, *, shadow: bool) -> str:
+    """What stores keep as the scope of an alert: a shadow's is none that a query of live alerts can mean."""
+    return SHADOW_PREFIX + scope if shadow else scope
 
 
 class AlertGroup(msgspec.Struct):
@@ -70,3 +83,4 @@ class AlertGroup(msgspec.Struct):
     threat_category: str = ""
     agencies: list[str] = []
     state: str = "open"
+    shadow: bool = False

@@ -46,6 +46,11 @@ def alert_id(rule_id: str, event: str) -> str:
     return "a-" + digest_id("alert", rule_id, event)
 
 
+def shadow_name(rule_id: str) -> str:
+    """What stands for a shadow rule in the ids of its alerts and groups: should it become live, those are others."""
+    return "shadow\x1f" + rule_id
+
+
 def group_id(rule_id: str, key: str, scope: str, generation: int = 0) -> str:
     """The id of the group that holds the alerts of one rule with one group key."""
     return "g-" + digest_id("group", rule_id, key, scope, str(generation))

@@ -78,6 +78,21 @@ class Classify(msgspec.Struct, frozen=True):
     category: str
 
 
+class RuleException(msgspec.Struct, frozen=True):
+    """A Sigma filter with an owner and an end: what a rule lets pass for a while.
+
+    `condition` holds for events that the rule keeps. `expires`: RFC 3339 UTC with milliseconds, "" = never; see `soc.rules.exceptions`.
+    """
+
+    id: str
+    title: str
+    condition: Node
+    hash: str
+    owner: str
+    reason: str
+    expires: str = ""
+
+
 class Rule(msgspec.Struct, frozen=True):
     """One Sigma rule.
 
@@ -106,6 +121,13 @@ class Rule(msgspec.Struct, frozen=True):
     group_by: tuple[str, ...] = ()
     triage: dict[str, str] = {}
     unmapped: tuple[str, ...] = ()
+    exceptions: tuple[RuleException, ...] = ()
+    shadow: bool = False
+    """It runs beside the live rules: its alerts are stored marked and count nowhere."""
+    replaces: str = ""
+    """The rule (id or name) whose place it takes once it is live."""
+    name: str = ""
+    """What correlations and filters may call it by, beside its id."""
 
 
 def leaves(node: Node) -> Iterator[Leaf]:

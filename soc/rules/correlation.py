@@ -14,13 +14,15 @@ import math
 import re
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from soc.errors import RuleSyntaxError, RuleUnsupported
 from soc.model.text import display_safe
-from soc.rules.documents import Document
+
+if TYPE_CHECKING:
+    from soc.rules.documents import Document
 
 COUNTS = ("event_count", "value_count", "temporal", "temporal_ordered")
 """Types whose measure is a number of things: 0 for an empty window, never negative."""
@@ -117,6 +119,10 @@ class Correlation(msgspec.Struct, frozen=True):
     references: tuple[str, ...] = ()
     falsepositives: tuple[str, ...] = ()
     triage: dict[str, str] = {}
+    shadow: bool = False
+    """It runs beside the live rules, as does every correlation that is made of a shadow rule."""
+    replaces: str = ""
+    """The rule (id or name) whose place it takes once it is live."""
 
     def holds(self, measure: int | Fraction | None) -> bool:
         """Whether the bounds hold for a measure; for none (the average of nothing) they do not."""
@@ -220,6 +226,8 @@ def read_correlation(document: Document) -> Correlation:
         references=sigma._texts(document, "references"),  # noqa: SLF001
         falsepositives=sigma._texts(document, "falsepositives"),  # noqa: SLF001
         triage=triage,
+        shadow=sigma._shadow(document),  # noqa: SLF001
+        replaces=sigma._replaces(document),  # noqa: SLF001
     )
     _check(document, out)
     return out

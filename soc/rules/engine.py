@@ -6,20 +6,20 @@ the index → predicates. Classification rules stand first, the highest level fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from soc.clock import iso
 from soc.model.alert import Alert, RuleRef
 from soc.model.event import Doc, Event, nest, values
-from soc.model.ids import alert_id, group_id
+from soc.model.ids import alert_id, group_id, shadow_name
 from soc.model.level import ThreatLevel
 from soc.model.signal import Signal
 from soc.ports import Verdict
-from soc.rules.ast import LogSource, Rule
+from soc.rules.ast import LogSource, Rule, RuleException
 from soc.rules.collection import Collection
 from soc.rules.compile import Folded, Predicate, Several, SinglePredicate, compile_condition, compile_single
-from soc.rules.explain import explain
+from soc.rules.exceptions import explained, in_force
 from soc.rules.fields import belongs, ecs_fields, taxonomy
 from soc.rules.index import Index, build
 from soc.rules.load import RuleSet
@@ -54,6 +54,9 @@ class Engine:
         self._predicates: list[SinglePredicate | None] = [None] * len(self.rules)  # made when first asked: most rules of a large set are never asked
         self._general: dict[int, Predicate] = {}
         self._refs = [RuleRef(rule.id, rule.title, rule.level, rule.hash, rule.tags) for rule in self.rules]
+        self._exceptions: dict[int, tuple[tuple[RuleException, Predicate], ...]] = {
+            number: tuple((one, compile_condition(one.condition)) for one in rule.exceptions) for number, rule in enumerate(self.rules) if rule.exceptions
+        }
         self._classifiers = sum(1 for rule in self.rules if rule.classify)
         self._classes = [Verdict(rule.classify.level, rule.classify.category, rule.id, ()) for rule in self.rules if rule.classify]
         self._by_source: dict[LogSource, list[int]] = {}
@@ -96,6 +99,7 @@ class Engine:
         predicates = self._predicates
         classified: Verdict | None = None
         matches: list[int] = []
+        excepted: tuple[tuple[int, str], ...] = ()
         for number in sorted(set(candidates)) if len(candidates) > 1 else candidates:
             if number < self._classifiers and classified is not None:
                 continue
@@ -103,16 +107,25 @@ class Engine:
                 hit = (predicates[number] or self._predicate(number))(folded, get, doc)
             except Several:
                 hit = self._any_event(number)(get, doc)
-            if hit:
+            if hit and number in self._exceptions and (exception := self._let_pass(number, get, doc)):
+                excepted += ((number, exception),)
+            elif hit:
                 if number < self._classifiers:
                     classified = self._classes[number]
                 else:
                     matches.append(number)
+        if excepted:
+            base = classified or NOTHING
+            return Verdict(base.level, base.category, base.classified_by, tuple(matches), excepted)
         if not matches:
             return classified or NOTHING
         if classified is None:
             return Verdict("none", "", "", tuple(matches))
         return Verdict(classified.level, classified.category, classified.classified_by, tuple(matches))
+
+    def _let_pass(self, number: int, get: Callable[[str], Any], doc: Doc) -> str:
+        """The id of the exception in force that covers an event which the rule matches, "" when none does."""
+        return next((one.id for one, keeps in self._exceptions[number] if in_force(one, doc) and not keeps(get, doc)), "")
 
     def _predicate(self, number: int) -> SinglePredicate:
         made = self._predicates[number] = compile_single(self.rules[number].condition)
@@ -123,6 +136,21 @@ class Engine:
         if made is None:
             made = self._general[number] = compile_condition(self.rules[number].condition)
         return made
+
+    def places(self) -> tuple[tuple[Any, ...], ...]:
+        """The routing values seen so far, for `warm`."""
+        return tuple(self._routes)
+
+    def warm(self, places: Iterable[tuple[Any, ...]]) -> None:
+        """Make the indices of these routing values now, so that no event has to wait for them."""
+        if not self._routed:
+            places = [()]
+        for place in places:
+            if len(place) == len(self._routing) and place not in self._routes and len(self._routes) < MOST_ROUTES:
+                self._routes[place] = self._index_of(place)
+        for number in {number for index in self._indices for number in index}:
+            if self._predicates[number] is None:
+                self._predicate(number)
 
     def residual(self) -> tuple[Rule, ...]:
         """The rules that, as things stand, are asked of every event of a route in use: an index finds nothing rare that they need."""
@@ -177,10 +205,11 @@ class Engine:
         """The alert of rule `index` for an event that it matched."""
         rule = self.rules[index]
         key = group_key(rule, event.doc)
+        name = shadow_name(rule.id) if rule.shadow else rule.id
         text = _SEPARATOR.join(f"{name}={value}" for name, value in key.items())
         return Alert(
-            id=alert_id(rule.id, event.id),
-            group=group_id(rule.id, text, event.scope),
+            id=alert_id(name, event.id),
+            group=group_id(name, text, event.scope),
             group_key=key,
             rule=self._refs[index],
             scope=event.scope,
@@ -188,13 +217,14 @@ class Engine:
             detected_at=detected_at,
             events=[event.id],
             documents=[nest(event.doc)],
-            explanation=explain(rule.condition, event.doc),
+            explanation=explained(rule, event.doc),
             source=event.source,
             threat_level=event.level,
             threat_category=event.category,
             agency=_first(event.doc, "soc.agency.id"),
             natural_key=event.natural_key,
             rules_hash=self.hash,
+            shadow=rule.shadow,
         )
 
 

@@ -57,7 +57,8 @@ def mapped(rule: Rule, names: Taxonomy) -> Rule:
         return leaves[0] if len(leaves) == 1 else Or(leaves) if leaf.test != "null" else _all_null(leaves)
 
     condition = rewrite(rule.condition, change)
-    return msgspec.structs.replace(rule, condition=condition, unmapped=tuple(sorted(unmapped)))
+    exceptions = tuple(msgspec.structs.replace(one, condition=rewrite(one.condition, change)) for one in rule.exceptions)
+    return msgspec.structs.replace(rule, condition=condition, exceptions=exceptions, unmapped=tuple(sorted(unmapped)))
 
 
 def _all_null(leaves: tuple[Leaf, ...]) -> Node:

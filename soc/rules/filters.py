@@ -10,15 +10,26 @@ Source: Sigma specification 2.1.0, «Sigma Filters»; pySigma 2.0 `SigmaFilter`.
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from datetime import date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import yaml
 
+from soc.clock import from_datetime, iso
 from soc.errors import RuleSyntaxError
-from soc.rules.ast import And, LogSource, Node, Rule
-from soc.rules.documents import Document
-from soc.rules.sigma import read_rule
+from soc.model.text import display_safe
+from soc.rules.ast import And, LogSource, Node, Rule, RuleException
+from soc.rules.values import LOCAL_ZONE, local_time
+
+if TYPE_CHECKING:
+    import yaml
+
+    from soc.rules.documents import Document
+
+NEVER = "never"
+"""What `soc.expires` says of an exception without an end."""
+MOST_WORDS = 1_000
+"""Characters of an owner or a reason."""
 
 
 class Filter(msgspec.Struct, frozen=True):
@@ -34,6 +45,11 @@ class Filter(msgspec.Struct, frozen=True):
     path: str = ""
     line: int = 0
     rules_line: int = 0
+    owner: str = ""
+    """Set = the filter is an exception: it has an owner, a reason and an end."""
+    reason: str = ""
+    expires: str = ""
+    """RFC 3339 UTC with milliseconds; "" = never."""
 
     def covers(self, source: LogSource) -> bool:
         """Whether rules of a log source are among those that the filter may change."""
@@ -45,6 +61,8 @@ def read_filter(document: Document, placeholders: dict[str, list[str]] | None = 
 
     Raises: RuleSyntaxError when it is none, RuleUnsupported when it uses what is not evaluated.
     """
+    from soc.rules.sigma import read_rule  # noqa: PLC0415 - it imports pySigma, which a start from the cache does not need
+
     part = document.data["filter"]
     if not isinstance(part, dict):
         raise RuleSyntaxError(document.path, document.line_of("filter"), "`filter` is no mapping")
@@ -71,7 +89,57 @@ def read_filter(document: Document, placeholders: dict[str, list[str]] | None = 
         document.path,
         document.line_of("title"),
         document.line_of("filter", "rules"),
+        *_exception(document),
     )
+
+
+def _exception(document: Document) -> tuple[str, str, str]:
+    """Owner, reason and end of an exception; three times "" for a plain filter.
+
+    Raises: RuleSyntaxError.
+    """
+    part = document.data.get("soc")
+    if part is None:
+        return "", "", ""
+    line = document.line_of("soc")
+    if not isinstance(part, dict):
+        raise RuleSyntaxError(document.path, line, "`soc` is no mapping")
+    unknown = sorted(map(str, set(part) - {"owner", "expires", "reason"}))
+    if unknown:
+        shown = display_safe(unknown[0], most=40)
+        raise RuleSyntaxError(
+            document.path, document.line_of("soc", unknown[0]), f"`soc` of a filter has no key {shown!r}", hint="known: owner, expires, reason"
+        )
+    words = []
+    for key in ("owner", "reason"):
+        value = part.get(key)
+        if not isinstance(value, str) or not value.strip() or len(value) > MOST_WORDS:
+            raise RuleSyntaxError(document.path, document.line_of("soc", key), f"an exception needs `soc.{key}`, a text")
+        words.append(value.strip())
+    return words[0], words[1], _end(document, part.get("expires"))
+
+
+def _end(document: Document, value: Any) -> str:
+    """When an exception ends; a day counts to its end, in the local zone.
+
+    Raises: RuleSyntaxError.
+    """
+    if value == NEVER:
+        return ""
+    moment: datetime | None
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = value.isoformat()
+    if isinstance(value, datetime):
+        moment = value if value.tzinfo else value.replace(tzinfo=LOCAL_ZONE)
+    else:
+        moment = local_time(value) if isinstance(value, str) else None
+        if moment is not None and isinstance(value, str) and len(value.strip()) == len("2026-11-20"):
+            moment = datetime.combine(moment.date() + timedelta(days=1), time(), LOCAL_ZONE)
+    if moment is None:
+        raise RuleSyntaxError(
+            document.path, document.line_of("soc", "expires"), "an exception needs `soc.expires`, a day or a time", hint=f"expires: 2027-01-31, or {NEVER}"
+        )
+    return iso(from_datetime(moment))
 
 
 def _rules(document: Document, part: dict[str, Any]) -> tuple[str, ...]:
@@ -89,6 +157,8 @@ def _rules(document: Document, part: dict[str, Any]) -> tuple[str, ...]:
 
 def _renamed(root: yaml.MappingNode) -> yaml.MappingNode:
     """The document with `filter` called `detection`, so that errors of the condition find their lines."""
+    import yaml  # noqa: PLC0415 - the same
+
     pairs = [
         (yaml.ScalarNode(key.tag, "detection", key.start_mark, key.end_mark) if getattr(key, "value", "") == "filter" else key, value)
         for key, value in root.value
@@ -97,9 +167,14 @@ def _renamed(root: yaml.MappingNode) -> yaml.MappingNode:
 
 
 def applied(rule: Rule, filters: list[Filter]) -> Rule:
-    """The rule with the conditions of its filters; its hash names them all, as they change what it says."""
+    """The rule with the conditions of its filters and its exceptions; its hash names them all, as they change what it says.
+
+    Exceptions are kept apart: they end, and what they let pass is counted.
+    """
     if not filters:
         return rule
     ordered = sorted(filters, key=lambda one: (one.id, one.hash))
     digest = hashlib.blake2b("\x1f".join([rule.hash, *(one.hash for one in ordered)]).encode(), digest_size=16).hexdigest()
-    return msgspec.structs.replace(rule, condition=And((rule.condition, *(one.condition for one in ordered))), hash=digest)
+    plain = [one.condition for one in ordered if not one.owner]
+    exceptions = tuple(RuleException(one.id, one.title, one.condition, one.hash, one.owner, one.reason, one.expires) for one in ordered if one.owner)
+    return msgspec.structs.replace(rule, condition=And((rule.condition, *plain)) if plain else rule.condition, hash=digest, exceptions=exceptions)

@@ -40,6 +40,7 @@ MOST_PATTERN = 8_192
 _FLAGS = {"IGNORECASE": "i", "MULTILINE": "m", "DOTALL": "s"}
 _COMPARE = {"LT": "lt", "LTE": "lte", "GT": "gt", "GTE": "gte"}
 _TEXT_MODIFIERS = {"contains", "startswith", "endswith", "cased", "windash", "base64", "base64offset", "wide", "utf16", "utf16be", "expand"}
+_SOC_KEYS = {"classify", "group_by", "triage", "shadow", "replaces"}
 _NEUTRAL = {"title": "rule"}
 """What pySigma gets besides log source and detection: facts that evaluate nothing are read here, with lines."""
 # Reference: Sigma specification 2.1, `id`: a UUID is recommended; older collections use other names.
@@ -78,7 +79,15 @@ def read_rule(document: Document, placeholders: dict[str, list[str]] | None = No
         classify=classify,
         group_by=group_by,
         triage=triage,
+        shadow=_shadow(document),
+        replaces=_replaces(document),
+        name=_name(document),
     )
+
+
+def _name(document: Document) -> str:
+    value = document.data.get("name")
+    return value.strip() if isinstance(value, str) else ""
 
 
 def _condition(document: Document, placeholders: dict[str, list[str]]) -> Node:
@@ -275,13 +284,13 @@ def _soc(document: Document) -> tuple[Classify | None, tuple[str, ...], dict[str
     line = document.line_of("soc")
     if not isinstance(part, dict):
         raise RuleSyntaxError(document.path, line, "`soc` is no mapping")
-    unknown = sorted(map(str, set(part) - {"classify", "group_by", "triage"}))
+    unknown = sorted(map(str, set(part) - _SOC_KEYS))
     if unknown:
         raise RuleSyntaxError(
             document.path,
             document.line_of("soc", unknown[0]),
             f"`soc` has no key {display_safe(unknown[0], most=40)!r}",
-            hint="known: classify, group_by, triage",
+            hint="known: " + ", ".join(sorted(_SOC_KEYS)),
         )
     classify = part.get("classify")
     if classify is not None:
@@ -300,6 +309,37 @@ def _soc(document: Document) -> tuple[Classify | None, tuple[str, ...], dict[str
     if not isinstance(triage, dict) or not set(triage) <= {"vi", "en"} or not all(isinstance(text, str) for text in triage.values()):
         raise RuleSyntaxError(document.path, document.line_of("soc", "triage"), "`soc.triage` is no mapping of vi and en to texts")
     return Classify(**classify) if classify else None, tuple(group_by), {str(key): str(text).strip() for key, text in triage.items()}
+
+
+def _shadow(document: Document) -> bool:
+    """Whether the rule runs beside the live ones.
+
+    Raises: RuleSyntaxError; RuleUnsupported for a classification rule, which makes no alerts that could be compared.
+    """
+    part = document.data.get("soc")
+    found = part.get("shadow", False) if isinstance(part, dict) else False
+    if not isinstance(found, bool):
+        raise RuleSyntaxError(document.path, document.line_of("soc", "shadow"), "`soc.shadow` is neither true nor false")
+    if found and isinstance(part, dict) and part.get("classify") is not None:
+        raise RuleUnsupported(
+            document.path,
+            document.line_of("soc", "shadow"),
+            "a classification rule has no shadow: it makes no alerts to compare",
+            hint="soc replay --rules DIR --diff, soc reclassify --rules DIR --dry-run",
+        )
+    return found
+
+
+def _replaces(document: Document) -> str:
+    """The rule whose place this one takes.
+
+    Raises: RuleSyntaxError.
+    """
+    part = document.data.get("soc")
+    found = part.get("replaces", "") if isinstance(part, dict) else ""
+    if not isinstance(found, str) or len(found) > MOST_PATTERN:
+        raise RuleSyntaxError(document.path, document.line_of("soc", "replaces"), "`soc.replaces` is no id or name of a rule")
+    return found.strip()
 
 
 # --- the condition ---------------------------------------------------------------------------------------------------

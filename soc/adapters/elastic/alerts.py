@@ -20,7 +20,7 @@ from soc.adapters.elastic.client import Budget
 from soc.adapters.elastic.queries import Clause
 from soc.clock import from_datetime
 from soc.errors import Conflict, Phrase, StoreRefused
-from soc.model.alert import Alert, AlertGroup
+from soc.model.alert import SHADOW_PREFIX, Alert, AlertGroup, namespace
 from soc.model.deadletter import DeadLetter
 from soc.model.ids import digest_id
 from soc.model.level import ThreatLevel
@@ -86,7 +86,7 @@ class Alerts(Base):
         whole = _filter(msgspec.structs.replace(query, since_us=None, until_us=None, source=""))
         aggs: dict[str, Any] = {"last": {"max": {"field": "us"}}}
         if bounded or query.source or query.levels:
-            whole = _filter(AlertQuery(scope=query.scope, rule=query.rule, group=query.group))
+            whole = _filter(AlertQuery(scope=query.scope, rule=query.rule, group=query.group, shadow=query.shadow))
             aggs["fitting"] = {"filter": fits}
         groups = [
             (bucket["last"]["value"], bucket["key"]["group"])
@@ -109,7 +109,17 @@ class Alerts(Base):
         only: Clause = {"terms": {"group": list(groups)}}
 
         def top(order: Sequence[Any]) -> dict[str, Any]:
-            source = ["alert.id", "alert.group", "alert.rule", "alert.group_key", "alert.scope", "alert.ts", "alert.threat_level", "alert.threat_category"]
+            source = [
+                "alert.id",
+                "alert.group",
+                "alert.rule",
+                "alert.group_key",
+                "alert.scope",
+                "alert.ts",
+                "alert.threat_level",
+                "alert.threat_category",
+                "alert.shadow",
+            ]
             return {"top_hits": {"size": 1, "sort": list(order), "_source": source}}
 
         aggs = {
@@ -172,7 +182,10 @@ def _one(what: str, prefix: str, found: int) -> None:
 def _filter(query: AlertQuery) -> Clause:
     filters: list[Clause] = [{"term": {name: value}} for name, value in (("rule", query.rule), ("group", query.group), ("source", query.source)) if value]
     if query.scope is not None:
-        filters.append({"term": {"scope": query.scope}})
+        filters.append({"term": {"scope": namespace(query.scope, shadow=query.shadow)}})
+    else:
+        apart: Clause = {"prefix": {"scope": SHADOW_PREFIX}}
+        filters.append(apart if query.shadow else {"bool": {"must_not": [apart]}})
     if query.levels:
         filters.append({"terms": {"rule_level": list(query.levels)}})
     bounds = {name: value for name, value in (("gte", query.since_us), ("lt", query.until_us)) if value is not None}
@@ -193,7 +206,7 @@ def _alert_body(alert: Alert) -> bytes:
             "group": alert.group,
             "rule": alert.rule.id,
             "rule_level": alert.rule.level,
-            "scope": alert.scope,
+            "scope": alert.namespace,
             "source": alert.source,
             "threat_level": alert.threat_level,
             "agency": alert.agency or None,
@@ -223,6 +236,7 @@ def _group(bucket: dict[str, Any], count: int) -> AlertGroup:
             "threat_level": worst["threat_level"],
             "threat_category": worst["threat_category"],
             "agencies": sorted(one["key"] for one in bucket["agencies"]["buckets"]),
+            "shadow": newest.get("shadow", False),
         },
         AlertGroup,
     )

@@ -36,7 +36,7 @@ class Alerts:
         body = zstandard.compress(msgspec.msgpack.encode(alert), 1)
         known = db.execute(
             "INSERT OR IGNORE INTO alert VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (alert.id, alert.group, alert.rule.id, alert.rule.level, alert.scope, alert.source, ts_us, body),
+            (alert.id, alert.group, alert.rule.id, alert.rule.level, alert.namespace, alert.source, ts_us, body),
         )
         if not known.rowcount:
             if alert.revision:
@@ -80,7 +80,7 @@ class Alerts:
         kept = _fold(msgspec.msgpack.decode(found[0], type=_Kept) if found else None, alert, ts_us, new)
         db.execute(
             "INSERT OR REPLACE INTO grp VALUES (?, ?, ?, ?, ?)",
-            (alert.group, kept.group.rule.id, kept.group.scope, kept.newest[0], msgspec.msgpack.encode(kept)),
+            (alert.group, kept.group.rule.id, alert.namespace, kept.newest[0], msgspec.msgpack.encode(kept)),
         )
 
     def page(self, query: AlertQuery) -> tuple[int, list[Alert]]:
@@ -132,6 +132,7 @@ def _fold(kept: _Kept | None, alert: Alert, ts_us: int, new: int) -> _Kept:
             alert.threat_level,
             alert.threat_category,
             [alert.agency] if alert.agency else [],
+            shadow=alert.shadow,
         )
         return _Kept(group, at, at, worst)
     group = kept.group
@@ -147,11 +148,17 @@ def _fold(kept: _Kept | None, alert: Alert, ts_us: int, new: int) -> _Kept:
     return kept
 
 
+def _where_kept(query: AlertQuery) -> tuple[list[str], list[Any]]:
+    """The condition on the column `scope`, which keeps shadows apart."""
+    if query.scope is not None:
+        return ["scope = ?"], [namespace(query.scope, shadow=query.shadow)]
+    return [f"scope {'' if query.shadow else 'NOT '}GLOB ?"], [SHADOW_PREFIX + "*"]
+
+
 def _where(query: AlertQuery) -> tuple[str, list[Any]]:
     """The condition on the table `alert`, and its values."""
-    parts = ["1"]
-    values: list[Any] = []
-    for column, value in (("scope", query.scope), ("rule", query.rule or None), ("grp", query.group or None), ("source", query.source or None)):
+    parts, values = _where_kept(query)
+    for column, value in (("rule", query.rule or None), ("grp", query.group or None), ("source", query.source or None)):
         if value is not None:
             parts.append(f"{column} = ?")
             values.append(value)
@@ -169,9 +176,8 @@ def _where(query: AlertQuery) -> tuple[str, list[Any]]:
 
 def _where_group(query: AlertQuery) -> tuple[str, list[Any]]:
     """The condition on the table `grp`: that one of its alerts fits. Only both bounds of time together need the alerts themselves."""
-    parts = ["1"]
-    values: list[Any] = []
-    for column, value in (("scope", query.scope), ("rule", query.rule or None), ("id", query.group or None)):
+    parts, values = _where_kept(query)
+    for column, value in (("rule", query.rule or None), ("id", query.group or None)):
         if value is not None:
             parts.append(f"{column} = ?")
             values.append(value)
