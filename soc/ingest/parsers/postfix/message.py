@@ -60,6 +60,8 @@ class Mail(msgspec.Struct, array_like=True):
     relay: str = ""
     dsn: str = ""
     filter_id: str = ""
+    content: str = ""
+    """A filter's digest of the text: equal for equal mails."""
 
 
 def take(mail: Mail, doc: Doc, queue_id: str) -> str:
@@ -72,6 +74,7 @@ def take(mail: Mail, doc: Doc, queue_id: str) -> str:
     elif module == "rspamd":
         _scanned(mail, doc, "rspamd")
         _common(mail, doc)
+        mail.content = mail.content or doc.get("rspamd.digest", "")
         if address := doc.get("source.ip"):
             _client(mail, address, 0, "")
     return ""
@@ -329,7 +332,7 @@ def merge(mail: Mail, inner: Mail) -> None:
         _client(mail, inner.client_ip, inner.client_port, inner.client_domain)
     _judge(mail, inner.verdict, inner.score, inner.rule)
     mail.refused = mail.refused or inner.refused
-    for name in ("user", "sender", "message_id", "subject", "size", "reason", "quarantine", "helo", "filter_id"):
+    for name in ("user", "sender", "message_id", "subject", "size", "reason", "quarantine", "helo", "filter_id", "content"):
         setattr(mail, name, getattr(mail, name) or getattr(inner, name))
     mail.relay = inner.relay or mail.relay
     mail.dsn = inner.dsn or mail.dsn

@@ -8,6 +8,7 @@ from soc.ingest.normalize import iso
 from soc.ingest.parser import Parsed
 from soc.ingest.parsers.postfix.address import ip_of
 from soc.ingest.parsers.postfix.message import BLOCKED, BOUNCED, DEFERRED, DELIVERED, PASSED, Mail
+from soc.model.campaign import campaign_keys, network_of
 from soc.model.event import Doc
 
 
@@ -90,6 +91,9 @@ def _optional(mail: Mail, doc: Doc) -> None:
         doc["source.ip"] = doc["source.address"] = mail.client_ip
         if mail.client_port:
             doc["source.port"] = mail.client_port
+        doc["soc.mail.network"] = network_of(mail.client_ip)
+    if campaign := campaign_keys(subject=mail.subject, content=mail.content, address=mail.client_ip, sender=mail.sender):
+        doc["soc.mail.campaign"] = campaign
     if mail.score is not None:
         doc["soc.mail.score"] = mail.score
     if mail.size:

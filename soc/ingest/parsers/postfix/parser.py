@@ -140,7 +140,7 @@ class PostfixParser:
     """Postfix, amavis, SpamAssassin (spamd) and rspamd."""
 
     name = "postfix"
-    version = 2
+    version = 3
     kind = "mail"
     fields_hold_line = False
 

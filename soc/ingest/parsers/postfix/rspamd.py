@@ -121,6 +121,9 @@ def _envelope(values: dict[str, str], doc: Doc) -> None:
     size = values.get("len", "").strip()
     if size:
         doc["rspamd.size"] = size
+    digest = values.get("digest", "").strip()
+    if digest.isascii() and digest.isalnum():
+        doc["rspamd.digest"] = digest[:64]
     elapsed = values.get("time", "").strip()
     if elapsed.endswith("ms") and elapsed[:-2].replace(".", "", 1).isdigit() and len(elapsed) < 16:  # noqa: PLR2004 - digits of a duration
         doc["event.duration"] = round(float(elapsed[:-2]) * 1e6)

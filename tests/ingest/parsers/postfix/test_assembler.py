@@ -504,3 +504,23 @@ def test_no_lines_make_the_assembler_fail_or_grow_without_end(docs: list[Doc]) -
     for hours in range(1, 200):
         assembly.expire(hours * 3_600_000_000)
     assert len(assembly) == 0
+
+
+def test_a_mail_names_its_campaign() -> None:
+    """The subject without what a wave changes, rspamd's digest, and the network of the client; without them the network with the sender's domain."""
+    gateway = Gateway()
+    subject = "warning: header Subject: Re: =?UTF-8?Q?X=C3=A1c_minh_t=C3=A0i_kho=E1=BA=A3n_17h?= from mx.congty.example[203.0.113.25]; from=<a@x.example> to=<b@y.example> proto=ESMTP helo=<x>"
+    lines = [*received("4AAAAAAAAA"), *received("4BBBBBBBBB"), at("08:00:01", "postfix/cleanup", f"4AAAAAAAAA: {subject}")]
+    lines.append(
+        at(
+            "08:00:01",
+            "rspamd",
+            "(normal) <1>; task; rspamd_task_write_log: id: <m-4AAAAAAAAA@x.example>, qid: <4AAAAAAAAA>, ip: 203.0.113.25, from: <a@x.example>, "
+            "(default: F (no action): [1.00/15.00] [BAYES_HAM(1.00){1%;}]), len: 4120, time: 131.2ms, dns req: 41, digest: <AAbb01>, rcpts: <b@y.example>",
+        )
+    )
+    lines += [line for queue_id in ("4AAAAAAAAA", "4BBBBBBBBB") for line in (delivered(queue_id, "b@y.example"), removed(queue_id))]
+    first, second = gateway.lines_of(lines)
+    assert first["soc.mail.campaign"] == ["subject xac minh tai khoan #h", "content aabb01"]
+    assert first["soc.mail.network"] == second["soc.mail.network"] == "203.0.113.0/24"
+    assert second["soc.mail.campaign"] == ["network 203.0.113.0/24 x.example"]
