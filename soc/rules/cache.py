@@ -19,6 +19,8 @@ from pathlib import Path
 import msgspec
 
 from soc.rules.ast import Rule
+from soc.rules.correlation import Correlation
+from soc.rules.filters import Filter
 
 MOST_FILES = 20_000
 """Files remembered; beyond it only those of the present rule set are kept."""
@@ -33,7 +35,9 @@ class Refusal(msgspec.Struct, frozen=True):
     hint: str = ""
 
 
-Entry = list[Rule | Refusal]
+Item = Rule | Correlation | Filter | Refusal
+Entry = list[Item]
+"""What one rule file gives, in order."""
 
 
 class _Refused(msgspec.Struct, frozen=True, tag="refused"):
@@ -44,7 +48,16 @@ class _Read(msgspec.Struct, frozen=True, tag="rule"):
     rule: Rule
 
 
-_Files = dict[str, list[_Read | _Refused]]
+class _Correlated(msgspec.Struct, frozen=True, tag="correlation"):
+    rule: Correlation
+
+
+class _Filtered(msgspec.Struct, frozen=True, tag="filter"):
+    rule: Filter
+
+
+_Kept = _Read | _Correlated | _Filtered | _Refused
+_Files = dict[str, list[_Kept]]
 _CHECKSUM_BYTES = 16
 
 
@@ -66,11 +79,11 @@ class Cache:
         if found is None:
             return None
         self._used.add(key)
-        return [item.rule if isinstance(item, _Read) else item.refusal for item in found]
+        return [item.refusal if isinstance(item, _Refused) else item.rule for item in found]
 
     def put(self, key: str, entry: Entry) -> None:
         """Remember what a file gave."""
-        self._known[key] = [_Read(item) if isinstance(item, Rule) else _Refused(item) for item in entry]
+        self._known[key] = [_kept(item) for item in entry]
         self._used.add(key)
         self._changed = True
 
@@ -104,6 +117,14 @@ class Cache:
             return {}
 
 
+def _kept(item: Item) -> _Kept:
+    if isinstance(item, Rule):
+        return _Read(item)
+    if isinstance(item, Correlation):
+        return _Correlated(item)
+    return _Filtered(item) if isinstance(item, Filter) else _Refused(item)
+
+
 def entry_key(content: bytes, placeholders: bytes) -> str:
     """The key of a rule file: its bytes, the value lists it was read with, and the program that reads."""
     return hashlib.blake2b(_program() + hashlib.blake2b(placeholders, digest_size=16).digest() + content, digest_size=20).hexdigest()
@@ -117,7 +138,7 @@ def _checksum(body: bytes) -> bytes:
 def _program() -> bytes:
     """What decides how a file is read: the modules that read it and the version of pySigma."""
     digest = hashlib.blake2b(digest_size=16)
-    for name in ("ast.py", "documents.py", "sigma.py", "match.py", "compile.py", "values.py"):
+    for name in ("ast.py", "documents.py", "sigma.py", "correlation.py", "filters.py", "read.py", "match.py", "compile.py", "values.py"):
         digest.update(files("soc.rules").joinpath(name).read_bytes())
     for package in ("pysigma", "google-re2"):
         try:

@@ -1,4 +1,4 @@
-"""Rule files as a rule set: what can be used, and for everything else why not.
+"""Rule files as a rule set: what can be used, and for everything else why not. Correlations and filters: `soc.rules.collection`.
 
 One bad rule never stops the others: each error carries file, line and reason. The set's hash is over the sources of its
 rules, so two machines with the same rules have the same hash wherever the files lie.
@@ -18,8 +18,10 @@ import soc.errors
 from soc.config import RulesSettings
 from soc.errors import RuleError, RuleSyntaxError
 from soc.rules.ast import MOST_BYTES, Rule
-from soc.rules.cache import Cache, Entry, Refusal, entry_key
+from soc.rules.cache import Cache, Entry, Item, Refusal, entry_key
+from soc.rules.correlation import Correlation
 from soc.rules.fields import Taxonomy, mapped, taxonomy
+from soc.rules.filters import Filter
 
 SUFFIXES = (".yml", ".yaml")
 TEST_SUFFIX = ".test.yml"
@@ -52,15 +54,20 @@ def load_ruleset(settings: RulesSettings, *, cache: Cache | None = None) -> tupl
 
 
 def load_paths(paths: list[Path], *, disabled: list[str] | None = None, cache: Cache | None = None, ecs: bool = True) -> tuple[RuleSet, list[RuleError]]:
-    """The rules of files and folders (all `*.yml` below them, in order of path), and the errors."""
+    """The detection and classification rules of files and folders (all `*.yml` below them, in order of path), and the errors.
+
+    Correlations and filters in them are left out: `soc.rules.collection.load_collection` has them.
+    """
     known = cache or Cache()
     errors: list[RuleError] = []
     rules: dict[str, Rule] = {}
     off = set(disabled or [])
     for path, placeholders in rule_files(paths, errors):
-        for item in _read(path, placeholders, known):
+        for item in read_file(path, placeholders, known):
             if isinstance(item, RuleError):
                 errors.append(item)
+            elif not isinstance(item, Rule):
+                continue
             elif item.id in rules:
                 first = rules[item.id]
                 errors.append(
@@ -82,13 +89,13 @@ def make_ruleset(rules: list[Rule], *, ecs: bool = True) -> RuleSet:
 def _hash(rules: list[Rule], names: Taxonomy | None) -> str:
     digest = hashlib.blake2b(digest_size=16)
     digest.update(names.text.encode() if names else b"")
-    for part in sorted(f"{rule.id}\x1f{rule.hash}\x1e" for rule in rules):
+    for part in sorted(f"{rule.id}\x1f{rule.hash}{chr(31) + 'shadow' if rule.shadow else ''}\x1e" for rule in rules):
         digest.update(part.encode())
     return digest.hexdigest()
 
 
-def _read(path: Path, placeholders: dict[str, list[str]], cache: Cache) -> list[Rule | RuleError]:
-    """What one file gives, from the cache where it is known."""
+def read_file(path: Path, placeholders: dict[str, list[str]], cache: Cache) -> list[Rule | Correlation | Filter | RuleError]:
+    """What one file gives, from the cache where it is known; references as written."""
     shown = str(path)
     try:
         if path.stat().st_size > MOST_BYTES:
@@ -105,12 +112,17 @@ def _read(path: Path, placeholders: dict[str, list[str]], cache: Cache) -> list[
     if entry is None:
         entry = _parse(content, placeholders)
         cache.put(key, entry)
-    return [msgspec.structs.replace(item, path=shown) if isinstance(item, Rule) else _error(shown, item) for item in entry]
+    return [_placed(item, shown) for item in entry]
+
+
+def _placed(item: Item, path: str) -> Rule | Correlation | Filter | RuleError:
+    """The item with the file that it stands in now."""
+    return _error(path, item) if isinstance(item, Refusal) else msgspec.structs.replace(item, path=path)
 
 
 def _parse(content: bytes, placeholders: dict[str, list[str]]) -> Entry:
     from soc.rules.documents import read  # noqa: PLC0415 - a start from the cache needs neither YAML nor pySigma
-    from soc.rules.sigma import read_rule  # noqa: PLC0415 - the same
+    from soc.rules.read import read_document  # noqa: PLC0415 - the same
 
     out: Entry = []
     for document in read("", content):
@@ -118,7 +130,7 @@ def _parse(content: bytes, placeholders: dict[str, list[str]]) -> Entry:
             out.append(_refusal(document))
             continue
         try:
-            out.append(read_rule(document, placeholders))
+            out.append(read_document(document, placeholders))
         except RuleError as error:
             out.append(_refusal(error))
     return out

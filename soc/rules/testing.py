@@ -1,45 +1,34 @@
-"""Runs the tests that stand beside rules: `<rule>.test.yml` says of events what the rule must make of them.
+"""Runs the tests that stand beside rules (`soc.rules.cases` says what a case is).
 
-A test file is a list of cases. Each has a `name`, its `events` (flat or nested ECS; or `{repeat, every, base}` for the
-same event several times) or `lines` (`{product, raw}`: lines that a parser reads first), and what to `expect`:
-`{alerts: n, level: high}` of a detection rule, `{threat: high, category: malware}` of a classification rule (of the last
-event, under all rules of the folder). Every case is run by the naive matcher and by the engine; they must agree.
+Every case is run by the naive oracle and by the engine; they must agree. The events of a correlation are given in the order
+in which they stand, in the reverse and in a shuffled one; all must give the same alerts.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+import random
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
+import orjson
 
-from soc.clock import from_datetime, iso
-from soc.errors import ConfigError, Phrase, RuleError, RuleSyntaxError
-from soc.model.event import Doc, flatten
-from soc.rules.ast import And, Node, Not, Or, Rule
+from soc.errors import RuleError
+from soc.rules.ast import Rule
+from soc.rules.cases import Case, LineParser, cases_file, read_cases
+from soc.rules.collection import Collection, load_collection
+from soc.rules.correlation import Correlation
 from soc.rules.engine import Engine, compile_ruleset
-from soc.rules.load import TEST_SUFFIX, RuleSet, load_paths, make_ruleset
+from soc.rules.evaluate import Options, evaluate
+from soc.rules.load import TEST_SUFFIX, RuleSet, make_ruleset
 from soc.rules.match import matches
-from soc.rules.values import local_time
+from soc.rules.mutation import mutants
+from soc.rules.oracle import Episode, episodes
 
-LineParser = Callable[[str, str], Doc]
-"""Called with a product (a parser's folder name) and a raw line; the event as the rules would see it."""
+__all__ = ["Case", "LineParser", "Result", "cases_file", "mutants", "read_cases", "run_case", "run_correlation", "run_tests"]
 
-MOST_REPEATS = 100_000
-# Reference: time spans of Sigma correlations, seconds to days.
-_EVERY = re.compile(r"([0-9]{1,6})(s|m|h|d)")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_START = "2026-11-20T02:00:00.000Z"
-
-
-class Case(msgspec.Struct):
-    """One case: its events as flat documents, and what is expected."""
-
-    name: str
-    docs: list[Doc]
-    expect: dict[str, Any]
+MOST_NAIVE = 400
+"""Events of a case up to which the oracle of correlations is asked; it looks at every window anew."""
 
 
 class Result(msgspec.Struct):
@@ -57,86 +46,57 @@ class Result(msgspec.Struct):
         return not self.reason
 
 
-def run_tests(path: Path, *, parse: LineParser | None = None) -> list[Result]:
+def run_tests(path: Path, *, parse: LineParser | None = None, library: list[Path] | None = None) -> list[Result]:
     """The results of all test files below `path` (or of the one of a rule file), in order of path.
 
     A rule without test file, a test file without rule and a rule that cannot be read are failed results of their own.
+    `library`: where the rules stand that correlations name, when not below `path`; it may be a folder that `path` is in.
     """
-    ruleset, errors = load_paths([path if path.is_dir() else path.parent])
-    engine = compile_ruleset(ruleset)
-    results = [Result(error.path, "", "", f"the rule cannot be read: {error}", matched=False) for error in errors]
-    rules: dict[str, list[Rule]] = {}
-    for rule in ruleset.rules:
-        rules.setdefault(rule.path, []).append(rule)
+    folder = path if path.is_dir() else path.parent
+    elsewhere = library or []
+    within = any(folder.resolve().is_relative_to(root.resolve()) for root in elsewhere)
+    collection, errors, _notes = load_collection([*([] if within else [folder]), *elsewhere])
+    engine = compile_ruleset(collection.ruleset)
+    results = [Result(error.path, "", "", f"the rule cannot be read: {error}", matched=False) for error in errors if Path(error.path).is_relative_to(folder)]
+    rules: dict[str, list[Rule | Correlation]] = {}
+    every: list[Rule | Correlation] = [*collection.ruleset.rules, *collection.correlations]
+    for rule in every:
+        if Path(rule.path).is_relative_to(folder):
+            rules.setdefault(rule.path, []).append(rule)
     wanted = {str(path), str(cases_file(path))}
     for file, of_file in sorted(rules.items()):
         if path.is_dir() or file in wanted:
-            results.extend(_run_file(Path(file), of_file, engine, parse))
+            results.extend(_run_file(Path(file), of_file, collection, engine, parse))
     orphans = [file for file in (sorted(path.rglob("*" + TEST_SUFFIX)) if path.is_dir() else []) if str(file).removesuffix(TEST_SUFFIX) + ".yml" not in rules]
     results.extend(Result(str(file), "", "", "there is no rule beside this test file", matched=False) for file in orphans)
     return results
 
 
-def cases_file(rule_file: Path) -> Path:
-    """The test file of a rule file."""
-    return rule_file.with_name(rule_file.stem + TEST_SUFFIX)
-
-
-def read_cases(file: Path, parse: LineParser | None = None) -> list[Case]:
-    """The cases of a test file.
-
-    Raises: RuleSyntaxError when it is no list of cases; ConfigError when it needs a parser and none is given.
-    """
-    import yaml  # noqa: PLC0415 - only tests need it here
-
-    try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RuleSyntaxError(str(file), 0, f"the test file cannot be read: {error}") from error
-    if not isinstance(found, list) or not all(isinstance(case, dict) and isinstance(case.get("expect"), dict) for case in found):
-        raise RuleSyntaxError(str(file), 1, "a test file is a list of cases with `name`, `events` or `lines`, and `expect`")
-    return [Case(str(case.get("name", "")), list(_docs(file, case, parse)), case["expect"]) for case in found]
-
-
-def _docs(file: Path, case: Mapping[str, Any], parse: LineParser | None) -> Iterator[Doc]:
-    events, lines = case.get("events"), case.get("lines")
-    if isinstance(lines, dict):
-        if parse is None:
-            raise ConfigError(Phrase("the case {name!r} has raw lines, and no parser was given", name=case.get("name")), file=str(file))
-        for raw in lines.get("raw", []):
-            yield parse(str(lines.get("product", "")), str(raw))
-    elif isinstance(events, dict):
-        every = _EVERY.fullmatch(str(events.get("every", "1s")))
-        repeat = events.get("repeat", 1)
-        base = flatten(events.get("base") or {})
-        if not every or not isinstance(repeat, int) or not 0 < repeat <= MOST_REPEATS:
-            raise RuleSyntaxError(str(file), 0, f"the case {case.get('name')!r} needs `repeat` (1 to {MOST_REPEATS:,}) and `every` such as 2s")
-        first = local_time(base.get("@timestamp", _START))
-        if first is None:
-            raise RuleSyntaxError(str(file), 0, f"the case {case.get('name')!r} has no readable @timestamp")
-        step = int(every[1]) * _SECONDS[every[2]] * 1_000_000
-        for number in range(repeat):
-            yield {**base, "@timestamp": iso(from_datetime(first) + number * step)}
-    elif isinstance(events, list):
-        for event in events:
-            yield flatten(event)
-    else:
-        raise RuleSyntaxError(str(file), 0, f"the case {case.get('name')!r} has neither `events` nor `lines`")
-
-
-def _run_file(file: Path, rules: list[Rule], engine: Engine, parse: LineParser | None) -> Iterator[Result]:
+def _run_file(file: Path, rules: list[Rule | Correlation], collection: Collection, engine: Engine, parse: LineParser | None) -> Iterator[Result]:
     beside = cases_file(file)
-    for rule in rules:
-        if not beside.exists():
-            yield Result(str(file), rule.id, "", f"there is no {beside.name} beside the rule", matched=False)
-            continue
-        try:
-            cases = read_cases(beside, parse)
-        except RuleError as error:
-            yield Result(str(beside), rule.id, "", str(error), matched=False)
-            continue
-        for case in cases:
-            yield run_case(rule, case, engine, str(beside))
+    if not beside.exists():
+        yield from (Result(str(file), rule.id, "", f"there is no {beside.name} beside the rule", matched=False) for rule in rules)
+        return
+    try:
+        cases = read_cases(beside, parse)
+    except RuleError as error:
+        yield Result(str(beside), rules[0].id, "", str(error), matched=False)
+        return
+    for case in cases:
+        meant = meant_by(case, rules)
+        if not meant:
+            yield Result(str(beside), "", case.name, f"the file has no rule {case.rule!r}", matched=False)
+        for rule in meant:
+            yield run_case(rule, case, engine, str(beside)) if isinstance(rule, Rule) else run_correlation(rule, case, collection, str(beside))
+
+
+def meant_by(case: Case, rules: list[Rule | Correlation]) -> list[Rule | Correlation]:
+    """The rules of its file that a case is about."""
+    if case.rule:
+        return [rule for rule in rules if case.rule in (rule.id, rule.name)]
+    correlations = [rule for rule in rules if isinstance(rule, Correlation)]
+    used = {member for rule in correlations for member in rule.rules}
+    return [rule for rule in correlations if rule.id not in used] or list(rules)
 
 
 def run_case(rule: Rule, case: Case, engine: Engine, path: str = "") -> Result:
@@ -165,16 +125,61 @@ def run_case(rule: Rule, case: Case, engine: Engine, path: str = "") -> Result:
     return result
 
 
-def mutants(condition: Node) -> Iterator[tuple[str, Node]]:
-    """Weaker conditions: each with one part of the outermost AND left out, or the whole taken as true.
-
-    A rule whose tests do not notice has a part that nothing shows to be needed.
-    """
-    always = Or((condition, Not(condition)))
-    if isinstance(condition, And):
-        for number in range(len(condition.args)):
-            rest = condition.args[:number] + condition.args[number + 1 :]
-            yield f"without part {number + 1}", And(rest)
+def run_correlation(rule: Correlation, case: Case, collection: Collection, path: str = "") -> Result:
+    """One case of one correlation, with nothing but the rules that it is made of, in several orders of its events."""
+    alone = collection.part(rule.id)
+    result = Result(path, rule.id, case.name, "", matched=False)
+    timeless = next((number for number, doc in enumerate(case.docs, 1) if "@timestamp" not in doc), 0)
+    if timeless:
+        result.reason = f"event {timeless} has no @timestamp (or `at`), without which nothing can be counted over time"
+        return result
+    told = [_episodes(alone, rule, case, order) for order in _orders(len(case.docs))]
+    result.matched = bool(told[0])
+    if any(other != told[0] for other in told[1:]):
+        result.reason = f"the alerts depend on the order of the events: {told}"
+    elif len(case.docs) <= MOST_NAIVE and (naive := episodes(alone, rule, case.docs, case.until_us)) != told[0]:
+        unrouted = msgspec.structs.replace(alone, ruleset=msgspec.structs.replace(alone.ruleset, ecs=False))
+        elsewhere = _episodes(unrouted, rule, case, range(len(case.docs))) == naive
+        result.reason = "the rules match, but their log sources do not have the events" if elsewhere else f"the fold says {told[0]}, the naive oracle {naive}"
     else:
-        yield "always true", always
-    yield "never true", Not(always)
+        result.reason = _unmet(rule, case, told[0])
+    return result
+
+
+def _episodes(collection: Collection, rule: Correlation, case: Case, order: Iterable[int]) -> list[Episode]:
+    """The episodes for the events in an order: their numbers as in the case, and the group."""
+    places = list(order)
+    found = evaluate(collection, [orjson.dumps(case.docs[place]) for place in places], Options(until_us=case.until_us))
+    return sorted(
+        ([*sorted(places[n - 1] + 1 for n in alert["events"])], sorted(alert["group"].items())) for alert in found.alerts if alert["rule_id"] == rule.id
+    )
+
+
+def _orders(count: int) -> list[list[int]]:
+    """As given, reversed, and shuffled the same way each time."""
+    whole = list(range(count))
+    return [whole, whole[::-1], random.Random(count).sample(whole, count)][: 1 if count < 2 else 3]  # noqa: PLR2004, S311 - no order of one; the same each time
+
+
+def _unmet(rule: Correlation, case: Case, told: list[Episode]) -> str:
+    """What a case expects and did not get, or ""."""
+    wanted = case.expect.get("alerts")
+    if "level" in case.expect and rule.level != case.expect["level"]:
+        return f"expected the level {case.expect['level']}, the rule has {rule.level}"
+    if isinstance(wanted, int) and not isinstance(wanted, bool):
+        return "" if len(told) == wanted else f"expected {wanted} alerts, got {len(told)}: {_shown(told)}"
+    if not isinstance(wanted, list) or not all(isinstance(one, dict) and isinstance(one.get("events", []), list) for one in wanted):
+        return "the case expects nothing: give `alerts`, a number or a list of {events, group}"
+    left = list(told)
+    for one in wanted:
+        group = {str(key): str(value) for key, value in (one.get("group") or {}).items()}
+        fits = (got for got in left if ("events" not in one or sorted(one["events"]) == got[0]) and group.items() <= dict(got[1]).items())
+        found = next(fits, None)
+        if found is None:
+            return f"expected an alert of {one}, got {_shown(told)}"
+        left.remove(found)
+    return f"alerts that are not expected: {_shown(left)}" if left else ""
+
+
+def _shown(told: list[Episode]) -> str:
+    return str([{"events": events, "group": dict(group)} for events, group in told]) if told else "none"

@@ -123,3 +123,18 @@ def test_shipped_rules_are_the_same_collection() -> None:
         collection, errors, notes = load_collection([folder])
     assert (errors, notes) == ([], [])
     assert collection.ruleset.hash == load_ruleset(RulesSettings())[0].hash
+
+
+def test_a_disabled_rule_is_still_evaluated_for_correlations(tmp_path: Path) -> None:
+    """It makes no alerts of its own; a disabled correlation is gone, and with it what only it used."""
+    text = DETECTION.format(n=1) + "---\n" + CORRELATION.format(rule="d")
+    folder = files(tmp_path, a=text)
+    whole = load_collection([folder])[0]
+    one, many = whole.ruleset.rules[0].id, whole.correlations[0].id
+    found = load_collection([folder], disabled=[one])[0]
+    assert [rule.id for rule in found.ruleset.rules] == [one]
+    assert one in found.silent
+    assert load_collection([folder], disabled=[one, many])[0].ruleset.rules == ()
+    assert load_collection([folder], disabled=[many])[0].correlations == ()
+    assert load_collection([folder], disabled=[many])[0].silent == frozenset()
+    assert len({collection.hash for collection in (whole, found, load_collection([folder], disabled=[many])[0])}) > 1

@@ -85,12 +85,90 @@ def test_raw_lines_go_through_the_given_parser(tmp_path: Path) -> None:
         "- {name: n, expect: {}}\n",
         "- {name: n, events: {repeat: 0}, expect: {}}\n",
         "- {name: n, events: {repeat: 2, every: soon}, expect: {}}\n",
+        "- {name: n, events: [{at: soon}], expect: {}}\n",
+        "- {name: n, events: [{a: 1}], expects: {}, expect: {}}\n",
+        "- {name: n, events: [1], expect: {}}\n",
+        "- {name: n, events: {repeat: 2, vary: {a: []}}, expect: {}}\n",
+        "- {name: n, events: [{a: 1}], until: soon, expect: {}}\n",
     ],
 )
 def test_a_broken_test_file_says_so(tmp_path: Path, text: str) -> None:
     """Each is a rule error with the file's name."""
     with pytest.raises(RuleSyntaxError, match=r"a\.test\.yml"):
         read_cases(put(tmp_path, "a.test.yml", text))
+
+
+BURST = """title: Failed
+name: failed
+id: 11111111-0000-4000-8000-000000000001
+logsource: {category: firewall}
+detection: {sel: {action: failed}, condition: sel}
+level: low
+---
+title: Burst
+name: burst
+id: 11111111-0000-4000-8000-000000000002
+level: high
+correlation: {type: event_count, rules: [failed], group-by: [user.name], timespan: 60s, condition: {gte: 3}}
+---
+title: Silence
+name: silence
+id: 11111111-0000-4000-8000-000000000003
+level: low
+correlation: {type: event_count, rules: [failed], group-by: [user.name], timespan: 10m, condition: {eq: 0}}
+"""
+FAILED = "base: {soc.kind: firewall, event.action: failed, user.name: an}"
+BURST_CASES = {
+    "any order": (f"rule: burst, {FAILED}, events: [{{at: 20s}}, {{at: 0}}, {{at: 10}}], expect: {{alerts: 1, level: high}}", ""),
+    "episodes": (
+        f"rule: burst, {FAILED}, events: [{{at: 20}}, {{at: 0}}, {{at: 10}}], expect: {{alerts: [{{events: [1, 2, 3], group: {{user.name: an}}}}]}}",
+        "",
+    ),
+    "the window is closed": (f"rule: burst, {FAILED}, events: {{repeat: 3, every: 30s}}, expect: {{alerts: 1}}", ""),
+    "too slow": (f"rule: burst, {FAILED}, events: {{repeat: 3, every: 30.5s}}, expect: {{alerts: 0}}", ""),
+    "too slow and wrongly expected": (f"rule: burst, {FAILED}, events: {{repeat: 3, every: 31s}}, expect: {{alerts: 1}}", "expected 1 alerts, got 0"),
+    "not these events": (f"rule: burst, {FAILED}, events: {{repeat: 3, every: 1s}}, expect: {{alerts: [{{events: [1, 2]}}]}}", "expected an alert of"),
+    "another group": (f"rule: burst, {FAILED}, events: {{repeat: 3, every: 1s}}, expect: {{alerts: [{{group: {{user.name: bo}}}}]}}", "expected an alert of"),
+    "one too many": (f"rule: burst, {FAILED}, events: {{repeat: 3, every: 1s}}, expect: {{alerts: []}}", "not expected"),
+    "several users": (f"rule: burst, {FAILED}, events: [{{repeat: 6, every: 1s, vary: {{user.name: [an, bo]}}}}], expect: {{alerts: 2}}", ""),
+    "numbered users": (f'rule: burst, {FAILED}, events: [{{repeat: 9, every: 1s, vary: {{user.name: "u{{n}}"}}}}], expect: {{alerts: 0}}', ""),
+    "silence": (f"rule: silence, {FAILED}, events: [{{at: 0}}], until: 11m, expect: {{alerts: 1}}", ""),
+    "no silence yet": (f"rule: silence, {FAILED}, events: [{{at: 0}}], until: 10m, expect: {{alerts: 0}}", ""),
+    "elsewhere": (f"rule: burst, {FAILED}, events: [{{repeat: 3, every: 1s, base: {{soc.kind: mail}}}}], expect: {{alerts: 1}}", "do not have the events"),
+    "without time": (f"rule: burst, {FAILED}, events: [{{user.name: an}}], expect: {{alerts: 0}}", "event 1 has no @timestamp"),
+    "wrong level": (f"rule: burst, {FAILED}, events: [{{at: 0}}], expect: {{alerts: 0, level: low}}", "expected the level low"),
+    "expects nothing": (f"rule: burst, {FAILED}, events: [{{at: 0}}], expect: {{}}", "expects nothing"),
+    "no such rule": (f"rule: other, {FAILED}, events: [{{at: 0}}], expect: {{alerts: 0}}", "no rule 'other'"),
+    "the member by itself": (f"rule: failed, {FAILED}, events: [{{at: 0}}, {{at: 1}}], expect: {{alerts: 2}}", ""),
+}
+
+
+@pytest.mark.parametrize("name", BURST_CASES)
+def test_cases_of_correlations(tmp_path: Path, name: str) -> None:
+    """A case stands for a correlation as for a detection: times by `at`, episodes by number or in full, silence by `until`."""
+    put(tmp_path, "a.yml", BURST)
+    case, reason = BURST_CASES[name]
+    put(tmp_path, "a.test.yml", f"- {{name: {name}, {case}}}\n")
+    (result,) = run_tests(tmp_path)
+    assert (reason in result.reason) if reason else result.passed, result.reason
+
+
+def test_a_case_is_about_the_correlations_that_no_other_uses(tmp_path: Path) -> None:
+    """Without `rule` the members of a correlation are not asked by themselves."""
+    put(tmp_path, "a.yml", BURST.partition("---\ntitle: Silence")[0])
+    put(tmp_path, "a.test.yml", f"- {{name: n, {FAILED}, events: {{repeat: 3, every: 1s}}, expect: {{alerts: 1}}}}\n")
+    (result,) = run_tests(tmp_path)
+    assert (result.rule, result.passed) == ("11111111-0000-4000-8000-000000000002", True)
+
+
+def test_a_correlation_may_name_rules_of_a_library(tmp_path: Path) -> None:
+    """Rules that stand elsewhere are found there; their own tests are not run."""
+    first, second, _ = BURST.split("---\n")
+    put(tmp_path / "lib", "failed.yml", first)
+    put(tmp_path / "own", "burst.yml", second)
+    put(tmp_path / "own", "burst.test.yml", f"- {{name: n, {FAILED}, events: {{repeat: 3, every: 1s}}, expect: {{alerts: 1}}}}\n")
+    assert [result.passed for result in run_tests(tmp_path / "own", library=[tmp_path / "lib"])] == [True]
+    assert "no rule with the id or name" in reasons(tmp_path / "own")[0]
 
 
 def test_mutants_are_weaker_or_never_true() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,18 +18,25 @@ if TYPE_CHECKING:
 
 def collection_of(session: Session, folder: Path | None, *, ecs: bool = True) -> tuple[Collection, list[RuleError]]:
     """The rules of a folder, or those that the settings name; what cannot be used is told."""
-    from importlib.resources import as_file, files
-
     from soc.rules.collection import load_collection
 
     if folder is not None:
         collection, errors, notes = load_collection([folder], ecs=ecs)
     else:
-        settings = session.settings.rules
-        with as_file(files("soc.rules").joinpath("content")) as shipped:
-            collection, errors, notes = load_collection([*([shipped] if settings.shipped else []), *settings.directories], ecs=ecs)
+        with rule_folders(session) as folders:
+            collection, errors, notes = load_collection(folders, ecs=ecs)
     tell(errors, notes)
     return collection, errors
+
+
+@contextmanager
+def rule_folders(session: Session) -> Iterator[list[Path]]:
+    """The folders of rules that the settings name, the shipped ones first."""
+    from importlib.resources import as_file, files
+
+    settings = session.settings.rules
+    with as_file(files("soc.rules").joinpath("content")) as shipped:
+        yield [*([shipped] if settings.shipped else []), *map(Path, settings.directories)]
 
 
 def tell(errors: list[RuleError], notes: list[str]) -> None:

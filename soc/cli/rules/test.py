@@ -8,7 +8,7 @@ import click
 
 from soc.cli._io import Column, list_options
 from soc.cli._session import Session, pass_session
-from soc.cli.rules._load import case_parser
+from soc.cli.rules._load import case_parser, rule_folders
 from soc.cli.rules._options import FOLDER
 from soc.i18n import gettext as _
 
@@ -23,7 +23,8 @@ def command(session: Session, path: Path, form: str | None, fields: tuple[str, .
 
     from soc.rules.testing import run_tests
 
-    results = run_tests(path, parse=case_parser())
+    with rule_folders(session) as library:
+        results = run_tests(path.resolve(), parse=case_parser(), library=library)
     items = [{**msgspec.to_builtins(result), "passed": result.passed} for result in results]
     columns = [
         Column("passed", _("Passed")),
