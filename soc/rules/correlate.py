@@ -108,16 +108,17 @@ class Correlator:
                     if signal is not None:
                         self.add(signal)
             fold.opened.clear()
-            untold: dict[int, tuple[Episode, bool]] = {}
+            if final:
+                fold.changed.update({name: (episode, False) for name, episode in fold.untold.items() if name not in fold.changed})
             for name, (episode, closed) in fold.changed.items():
-                if episode.told == episode.steps:
-                    continue
-                if closed or final or not episode.told or episode.late or episode.count > 2 * episode.emitted:
+                if episode.told != episode.steps:
+                    if not (closed or final or not episode.told or episode.late or episode.count > 2 * episode.emitted):
+                        fold.untold[name] = episode
+                        continue
                     episode.emitted, episode.told = episode.count, episode.steps
                     out.append(self._alert(fold.rule, episode))
-                else:
-                    untold[name] = (episode, closed)
-            fold.changed = untold
+                fold.untold.pop(name, None)
+            fold.changed.clear()
         return out
 
     def restore(self, signals: Iterable[Signal], watermark: int, told: Iterable[CorrelationAlert] = ()) -> list[CorrelationAlert]:
@@ -211,6 +212,5 @@ class Correlator:
                 fold.opened.append(episode)
                 fold.changed[id(episode)] = (episode, False)
         for key in keys:
-            group = again.groups.get(key)
-            if group is not None and not isinstance(fold, SilenceFold):
-                fold.adopt(group)
+            if not isinstance(fold, SilenceFold):
+                fold.adopt(again, key)

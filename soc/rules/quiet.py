@@ -8,6 +8,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from heapq import heappop, heappush
+from itertools import groupby
+from operator import attrgetter
 
 from soc.rules.correlation import Correlation, lacking
 from soc.rules.episodes import Bounds
@@ -15,6 +17,9 @@ from soc.rules.fold import Fold, true
 from soc.rules.groups import FEW, NEVER, Group
 from soc.rules.measures import Kinds, Number, bits, measure_of
 from soc.rules.signals import Signal
+from soc.rules.waiting import ties_in_order
+
+_MOMENT = attrgetter("ts", "key")
 
 
 class NegatedFold(Fold):
@@ -28,18 +33,19 @@ class NegatedFold(Fold):
         super().__init__(rule, bounds)
         self._undecided: deque[Signal] = deque()
         self._unwanted = lacking(rule.expression) if rule.expression is not None else set()
-        self._near: dict[tuple[str, ...], list[list[int]]] = {}
+        self._mask = sum(1 << place for place in self._unwanted)
+        self._near: dict[tuple[str, ...], dict[int, list[int]]] = {}
+        """By group and rule that must be silent: the times of its events."""
 
     def advance(self, watermark: int, *, final: bool = False) -> list[Signal]:
         if watermark <= self.watermark:
             return []
+        past = self.watermark - 2 * self.span  # no window that is still to be judged reaches further back
         batch = self.waiting.take(watermark)
         self.watermark = watermark
         for signal in batch:
-            if signal.key not in self._near:
-                self._near[signal.key] = [[] for _ in self.rule.rules]
-            for rule in bits(signal.rules):
-                self._near[signal.key][rule].append(signal.ts)
+            if signal.rules & self._mask:
+                self._note(signal, past)
         self._undecided.extend(batch)
         limit = watermark if final else watermark - self.span
         decided = []
@@ -49,15 +55,20 @@ class NegatedFold(Fold):
         self.expire(limit)
         return batch
 
+    def _note(self, signal: Signal, past: int) -> None:
+        near = self._near.setdefault(signal.key, {})
+        for rule in bits(signal.rules & self._mask):
+            times = near.setdefault(rule, [])
+            times.append(signal.ts)
+            if len(times) > FEW and times[len(times) // 2] < past:
+                del times[: bisect_left(times, past)]
+
     def holds(self, measure: Number | None, low: int, group: Group) -> bool:
-        times, high = self._near[group.key], low + 2 * self.span
-        near = set()
-        for rule in self._unwanted:
-            at = bisect_left(times[rule], low)
-            if at < len(times[rule]) and times[rule][at] <= high:
+        near, high = set(), low + 2 * self.span
+        for rule, times in self._near.get(group.key, {}).items():
+            at = bisect_left(times, low)
+            if at < len(times) and times[at] <= high:
                 near.add(rule)
-            if at > FEW:
-                del times[rule][:at]
         expression = self.rule.expression
         assert expression is not None
         if self.rule.type == "temporal_ordered":
@@ -65,10 +76,11 @@ class NegatedFold(Fold):
         assert isinstance(group.measure, Kinds)
         return true(expression, group.measure.seen(low), near)
 
-    def forget(self, group: Group) -> None:
-        super().forget(group)
-        if all(not times or times[-1] <= group.last for times in self._near[group.key]):
-            del self._near[group.key]
+    def forget(self, key: tuple[str, ...], last: int) -> None:
+        super().forget(key, last)
+        near = self._near.get(key)
+        if near is not None and all(times[-1] <= last for times in near.values()):
+            del self._near[key]
 
 
 class SilenceFold(Fold):
@@ -93,16 +105,14 @@ class SilenceFold(Fold):
         return batch
 
     def fold(self, batch: list[Signal]) -> None:
-        size, place = len(batch), 0
-        while place < size:
-            signal = batch[place]
-            ts, key = signal.ts, signal.key
+        for (ts, key), found in groupby(ties_in_order(batch), key=_MOMENT):
+            run = list(found)
             self._pass(ts)
             group = self.groups.get(key)
             if group is None:
                 group = self.groups[key] = self._known(key, ts)
-            place = self._push(group, batch, place)
-            self._shown[key] = batch[place - 1].shown
+            self._push(group, run)
+            self._shown[key] = run[-1].shown
             if ts >= group.known + self.span:
                 self._look(group, ts, fresh=True)
                 self._schedule(group)
@@ -123,7 +133,7 @@ class SilenceFold(Fold):
             if not self._look(group, due, fresh=False) and self.rule.group_by:
                 if group.episode is not None:
                     self._close(group)
-                self.forget(group)
+                self.forget(key, group.last)
                 continue
             self._schedule(group)
 
@@ -150,9 +160,9 @@ class SilenceFold(Fold):
             self._continue(group, ts, measure, fresh=fresh)
         return count
 
-    def forget(self, group: Group) -> None:
-        super().forget(group)
-        self._shown.pop(group.key, None)
+    def forget(self, key: tuple[str, ...], last: int) -> None:
+        super().forget(key, last)
+        self._shown.pop(key, None)
 
 
 def fold_of(rule: Correlation, bounds: Bounds) -> Fold:

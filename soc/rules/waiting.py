@@ -1,4 +1,4 @@
-"""Signals that wait for the watermark: added in any order, taken in the order of time, group and id."""
+"""Signals that wait for the watermark: added in any order, taken in order of time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Waiting:
             bucket.append(signal)
 
     def take(self, watermark: int) -> list[Signal]:
-        """The waiting signals before `watermark`, in order; repeats of one event are one."""
+        """The waiting signals before `watermark`, in order of time; those of one instant in any."""
         slot = watermark // BUCKET
         found: list[Signal] = []
         while self._times and self._times[0] < slot:
@@ -49,10 +49,10 @@ class Waiting:
                 del self.buckets[slot]
                 heappop(self._times)
         found.sort(key=_TIME)
-        return _ties_in_order(found)
+        return found
 
 
-def _ties_in_order(batch: list[Signal]) -> list[Signal]:
+def ties_in_order(batch: list[Signal]) -> list[Signal]:
     """Signals in order of time, those of one instant in order of group and id: ties are few, so they alone pay for it."""
     place, size = 0, len(batch)
     before = -_NEVER
