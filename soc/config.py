@@ -191,6 +191,10 @@ class RulesSettings(Section):
     """Whether the rules that come with the program are used."""
     disabled: list[str] = []
     """Ids or file names of rules that are not used."""
+    enable_limit_per_day: float = Field(default=50.0, ge=0)
+    """`soc rules enable` refuses a rule that would have made more alerts than this on an average day of the last seven."""
+    storm_per_hour: int = Field(default=1_000, ge=0)
+    """Alerts of one rule, source partition and hour of event time; further ones are kept in one group, with one message. 0 = no limit."""
 
 
 class PipelineSettings(Section):

@@ -37,6 +37,7 @@ ELSEWHERE = {
     "soc/application/ingest.py": "tests/application/test_pipelines.py",
     "soc/application/reclassify.py": "tests/cli/test_commands.py",
     "soc/application/redrive.py": "tests/application/test_pipelines.py",
+    "soc/application/rules_choice.py": "tests/application/test_rules_backtest.py",
     "soc/application/replay.py": "tests/application/test_pipelines.py",
     "soc/application/rules.py": "tests/cli",
     "soc/application/run.py": "tests/cli/test_run.py",
