@@ -9,13 +9,17 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from soc.application.app import Actor, App, Collector, Forwarder
 from soc.clock import Clock, SystemClock
 from soc.config import FileSource, HttpSource, KafkaSource, RulesSettings, Settings, SourceBase, SyslogSource
-from soc.errors import ConfigError, RuleError
+from soc.errors import ConfigError, NotAllowed, RuleError
+from soc.model.journal import Journal
 from soc.ports import Classifier, CrashPoint, Metrics, RecordSink, RecordSource, Store, no_crash
+
+if TYPE_CHECKING:
+    from soc.model.signing import SigningKey
 
 
 def open_app(settings: Settings, actor: Actor, *, pipeline: bool = False, clock: Clock | None = None, crash: CrashPoint | None = None) -> App:
@@ -106,6 +110,30 @@ class _Wiring:
         from soc.adapters.memory import MemoryStore
 
         return MemoryStore(clock=self._clock)
+
+    def journal(self) -> Journal:
+        settings = self._settings
+        if settings.store.kind == "memory":
+            from soc.adapters.memory_journal import MemoryJournal
+
+            return MemoryJournal(clock=self._clock, read_only=settings.read_only)
+        if settings.store.kind == "elasticsearch":
+            from soc.adapters.elastic.journal import ElasticJournal
+
+            return ElasticJournal(settings.store, clock=self._clock, read_only=settings.read_only)
+        from soc.adapters.sqlite.journal import SqliteJournal
+
+        return SqliteJournal(store_path(settings), clock=self._clock, read_only=settings.read_only)
+
+    def signing_key(self, *, make: bool = False) -> SigningKey | None:
+        from soc.adapters.keys import load_key, make_key
+
+        folder = data_dir(self._settings) / "keys"
+        if not make:
+            return load_key(folder)
+        if self._settings.read_only:
+            raise NotAllowed("a key is not made while read_only is set", hint="leave out read_only")
+        return make_key(folder)
 
     def restore(self, source: Path, progress: Callable[[str, int, int], None] | None) -> dict[str, Any]:
         settings = self._settings

@@ -10,12 +10,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from soc.clock import Clock
 from soc.config import RulesSettings, Settings, SourceBase
 from soc.errors import RuleError
+from soc.model.journal import Journal
 from soc.ports import Classifier, CrashPoint, Metrics, RecordSink, RecordSource, Store, no_crash
+
+if TYPE_CHECKING:
+    from soc.model.signing import SigningKey  # brings cryptography along, which few commands need
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,12 @@ class Wiring(Protocol):
     def memory_store(self) -> Store:
         """A store that forgets everything."""
 
+    def journal(self) -> Journal:
+        """Open the journal beside the store of the settings."""
+
+    def signing_key(self, *, make: bool = False) -> SigningKey | None:
+        """The key that signs checkpoints; with `make` a new one, which takes the place of the one there was."""
+
     def restore(self, source: Path, progress: Callable[[str, int, int], None] | None) -> dict[str, Any]:
         """Put a backup into the (empty) store of the settings."""
 
@@ -100,7 +110,7 @@ class App:
     pipeline: bool = False
     crash: CrashPoint = no_crash
     rule_errors: list[RuleError] = field(default_factory=list)
-    _opened: list[Store] = field(default_factory=list)
+    _opened: list[Store | Journal] = field(default_factory=list)
 
     @cached_property
     def store(self) -> Store:
@@ -108,6 +118,13 @@ class App:
         store = self.wiring.store(pipeline=self.pipeline, crash=self.crash)
         self._opened.append(store)
         return store
+
+    @cached_property
+    def journal(self) -> Journal:
+        """The journal of the settings."""
+        journal = self.wiring.journal()
+        self._opened.append(journal)
+        return journal
 
     @cached_property
     def classifier(self) -> Classifier:

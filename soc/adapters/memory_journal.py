@@ -1,0 +1,63 @@
+"""The journal that forgets: what the contract suite compares the others with."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+
+from soc.clock import Clock, iso
+from soc.errors import NotAllowed
+from soc.model.fact import ANY_VERSION, Fact, NewFact, Stored, chained
+from soc.model.journal import Append, FactConflict, Head
+
+
+class MemoryJournal:
+    """See `soc.model.journal.Journal`."""
+
+    def __init__(self, *, clock: Clock, read_only: bool = False) -> None:
+        self._clock = clock
+        self._read_only = read_only
+        self._lock = threading.Lock()
+        self.facts: list[Stored] = []
+
+    def append(self, stream: str, expected: int, facts: Sequence[NewFact], *, actor: str, scope: str = "real") -> list[Stored]:
+        outcome = self.append_each([Append(stream, expected, tuple(facts))], actor=actor, scope=scope)[0]
+        if isinstance(outcome, FactConflict):
+            raise outcome
+        return outcome
+
+    def append_each(self, appends: Sequence[Append], *, actor: str, scope: str = "real") -> list[list[Stored] | FactConflict]:
+        if self._read_only:
+            raise NotAllowed("the journal is open for reading only", hint="leave out read_only to record something")
+        outcomes: list[list[Stored] | FactConflict] = []
+        at = iso(self._clock.now_us())
+        with self._lock:
+            fresh: list[Stored] = []
+            for append in appends:
+                there = [one for one in (*self.facts, *fresh) if one.fact.stream == append.stream]
+                if append.expected not in (ANY_VERSION, len(there)):
+                    outcomes.append(FactConflict(append.stream, append.expected, [one.fact for one in there[append.expected :]]))
+                    continue
+                new = chained(append.stream, len(there), there[-1].hash if there else "", append.facts, actor=actor, at=at, scope=scope)
+                fresh += new
+                outcomes.append(new)
+            self.facts += fresh
+        return outcomes
+
+    def read(self, stream: str, after: int = 0) -> list[Stored]:
+        return [one for one in self.facts if one.fact.stream == stream and one.fact.sequence > after]
+
+    def heads(self, prefix: str = "") -> Iterator[Head]:
+        ends = {one.fact.stream: one for one in self.facts if one.fact.stream.startswith(prefix)}
+        for stream in sorted(ends):
+            yield Head(stream, ends[stream].fact.sequence, ends[stream].hash)
+
+    def scan(self) -> Iterator[tuple[str, int, bytes, str]]:
+        for one in self.facts:
+            yield one.fact.stream, one.fact.sequence, one.body, one.hash
+
+    def latest(self, most: int, prefix: str = "") -> list[Fact]:
+        return [one.fact for one in reversed(self.facts) if one.fact.stream.startswith(prefix)][:most]
+
+    def close(self) -> None:
+        """Nothing to give back."""

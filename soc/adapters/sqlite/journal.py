@@ -1,0 +1,143 @@
+"""`journal.db`: the journal of the embedded store. Many processes may write; each append is one synced transaction.
+
+Kept apart from `control.db`, so that people never wait for a batch, and the pipeline never for people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from soc.adapters.sqlite.database import Sort, connect, guarded, transaction
+from soc.clock import Clock, iso
+from soc.errors import NotAllowed, Phrase, StoreCorrupt
+from soc.model.fact import ANY_VERSION, Fact, NewFact, Stored, chained, decoded
+from soc.model.journal import Append, FactConflict, Head
+
+FILE = "journal.db"
+_SORT = Sort(
+    "journal",
+    0x736F636A,
+    1,
+    """
+    CREATE TABLE fact (
+        position INTEGER PRIMARY KEY,
+        stream TEXT NOT NULL,
+        sequence INTEGER NOT NULL,
+        body BLOB NOT NULL,
+        hash BLOB NOT NULL,
+        UNIQUE (stream, sequence)
+    ) STRICT;
+    CREATE TABLE head (
+        stream TEXT PRIMARY KEY,
+        sequence INTEGER NOT NULL,
+        hash BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+    4096,
+)
+_AT_ONCE = 2_000
+
+
+class SqliteJournal:
+    """See `soc.model.journal.Journal`."""
+
+    def __init__(self, folder: Path, *, clock: Clock, read_only: bool = False) -> None:
+        self.path = folder / FILE
+        self._clock = clock
+        self._read_only = read_only
+        if not read_only:
+            with guarded(folder, "making the folder"):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._there = not read_only or self.path.exists()
+        if self._there:
+            self._db = connect(self.path, _SORT, read_only=read_only)
+
+    def append(self, stream: str, expected: int, facts: Sequence[NewFact], *, actor: str, scope: str = "real") -> list[Stored]:
+        outcome = self.append_each([Append(stream, expected, tuple(facts))], actor=actor, scope=scope)[0]
+        if isinstance(outcome, FactConflict):
+            raise outcome
+        return outcome
+
+    def append_each(self, appends: Sequence[Append], *, actor: str, scope: str = "real") -> list[list[Stored] | FactConflict]:
+        if self._read_only:
+            raise NotAllowed(Phrase("{path}: the journal is open for reading only", path=self.path), hint="leave out read_only to record something")
+        at = iso(self._clock.now_us())
+        outcomes: list[list[Stored] | FactConflict] = []
+        with guarded(self.path, "appending"), transaction(self._db):
+            for append in appends:
+                sequence, previous = self._head(append.stream)
+                if append.expected not in (ANY_VERSION, sequence):
+                    outcomes.append(FactConflict(append.stream, append.expected, [one.fact for one in self.read(append.stream, append.expected)]))
+                    continue
+                new = chained(append.stream, sequence, previous, append.facts, actor=actor, at=at, scope=scope)
+                self._db.executemany(
+                    "INSERT INTO fact (stream, sequence, body, hash) VALUES (?, ?, ?, ?)",
+                    [(one.fact.stream, one.fact.sequence, one.body, bytes.fromhex(one.hash)) for one in new],
+                )
+                if new:
+                    last = new[-1]
+                    self._db.execute("INSERT OR REPLACE INTO head VALUES (?, ?, ?)", (append.stream, last.fact.sequence, bytes.fromhex(last.hash)))
+                outcomes.append(new)
+        return outcomes
+
+    def _head(self, stream: str) -> tuple[int, str]:
+        found = self._db.execute("SELECT sequence, hash FROM head WHERE stream = ?", (stream,)).fetchone()
+        return (found[0], found[1].hex()) if found else (0, "")
+
+    def read(self, stream: str, after: int = 0) -> list[Stored]:
+        if not self._there:
+            return []
+        with guarded(self.path, "reading"):
+            rows = self._db.execute("SELECT body, hash FROM fact WHERE stream = ? AND sequence > ? ORDER BY sequence", (stream, max(after, 0))).fetchall()
+        return [self._decoded(stream, body, found) for body, found in rows]
+
+    def heads(self, prefix: str = "") -> Iterator[Head]:
+        stream = prefix
+        first = True
+        while self._there:
+            with guarded(self.path, "reading"):
+                rows = self._db.execute(
+                    f"SELECT stream, sequence, hash FROM head WHERE stream {'>=' if first else '>'} ? ORDER BY stream LIMIT {_AT_ONCE}", (stream,)
+                ).fetchall()
+            for name, sequence, found in rows:
+                if not name.startswith(prefix):
+                    return
+                yield Head(name, sequence, found.hex())
+            if len(rows) < _AT_ONCE:
+                return
+            stream, first = rows[-1][0], False
+
+    def scan(self) -> Iterator[tuple[str, int, bytes, str]]:
+        position = 0
+        while self._there:
+            with guarded(self.path, "reading"):
+                rows = self._db.execute(
+                    f"SELECT position, stream, sequence, body, hash FROM fact WHERE position > ? ORDER BY position LIMIT {_AT_ONCE}", (position,)
+                ).fetchall()
+            for position, stream, sequence, body, found in rows:  # noqa: B007 - the last one is where to go on
+                yield stream, sequence, body, found.hex()
+            if len(rows) < _AT_ONCE:
+                return
+
+    def latest(self, most: int, prefix: str = "") -> list[Fact]:
+        if not self._there:
+            return []
+        with guarded(self.path, "reading"):
+            rows = self._db.execute(
+                "SELECT stream, body, hash FROM fact WHERE substr(stream, 1, ?) = ? ORDER BY position DESC LIMIT ?", (len(prefix), prefix, most)
+            ).fetchall()
+        return [self._decoded(stream, body, found).fact for stream, body, found in rows]
+
+    def _decoded(self, stream: str, body: bytes, found: bytes) -> Stored:
+        try:
+            return decoded(body, found.hex())
+        except ValueError as error:
+            raise StoreCorrupt(
+                Phrase("{path}: a fact of {stream} cannot be read: {error}", path=self.path, stream=stream, error=error),
+                hint="soc audit verify names it; restore the last backup",
+            ) from error
+
+    def close(self) -> None:
+        if self._there:
+            self._db.close()

@@ -1,0 +1,182 @@
+"""The journal behaves alike in memory, in the embedded store and on Elasticsearch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from soc.adapters.elastic.journal import ElasticJournal
+from soc.adapters.elastic.store import erase
+from soc.adapters.memory_journal import MemoryJournal
+from soc.adapters.sqlite.journal import SqliteJournal
+from soc.application import audit
+from soc.clock import FrozenClock
+from soc.config import StoreSettings
+from soc.errors import NotAllowed, UsageError
+from soc.model.fact import ANY_VERSION, Behalf, NewFact
+from soc.model.journal import Append, FactConflict, Journal
+from soc.model.signing import SigningKey
+from tests.contracts.conftest import STORES
+from tests.contracts.samples import T0
+
+
+@dataclass
+class Bench:
+    """A journal that can be opened a second time on the same data."""
+
+    clock: FrozenClock
+    again: Callable[[bool], Journal]
+
+
+@pytest.fixture(params=STORES)
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    """A fresh, empty journal."""
+    clock = FrozenClock(T0)
+    opened: list[Journal] = []
+    kept = MemoryJournal(clock=clock)
+    settings = StoreSettings()
+    if request.param == "elasticsearch":
+        settings = StoreSettings(
+            kind="elasticsearch",
+            hosts=[request.getfixturevalue("elastic_url")],
+            prefix=f"j{abs(hash(str(tmp_path))):x}",
+            request_timeout_s=30,
+            stall_budget_s=20,
+        )
+
+    def again(read_only: bool) -> Journal:
+        journal: Journal
+        if request.param == "memory":
+            journal = MemoryJournal(clock=clock, read_only=read_only)
+            journal.facts = kept.facts
+        elif request.param == "sqlite":
+            journal = SqliteJournal(tmp_path / "store", clock=clock, read_only=read_only)
+        else:
+            journal = ElasticJournal(settings, clock=clock, read_only=read_only)
+        opened.append(journal)
+        return journal
+
+    yield Bench(clock, again)
+    for journal in opened:
+        journal.close()
+    if request.param == "elasticsearch":
+        erase(settings)
+
+
+@pytest.fixture
+def journal(bench: Bench) -> Journal:
+    """The journal, open for writing."""
+    return bench.again(False)
+
+
+def closed(note: str = "") -> NewFact:
+    """A fact as triage writes it."""
+    return NewFact("GroupClosed", {"reason": "false-positive", "note": note}, "đã kiểm tra", Behalf("Trần Thị B", "telephone", "2026-11-20T08:00:00Z", "CV 12"))
+
+
+def test_appended_facts_are_there_at_once_in_order_and_chained(bench: Bench, journal: Journal) -> None:
+    """What was appended is read back, numbered and chained, also through another connection."""
+    written = journal.append("group/g-1", 0, [NewFact("GroupAcknowledged"), closed("ghi chú")], actor="an")
+    assert [(one.fact.sequence, one.fact.kind, one.fact.actor) for one in written] == [(1, "GroupAcknowledged", "an"), (2, "GroupClosed", "an")]
+    assert written[1].fact.previous == written[0].hash
+    assert bench.again(True).read("group/g-1") == written
+    assert journal.read("group/g-1", 1) == written[1:]
+    assert journal.read("group/g-2") == []
+
+
+def test_second_writer_sees_what_the_first_one_recorded(journal: Journal) -> None:
+    """An append to a version that is gone is refused and shows both changes; nothing of it stands."""
+    journal.append("group/g-1", 0, [NewFact("GroupAcknowledged")], actor="an")
+    journal.append("group/g-1", 1, [closed()], actor="bình")
+    with pytest.raises(FactConflict) as caught:
+        journal.append("group/g-1", 1, [NewFact("GroupAssigned", {"to": "an"})], actor="an")
+    assert [fact.kind for fact in caught.value.since] == ["GroupClosed"]
+    assert "bình" in caught.value.message
+    assert len(journal.read("group/g-1")) == 2
+    with pytest.raises(FactConflict):
+        journal.append("group/g-1", 7, [closed()], actor="an")
+
+
+def test_logs_take_facts_whatever_was_there(journal: Journal) -> None:
+    """With no expected version facts go to the end."""
+    for number in range(20):
+        journal.append("outbox", ANY_VERSION, [NewFact("MessageSent", {"n": number})], actor="soc")
+    assert [one.fact.data["n"] for one in journal.read("outbox")] == list(range(20))
+
+
+def test_many_streams_at_once_conflict_one_by_one(journal: Journal) -> None:
+    """Of many appends only those conflict whose stream moved."""
+    journal.append("group/g-3", 0, [closed()], actor="an")
+    outcomes = journal.append_each([Append(f"group/g-{number}", 0, (closed(),)) for number in range(6)], actor="lead")
+    assert [isinstance(outcome, FactConflict) for outcome in outcomes] == [False, False, False, True, False, False]
+    assert [(head.stream, head.sequence) for head in journal.heads("group/")] == [(f"group/g-{number}", 1) for number in range(6)]
+
+
+def test_long_streams_are_read_whole(journal: Journal) -> None:
+    """Hundreds of facts in appends of many sizes come back in order."""
+    total = 0
+    for size in (1, 3, 40, 1, 300, 7):
+        journal.append("incident/INC-2026-0001", total, [NewFact("NoteAdded", {"n": total + n}) for n in range(size)], actor="an")
+        total += size
+    assert [one.fact.data["n"] for one in journal.read("incident/INC-2026-0001")] == list(range(total))
+    assert [head.sequence for head in journal.heads()] == [total]
+    assert len(list(journal.scan())) == total
+
+
+def test_latest_facts_come_newest_first(bench: Bench, journal: Journal) -> None:
+    """The log shows the newest facts first, of all streams or of a kind of them."""
+    for number in range(5):
+        bench.clock.advance(1)
+        journal.append(f"group/g-{number}", 0, [closed()], actor="an")
+        journal.append(f"incident/{number}", 0, [NewFact("IncidentOpened")], actor="an")
+    assert [fact.stream for fact in journal.latest(3, "group/")] == ["group/g-4", "group/g-3", "group/g-2"]
+    assert len(journal.latest(100)) == 10
+
+
+@pytest.mark.parametrize("data", [{"x": "a\x00b"}, {"x": "\ud800"}, {"x": "y" * 300_000}, {"x": object()}])
+def test_what_cannot_be_stored_is_refused_and_nothing_is_appended(journal: Journal, data: dict[str, object]) -> None:
+    """A fact that JSON or a text file cannot hold is refused whole, with the facts beside it."""
+    with pytest.raises(UsageError):
+        journal.append("group/g-1", 0, [closed(), NewFact("NoteAdded", data)], actor="an")
+    assert journal.read("group/g-1") == []
+    assert list(journal.scan()) == []
+
+
+def test_hostile_texts_come_back_as_they_are(journal: Journal) -> None:
+    """Markup, formulas, terminal codes and separators are data; texts are NFC."""
+    texts = ["=cmd|' /C calc'!A0", "<script>", "\x1b[2J", "a\u2028b\n\t", "Đơn vị".encode().decode(), "e\u0323\u0302"]
+    journal.append("group/g-1", 0, [NewFact("NoteAdded", {"texts": texts})], actor="an\x1b")
+    [one] = journal.read("group/g-1")
+    assert one.fact.data["texts"] == [*texts[:-1], "ệ"]
+
+
+def test_reading_only_writes_nothing(bench: Bench) -> None:
+    """A journal opened for reading only is empty where there is none, and refuses facts."""
+    reader = bench.again(True)
+    assert list(reader.scan()) == []
+    assert reader.read("group/g-1") == []
+    assert list(reader.heads()) == []
+    assert reader.latest(5) == []
+    with pytest.raises(NotAllowed):
+        reader.append("group/g-1", 0, [closed()], actor="an")
+
+
+def test_checkpoints_and_anchor_hold_while_the_journal_grows(journal: Journal) -> None:
+    """Signed ends stay true when more is appended; another journal does not pass for this one."""
+    key = SigningKey.generate()
+    for number in range(3):
+        journal.append(f"group/g-{number}", 0, [closed()], actor="an")
+    anchor = audit.checkpoint(journal, key, actor="an")
+    assert audit.checkpoint(journal, key, actor="an").checkpoint == anchor.checkpoint
+    journal.append("group/g-1", 1, [closed()], actor="an")
+    assert audit.checkpoint(journal, key, actor="an").checkpoint == anchor.checkpoint + 1
+    verdict = audit.verify(journal, anchor)
+    assert (verdict.ok, verdict.checkpoints, verdict.problems) == (True, 2, [])
+    other = MemoryJournal(clock=FrozenClock(T0))
+    other.append("group/g-0", 0, [closed("khác")], actor="an")
+    kinds = {(problem.stream, problem.kind) for problem in audit.verify(other, anchor).problems}
+    assert ("group/g-0", "fork") in kinds
+    assert ("group/g-1", "truncated") in kinds
