@@ -80,6 +80,17 @@ class SharedSource(RecordSource, Protocol):
         """Positions (partition, first, last) that were gone before they could be read, since the last call."""
 
 
+@runtime_checkable
+class MarkedSource(RecordSource, Protocol):
+    """A source that knows its partitions, and which of them have nothing to say: time goes on without records there."""
+
+    def partitions(self) -> list[str]:
+        """Every partition that there is to read, by this worker or another; for any thread."""
+
+    def idle(self) -> dict[str, int]:
+        """Partitions whose records are all durable, and when (microseconds since 1970) there were no others; for any thread."""
+
+
 class RecordSink(Protocol):
     """Where collectors put records so that they can be read again: the embedded spool, or a Kafka topic."""
 
@@ -140,6 +151,8 @@ class Effects(msgspec.Struct):
     """Pipeline state to keep (None = forget): key = `<partition>\\x1f<what>`. Read back by `Store.state`."""
     gaps: list[Gap] = []
     rules_hash: str = ""
+    excepted: dict[str, int] = {}
+    """Per id of an exception how many matches it let pass, for metrics; the counts themselves are `state`."""
     signals: list[Signal] = []
     """What correlations are told of the events: durable no later than the progress."""
     marks: dict[str, int] = {}
@@ -377,6 +390,9 @@ class Classifier(Protocol):
 
     def alert(self, index: int, event: Event, detected_at: str) -> Alert:
         """The alert of rule `index` for an event that it matched, with its explanation."""
+
+    def rule_id(self, index: int) -> str:
+        """The id of rule `index`."""
 
     def signals(self, matches: Sequence[int], event: Event) -> list[Signal]:
         """What correlations are to be told of an event that these rules matched; [] when none uses them."""

@@ -19,6 +19,7 @@ from soc.model.journal import Journal
 from soc.ports import Classifier, CrashPoint, Metrics, RecordSink, RecordSource, Store, no_crash
 
 if TYPE_CHECKING:
+    from soc.application.ruleset import Loaded
     from soc.model.signing import SigningKey  # brings cryptography along, which few commands need
 
 
@@ -127,10 +128,23 @@ class App:
         return journal
 
     @cached_property
+    def rules(self) -> Loaded:
+        """The rule set in force: by files, settings, and what the store holds about rules; unusable rules stand in `rule_errors`."""
+        from soc.application.ruleset import load_set, recorded_states  # noqa: PLC0415 - most commands ask no rules
+
+        found = load_set(self.settings.rules, recorded_states(self.store))
+        self.rule_errors = found.errors
+        return found
+
+    @property
     def classifier(self) -> Classifier:
-        """The compiled rule set of the settings; unusable rules stand in `rule_errors`."""
-        classifier, self.rule_errors = self.wiring.classifier(self.settings.rules)
-        return classifier
+        """The compiled rule set in force."""
+        return self.rules.engine
+
+    def take_rules(self, loaded: Loaded) -> None:
+        """Go on with another rule set."""
+        self.__dict__["rules"] = loaded
+        self.rule_errors = loaded.errors
 
     def use(self, settings: Settings) -> None:
         """Go on with other settings; what was made already stays."""

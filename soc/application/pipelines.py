@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from soc.application.app import App
-from soc.clock import iso
+from soc.application.ruleset import record_change
 from soc.config import FileSource, HttpSource, Settings, SourceBase, SyslogSource
 from soc.ingest.offsets import OffsetMeter, OffsetsInForce
 from soc.ingest.pipeline import Pipeline, SourceInfo
@@ -76,9 +76,6 @@ def pipeline_again(app: App, store: Store, source: str, scope: str, *, classifie
 def note_rules(app: App, store: Store) -> None:
     """Append a fact of kind `rules` when other rules than the last ones recorded are in force from the next batch on.
 
-    Each event names its rules by `soc.rules_hash`; the facts say since when each set counted.
+    Each event names its rules by `soc.rules_hash`; the facts say since when each set counted, and what it changed.
     """
-    known = store.facts("rules")
-    before = str(known[-1]["hash"]) if known else ""
-    if before != app.classifier.hash:
-        store.record_fact("rules", {"at": iso(app.clock.now_us()), "hash": app.classifier.hash, "before": before, "by": app.actor.name})
+    record_change(app, store, app.rules)

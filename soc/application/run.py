@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 from soc.application.app import App, Collector, Forwarder
 from soc.application.pipelines import make_pipeline, note_rules, offsets_in_force
+from soc.application.reload import Reloader
 from soc.clock import iso
 from soc.config import FileSource, Settings, SourceSettings, SyslogSource
 from soc.errors import SocError, StoreFull, Unreachable
@@ -44,10 +45,11 @@ def run(
     on_alerts: Callable[[Sequence[Alert]], None] = lambda _alerts: None,
     on_batch: Callable[[Totals], None] = lambda _totals: None,
     stop: threading.Event | None = None,
+    hangup: threading.Event | None = None,
 ) -> Totals:
     """Run the roles of the settings until `stop` is set (or, with `once`, until everything there is has been read).
 
-    `on_ready` gets what is listened to, once it is. Raises: ConfigError, NotAllowed, Locked, AccessDenied, StoreFull,
+    `on_ready` gets what is listened to, once it is. `hangup`, when set, has the rules looked at now. Raises: ConfigError, NotAllowed, Locked, AccessDenied, StoreFull,
     StoreRefused: what waiting cannot mend.
     """
     stop = stop or threading.Event()
@@ -78,7 +80,7 @@ def run(
         duties = _Duties(app, collectors, sink, sources)
         on_ready([address for collector in collectors for address in collector.addresses()])
         if sources:
-            totals = _work(app, sources, duties, once=once, on_alerts=on_alerts, on_batch=on_batch, stop=stop)
+            totals = _work(app, sources, duties, once=once, on_alerts=on_alerts, on_batch=on_batch, stop=stop, hangup=hangup)
         else:
             totals = Totals()
             stop.wait()
@@ -97,11 +99,14 @@ def _work(
     on_alerts: Callable[[Sequence[Alert]], None],
     on_batch: Callable[[Totals], None],
     stop: threading.Event,
+    hangup: threading.Event | None = None,
 ) -> Totals:
     pipeline_settings = app.settings.pipeline
+    pipeline = make_pipeline(app, app.store, meter=duties.meter)
+    reloader = duties.reloader = Reloader(app, app.rules, pipeline.use_rules, wake=hangup)
     worker = Worker(
         store=app.store,
-        pipeline=make_pipeline(app, app.store, meter=duties.meter),
+        pipeline=pipeline,
         sources=sources,
         clock=app.clock,
         metrics=app.metrics,
@@ -111,6 +116,8 @@ def _work(
         on_batch=on_batch,
         on_read=duties.heard,
         on_tick=duties.tick,
+        switch_due=lambda: reloader.due,
+        switch=duties.switch_rules,
         tick_s=min(5.0, pipeline_settings.heartbeat_s),
         once=once,
         overlap=app.settings.store.kind == "elasticsearch",
@@ -118,7 +125,13 @@ def _work(
     )
     duties.worker = worker
     note_rules(app, app.store)
-    return worker.run(stop)
+    if once:
+        return worker.run(stop)
+    reloader.start()
+    try:
+        return worker.run(stop)
+    finally:
+        reloader.stop()
 
 
 def _tell_forgotten(app: App, sink: RecordSink) -> None:
@@ -182,6 +195,7 @@ class _Duties:
     def __init__(self, app: App, collectors: Sequence[Collector], sink: RecordSink | None, sources: Sequence[RecordSource]) -> None:
         self.meter = OffsetMeter()
         self.worker: Worker | None = None
+        self.reloader: Reloader | None = None
         self._app = app
         self._collectors = collectors
         self._sink = sink
@@ -211,12 +225,24 @@ class _Duties:
         """What time itself brings about. What the store or the spool refuses at the moment is done at a later tick."""
         now_us, now = self._app.clock.now_us(), self._app.clock.monotonic()
         effects: list[Effects] = []
-        for duty in (self._listen, self._beat, self._check_ledger, self._note_losses, self._propose_offsets):
+        for duty in (self._listen, self._beat, self._check_ledger, self._note_losses, self._propose_offsets, self._rules):
             try:
                 effects += duty(now_us, now)
             except (Unreachable, StoreFull) as error:
                 log.warning("put off for the moment", duty=duty.__name__.strip("_"), error=error.message, hint=error.hint)
         return effects
+
+    def switch_rules(self) -> None:
+        """Take the rule set over that waits; when that cannot be recorded at the moment, it is done at a later tick."""
+        if self.reloader is not None:
+            try:
+                self.reloader.switch()
+            except (Unreachable, StoreFull) as error:
+                log.warning("put off for the moment", duty="rules", error=error.message, hint=error.hint)
+
+    def _rules(self, _now_us: int, _now: float) -> list[Effects]:
+        """Rules that were changed, and those that cannot be used."""
+        return self.reloader.tick() if self.reloader is not None else []
 
     def _listen(self, now_us: int, _now: float) -> list[Effects]:
         """Silences that begin and end."""

@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 from soc.clock import from_iso, iso
 from soc.errors import Conflict, NotAllowed, ParseError, StoreRefused, Unreachable
 from soc.ingest.assembly import Assembly
+from soc.ingest.exceptions import ExceptionCounts
 from soc.ingest.framing import decode, frame
 from soc.ingest.offsets import OffsetMeter
 from soc.ingest.parser import Assembler, Context, Line, Parsed, Parser
@@ -81,6 +82,11 @@ class Pipeline:
         self._offset_us = offset_us
         self._meter = meter
         self._assemblies: dict[str, dict[str, Assembly]] = {}
+        self._excepted = ExceptionCounts(kept_state)
+
+    def use_rules(self, classifier: Classifier) -> None:
+        """Go on under other rules; to be called between two batches."""
+        self.classifier = classifier
 
     def scope(self, source: str) -> str:
         """The scope that everything of a source has."""
@@ -91,10 +97,12 @@ class Pipeline:
         """Drop the state of partitions that went elsewhere (it is read back if they return)."""
         for partition in partitions:
             self._assemblies.pop(partition, None)
+            self._excepted.forget((partition,))
 
     def forget_all(self) -> None:
         """Drop all state: after a conflict everything is read again."""
         self._assemblies.clear()
+        self._excepted.forget_all()
 
     def process(self, records: Sequence[RawRecord]) -> Effects:
         """The effects of a batch of records of one source, in the order of the log.
@@ -292,6 +300,12 @@ class Pipeline:
                     event.counted = False
                     event.doc["soc.counted"] = False
             effects.claims = {key: owner for key, owner in claims.items() if owners[key] == owner}
+        for record, event, excepted in batch.excepted:
+            for index, exception in excepted:
+                effects.excepted[exception] = effects.excepted.get(exception, 0) + 1
+                self._excepted.count(record.partition, exception, self.classifier.rule_id(index), event.id, batch.iso(record.received_us))
+        if batch.excepted:
+            effects.state.update(self._excepted.take_changes())
         for partition in batch.progress:
             for name, assembly in self._assemblies.get(partition, {}).items():
                 for key, state in assembly.take_changes().items():
@@ -307,6 +321,8 @@ class _Batch:
         self.progress: dict[str, Progress] = {}
         self.claims: dict[str, str] = {}
         self.claimants: list[tuple[Event, str]] = []
+        self.excepted: list[tuple[RawRecord, Event, tuple[tuple[int, str], ...]]] = []
+        """What exceptions let pass."""
         self.line: tuple[Event, Assembler] | None = None
         """The event of the line at hand, if it is part of an occurrence of several lines."""
         self._received = (-1, "")
@@ -387,6 +403,8 @@ class _Batch:
             self.claimants.append((event, key))
         event.tokens = event_tokens(doc)
         self.effects.events.append(event)
+        if verdict.excepted:
+            self.excepted.append((record, event, verdict.excepted))
         for index in verdict.matches:
             alert: Alert = classifier.alert(index, event, self.iso(record.received_us))
             alert.late = record.received_us - event.ts_us > LATE_US

@@ -65,6 +65,8 @@ class Worker:
         on_batch: Callable[[Totals], None] = lambda _totals: None,
         on_read: Callable[[str, int], None] = lambda _source, _received_us: None,
         on_tick: Callable[[], Sequence[Effects]] = lambda: (),
+        switch_due: Callable[[], bool] = lambda: False,
+        switch: Callable[[], None] = lambda: None,
         tick_s: float = 5.0,
         once: bool = False,
         overlap: bool = True,
@@ -82,6 +84,8 @@ class Worker:
         self._on_batch = on_batch
         self._on_read = on_read
         self._on_tick = on_tick
+        self._switch_due = switch_due
+        self._switch = switch
         self._tick_s = tick_s
         self._once = once
         self._overlap = overlap
@@ -156,6 +160,9 @@ class Worker:
         else:
             if batch.error is not None:
                 raise batch.error
+            if self._switch_due():  # between two batches: what was begun under the rules before is written first
+                self._await()
+                self._switch()
             if batch.epoch == self._epoch:
                 work += self._process(batch)
         if self._clock.monotonic() >= tick_at:
@@ -237,8 +244,9 @@ class Worker:
             reader.commit({progress.partition: progress.next for progress in effects.progress})
         self._crash("worker.told")
         self._account(effects, committed)
-        if committed.new_alerts:
-            self._on_alerts(committed.new_alerts)
+        told = [alert for alert in committed.new_alerts if not alert.shadow]
+        if told:
+            self._on_alerts(told)
         self._on_batch(self.totals)
 
     def _durably(self, effects: Effects) -> Committed:
@@ -265,13 +273,15 @@ class Worker:
         totals.dead_lettered += len(effects.dead_letters) + rejected
         totals.dropped += dropped - beats
         totals.replayed += committed.replayed
-        totals.alerts += len(committed.new_alerts)
+        totals.alerts += sum(1 for alert in committed.new_alerts if not alert.shadow)
         totals.derived += derived
         totals.faults += len(committed.faults)
         for progress in effects.progress:
             self._metrics.count("soc_records_received_total", progress.received, source=progress.source, scope=self._pipeline.scope(progress.source))
         for alert in committed.new_alerts:
-            self._metrics.count("soc_alerts_raised_total", scope=alert.scope)
+            self._metrics.count("soc_shadow_alerts_raised_total" if alert.shadow else "soc_alerts_raised_total", scope=alert.scope)
+        for exception, matches in effects.excepted.items():
+            self._metrics.count("soc_rules_excepted_total", matches, exception=exception)
         if effects.progress:  # a batch is of one source, so an exercise never moves a real figure
             scope = self._pipeline.scope(effects.progress[0].source)
             self._metrics.count("soc_events_stored_total", committed.stored, scope=scope)

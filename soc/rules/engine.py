@@ -45,7 +45,7 @@ class Engine:
     """
 
     def __init__(self, ruleset: RuleSet, collection: Collection | None = None) -> None:
-        self.hash = ruleset.hash
+        self.hash = ruleset.hash if collection is None else collection.hash
         self.collection = collection or Collection(ruleset)
         self.rules: tuple[Rule, ...] = tuple(sorted(ruleset.rules, key=_order))
         self._names = taxonomy()
@@ -151,6 +151,10 @@ class Engine:
         for number in {number for index in self._indices for number in index}:
             if self._predicates[number] is None:
                 self._predicate(number)
+
+    def rule_id(self, index: int) -> str:
+        """The id of rule `index`."""
+        return self.rules[index].id
 
     def residual(self) -> tuple[Rule, ...]:
         """The rules that, as things stand, are asked of every event of a route in use: an index finds nothing rare that they need."""
