@@ -7,8 +7,9 @@ in which they stand, in the reverse and in a shuffled one; all must give the sam
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import orjson
@@ -22,10 +23,10 @@ from soc.rules.engine import Engine, compile_ruleset
 from soc.rules.evaluate import Options, evaluate
 from soc.rules.load import TEST_SUFFIX, RuleSet, make_ruleset
 from soc.rules.match import matches
-from soc.rules.mutation import mutants
+from soc.rules.mutation import Score, correlation_mutants, mutants
 from soc.rules.oracle import Episode, episodes
 
-__all__ = ["Case", "LineParser", "Result", "cases_file", "mutants", "read_cases", "run_case", "run_correlation", "run_tests"]
+__all__ = ["Case", "LineParser", "Result", "cases_file", "mutation_scores", "read_cases", "run_case", "run_correlation", "run_tests"]
 
 MOST_NAIVE = 400
 """Events of a case up to which the oracle of correlations is asked; it looks at every window anew."""
@@ -46,27 +47,45 @@ class Result(msgspec.Struct):
         return not self.reason
 
 
+class _Beside(msgspec.Struct):
+    """The rules below a path by file, with all that they refer to."""
+
+    path: Path
+    collection: Collection
+    errors: list[RuleError]
+    rules: dict[str, list[Rule | Correlation]]
+
+    def wanted(self, file: str) -> bool:
+        """Whether a rule file is asked for."""
+        return self.path.is_dir() or file in {str(self.path), str(self.path).removesuffix(TEST_SUFFIX) + ".yml"}
+
+
+def _beside(path: Path, library: list[Path] | None) -> _Beside:
+    folder = path if path.is_dir() else path.parent
+    elsewhere = library or []
+    within = any(folder.resolve().is_relative_to(root.resolve()) for root in elsewhere)
+    collection, errors, _notes = load_collection([*([] if within else [folder]), *elsewhere])
+    rules: dict[str, list[Rule | Correlation]] = {}
+    every: list[Rule | Correlation] = [*collection.ruleset.rules, *collection.correlations]
+    for rule in every:
+        if Path(rule.path).is_relative_to(folder):
+            rules.setdefault(rule.path, []).append(rule)
+    return _Beside(path, collection, [error for error in errors if Path(error.path).is_relative_to(folder)], rules)
+
+
 def run_tests(path: Path, *, parse: LineParser | None = None, library: list[Path] | None = None) -> list[Result]:
     """The results of all test files below `path` (or of the one of a rule file), in order of path.
 
     A rule without test file, a test file without rule and a rule that cannot be read are failed results of their own.
     `library`: where the rules stand that correlations name, when not below `path`; it may be a folder that `path` is in.
     """
-    folder = path if path.is_dir() else path.parent
-    elsewhere = library or []
-    within = any(folder.resolve().is_relative_to(root.resolve()) for root in elsewhere)
-    collection, errors, _notes = load_collection([*([] if within else [folder]), *elsewhere])
-    engine = compile_ruleset(collection.ruleset)
-    results = [Result(error.path, "", "", f"the rule cannot be read: {error}", matched=False) for error in errors if Path(error.path).is_relative_to(folder)]
-    rules: dict[str, list[Rule | Correlation]] = {}
-    every: list[Rule | Correlation] = [*collection.ruleset.rules, *collection.correlations]
-    for rule in every:
-        if Path(rule.path).is_relative_to(folder):
-            rules.setdefault(rule.path, []).append(rule)
-    wanted = {str(path), str(cases_file(path))}
+    found = _beside(path, library)
+    engine = compile_ruleset(found.collection.ruleset)
+    results = [Result(error.path, "", "", f"the rule cannot be read: {error}", matched=False) for error in found.errors]
+    rules = found.rules
     for file, of_file in sorted(rules.items()):
-        if path.is_dir() or file in wanted:
-            results.extend(_run_file(Path(file), of_file, collection, engine, parse))
+        if found.wanted(file):
+            results.extend(_run_file(Path(file), of_file, found.collection, engine, parse))
     orphans = [file for file in (sorted(path.rglob("*" + TEST_SUFFIX)) if path.is_dir() else []) if str(file).removesuffix(TEST_SUFFIX) + ".yml" not in rules]
     results.extend(Result(str(file), "", "", "there is no rule beside this test file", matched=False) for file in orphans)
     return results
@@ -183,3 +202,66 @@ def _unmet(rule: Correlation, case: Case, told: list[Episode]) -> str:
 
 def _shown(told: list[Episode]) -> str:
     return str([{"events": events, "group": dict(group)} for events, group in told]) if told else "none"
+
+
+# --- mutation ---------------------------------------------------------------------------------------------------------
+
+
+def mutation_scores(path: Path, *, parse: LineParser | None = None, library: list[Path] | None = None) -> list[Score]:
+    """How many wrong versions of each rule below `path` (or of one rule file) its tests notice, in order of path.
+
+    Cost: about 5 ms a detection rule, a second a correlation.
+    """
+    found = _beside(path, library)
+    out = []
+    for file, rules in sorted(found.rules.items()):
+        if not found.wanted(file):
+            continue
+        meant: dict[str, list[Case]] = {}
+        reason = ""
+        try:
+            for case in read_cases(cases_file(Path(file)), parse):
+                for rule in meant_by(case, rules):
+                    meant.setdefault(rule.id, []).append(case)
+        except RuleError as error:
+            reason = str(error)
+        used = {member for rule in rules if isinstance(rule, Correlation) for member in rule.rules}
+        asked = [rule for rule in rules if rule.id in meant or rule.id not in used]
+        out += [_score(rule, meant.get(rule.id, []), found.collection, reason) for rule in asked]
+    return out
+
+
+def _score(rule: Rule | Correlation, cases: list[Case], collection: Collection, reason: str) -> Score:
+    """The score of one rule; without a test that passes there is none."""
+    reason = reason or ("" if cases else "no test case is about the rule")
+    survivors: list[str] = []
+    total = 0
+    if not reason:
+        noticed, every = _detection(rule, cases) if isinstance(rule, Rule) else _correlated(rule, cases, collection)
+        for name, mutant in every:
+            total += 1
+            if not noticed(mutant):
+                survivors.append(name)
+    return Score(rule.id, rule.title, rule.path, rule.line, total, total - len(survivors), tuple(survivors), reason)
+
+
+def _detection(rule: Rule, cases: list[Case]) -> tuple[Callable[[Any], bool], Iterator[tuple[str, Any]]]:
+    """What tells whether the cases notice a condition, and the conditions."""
+
+    def outcome(condition: Any) -> list[int]:
+        # A class is told of the last event, alerts of all.
+        return [sum(matches(condition, doc) for doc in (case.docs[-1:] if "threat" in case.expect else case.docs)) for case in cases]
+
+    truth = outcome(rule.condition)
+    return lambda condition: outcome(condition) != truth, mutants(rule.condition)
+
+
+def _correlated(rule: Correlation, cases: list[Case], collection: Collection) -> tuple[Callable[[Any], bool], Iterator[tuple[str, Any]]]:
+    """The same of a correlation: its collection in place of the condition."""
+    alone = collection.part(rule.id)
+
+    def noticed(part: Any) -> bool:
+        changed = next(one for one in part.correlations if one.id == rule.id)
+        return any(_unmet(changed, case, _episodes(part, changed, case, range(len(case.docs)))) for case in cases)
+
+    return noticed, correlation_mutants(rule, alone)

@@ -243,3 +243,25 @@ def test_the_shipped_rules_pass_their_own_commands(soc: Run) -> None:
     done = soc("rules", "list", "--jsonl")
     assert done.code == 0
     assert len(done.out.splitlines()) > 50
+
+
+def test_mutation_scores_name_what_tests_do_not_notice(folder: Path, soc: Run) -> None:
+    """Each rule with its share and its survivors; `--at-least` makes a weak one an error."""
+    (folder / "r.test.yml").write_text(
+        "- {name: n, base: {soc.kind: auth, event: failed, user.name: an}, events: {repeat: 3, every: 1s}, expect: {alerts: 1}, rule: 11111111-0000-4000-8000-000000000002}\n",
+        encoding="utf-8",
+    )
+    done = soc("rules", "test", str(folder), "--mutate", "--json")
+    items = {item["rule"]: item for item in json.loads(done.out)["items"]}
+    assert 0 < items["11111111-0000-4000-8000-000000000002"]["score"] < 1
+    assert "a longer timespan" in items["11111111-0000-4000-8000-000000000002"]["survivors"]
+    assert items["11111111-0000-4000-8000-000000000003"]["reason"]
+    assert soc("rules", "test", "net_firewall_admin_locked", "--mutate", "--at-least", "0.1").code == 0
+    assert soc("rules", "test", "net_firewall_admin_locked", "--mutate", "--at-least", "1").code == 1
+
+
+def test_rules_are_tested_by_name(soc: Run) -> None:
+    """An id, a name or a file name is as good as a path; what is none is said."""
+    done = soc("rules", "test", "net_firewall_admin_locked", "--json")
+    assert {item["case"] for item in json.loads(done.out)["items"]} == {"the login is locked", "one wrong password"}
+    assert soc("rules", "test", "no such rule").code != 0

@@ -17,10 +17,12 @@ from soc.rules.engine import Engine, compile_ruleset
 from soc.rules.lint import Severity, attack_tags, lint_rule
 from soc.rules.load import RuleSet, load_paths
 from soc.rules.match import matches
-from soc.rules.testing import Result, cases_file, mutants, read_cases, run_case, run_tests
+from soc.rules.mutation import median, weaker
+from soc.rules.testing import Result, cases_file, mutation_scores, read_cases, run_case, run_tests
 
 CONTENT = Path(soc.rules.__file__).parent / "content"
 FILES = sorted(path for path in CONTENT.rglob("*.yml") if not path.name.endswith(".test.yml"))
+LEAST_MEDIAN = 0.8
 RECEIVED_US = 1_795_137_600_000_000
 
 
@@ -68,7 +70,7 @@ def test_each_part_of_the_rule_is_shown_to_be_needed(path: Path) -> None:
     rule = rule_of(path)
     cases = read_cases(cases_file(path), parse)
     truth = [[matches(rule.condition, doc) for doc in case.docs] for case in cases]
-    survivors = [name for name, mutant in mutants(rule.condition) if [[matches(mutant, doc) for doc in case.docs] for case in cases] == truth]
+    survivors = [name for name, mutant in weaker(rule.condition) if [[matches(mutant, doc) for doc in case.docs] for case in cases] == truth]
     assert survivors == []
 
 
@@ -99,6 +101,13 @@ def test_the_rule_is_complete(path: Path) -> None:
     assert rule.falsepositives
     assert any(tag in attack_tags() for tag in rule.tags)
     assert set(rule.tags) <= attack_tags()
+
+
+def test_the_tests_notice_most_small_mistakes() -> None:
+    """In the middle at least 0.8 of the wrong versions of a rule fail a case of it, and every rule has a score."""
+    scores = mutation_scores(CONTENT, parse=parse)
+    assert [score.path for score in scores if score.reason] == []
+    assert median(scores) >= LEAST_MEDIAN
 
 
 def test_ids_and_titles_are_unique() -> None:

@@ -5,9 +5,7 @@ from pathlib import Path
 import pytest
 
 from soc.errors import ConfigError, RuleSyntaxError
-from soc.rules.ast import And, Leaf, Not, Or
-from soc.rules.match import matches
-from soc.rules.testing import cases_file, mutants, read_cases, run_tests
+from soc.rules.testing import cases_file, read_cases, run_tests
 from tests.rules.test_load import good, put
 
 DENY = "{soc.kind: firewall, event.action: deny}"
@@ -171,12 +169,9 @@ def test_a_correlation_may_name_rules_of_a_library(tmp_path: Path) -> None:
     assert "no rule with the id or name" in reasons(tmp_path / "own")[0]
 
 
-def test_mutants_are_weaker_or_never_true() -> None:
-    """Each part of an AND left out once; anything else taken as always and as never true."""
-    a, b = Leaf("a", "equals", "1"), Leaf("b", "equals", "1")
-    assert [name for name, _ in mutants(And((a, Not(b))))] == ["without part 1", "without part 2", "never true"]
-    assert [(name, matches(node, {"a": "1"}), matches(node, {})) for name, node in mutants(Or((a, b)))] == [
-        ("always true", True, True),
-        ("never true", False, False),
-    ]
+def test_test_files_are_found_from_themselves(tmp_path: Path) -> None:
+    """`soc rules test a.test.yml` is `soc rules test a.yml`."""
+    put(tmp_path, "a.yml", good(1))
+    put(tmp_path, "a.test.yml", f"- {{name: hit, events: [{DENY}], expect: {{alerts: 1}}}}\n")
+    assert [result.case for result in run_tests(tmp_path / "a.test.yml")] == ["hit"]
     assert cases_file(Path("x/net.yml")) == Path("x/net.test.yml")
