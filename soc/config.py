@@ -82,6 +82,14 @@ class KafkaSettings(Section):
     """Its key (PEM)."""
     topic_prefix: str = "soc.raw."
     """Collectors write to `<topic_prefix><kind>`."""
+    signals_topic: str = "soc.signals"
+    """What rules tell correlations goes through it, where the store is Elasticsearch and lines come through Kafka; created when it is missing."""
+    signals_partitions: int = Field(default=8, ge=1, le=1_000)
+    """With so many partitions the topic is created: at most so many processes correlate. To change it later, stop all `ingest` workers first."""
+    correlate_group: str = "soc-correlate"
+    """Consumer group of the role `correlate`."""
+    signals_inactive_after_s: float = Field(default=600.0, gt=0)
+    """A source partition that no worker has said anything of for so long no longer holds up correlation; later events of it count as late."""
     session_timeout_s: float = Field(default=45.0, ge=6)
     """A worker not heard of for so long loses its partitions."""
     bootstrap_timeout_s: float = Field(default=10.0, gt=0)
@@ -241,8 +249,8 @@ class Settings(Section):
     """Times are shown in it, with the zone."""
     read_only: bool = False
     """Refuse everything that would change the store."""
-    roles: list[Literal["collect", "ingest"]] = ["collect", "ingest"]
-    """What this process does: `collect` receives lines, `ingest` makes events and alerts of them."""
+    roles: list[Literal["collect", "ingest", "correlate"]] = ["collect", "ingest", "correlate"]
+    """What this process does: `collect` receives lines, `ingest` makes events and alerts of them, `correlate` judges what several events say together."""
     transport: Literal["spool", "kafka"] = "spool"
     """Where collected lines go: `spool` = ingested by this process; `kafka` = on to `<kafka.topic_prefix><kind>` (spooled until the brokers have them)."""
     store: StoreSettings = StoreSettings()

@@ -6,7 +6,7 @@ for a replay of the old one.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, NamedTuple
 
 from soc.adapters.kafka.health import explain, reachable
@@ -92,6 +92,23 @@ class Catalog:
                     raise SourceUnavailable(message, hint=hint)
                 raise ConfigError(message, key="topics", hint=hint)
         return found
+
+    def create(self, name: str, partitions: int, settings: Mapping[str, str]) -> None:
+        """Create a topic unless it is there by now, with as many replicas as the cluster gives by itself.
+
+        Raises: ConfigError when this client may not, with the command for somebody who may; SourceUnavailable.
+        """
+        from kafka.errors import AuthorizationError, KafkaError, TopicAlreadyExistsError
+
+        try:
+            self._admin.create_topics({name: {"num_partitions": partitions, "configs": dict(settings)}}, wait_for_metadata=True)
+        except TopicAlreadyExistsError:
+            return
+        except AuthorizationError as error:
+            message, hint = missing_topic(self._settings, self.cluster_id, name)
+            raise ConfigError(message, hint=hint) from error
+        except KafkaError as error:
+            raise translate(error, self._settings, Phrase("creating topic {name}", name=name)) from error
 
     def membership(self, group: str, member_id: str) -> Literal["member", "rebalancing", "stranger"]:
         """What the group says of this member: it counts it in (perhaps without partitions), waits for others, or does not know it.

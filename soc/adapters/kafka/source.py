@@ -31,6 +31,8 @@ IDLE_CHECK_S = 2.0
 """The same while nothing comes: a missing topic is silent, the client only polls on."""
 OFFSETS_TIMEOUT_MS = 10_000
 """For asking where a log begins and ends; asked again at the next poll."""
+ENDS_EVERY_S = 5.0
+"""How often the brokers are asked whether partitions that say nothing have nothing to say."""
 HOLD_EVERY_S = 3.0
 """While the pipeline is behind, the group hears of us this often."""
 MOST_MS = (1 << 53) // 1000
@@ -68,6 +70,10 @@ class KafkaRecordSource:
         self._lost: set[str] = set()
         self._lost_ranges: list[tuple[str, int, int]] = []
         self._lag: dict[str, int] = {"kafka:unassigned": 1}
+        self._handed: dict[str, int] = {}
+        self._durable: dict[str, int] = {}
+        self._idle: dict[str, int] | None = None
+        self._asked_at = -ENDS_EVERY_S
         self._silent_s = 0.0
         self._broken = ""
         self._waited = False
@@ -96,6 +102,7 @@ class KafkaRecordSource:
         polled = self._poll(most, timeout_s)
         self._check_topics(polled, TOPIC_CHECK_S if polled else IDLE_CHECK_S)
         records = self._records(polled)
+        self._look_for_idle()
         self._silent_s = 0.0 if records else self._silent_s + self._clock.monotonic() - began
         self._measure_lag()
         return records
@@ -141,6 +148,7 @@ class KafkaRecordSource:
         from kafka import OffsetAndMetadata, errors
 
         self._positions.update(positions)
+        self._durable.update(positions)
         offsets = {
             # The topic's id goes along: an offset of a topic that was deleted says nothing of its successor.
             which: OffsetAndMetadata(positions[name], self._topics[which.topic].id, -1)
@@ -184,6 +192,19 @@ class KafkaRecordSource:
             return lag
         names = [name for which, name in dict(self._placed).items() if self._by_topic[which.topic][0] == source]
         return {name: lag.get(name, 0) for name in names}
+
+    def partitions(self) -> list[str]:
+        """Every partition that there is to read, here or by other workers of the group; [] before the source is open."""
+        catalog = self._catalog
+        if catalog is None:
+            return []
+        return [f"kafka:{catalog.cluster_id}/{topic.id}/{number}" for topic in self._topics.values() for number in range(topic.partitions)]
+
+    def idle(self) -> dict[str, int]:
+        """Partitions of this worker of which all records are durable, and the time at which there were no others; asked for from now on."""
+        if self._idle is None:
+            self._idle = {}
+        return self._idle
 
     def exhausted(self) -> bool:
         return False
@@ -282,6 +303,26 @@ class KafkaRecordSource:
         behind = [which for which in assigned if which not in self._stuck and ends[which] > self._position(which)]
         return "lag without records" if behind else ""
 
+    def _look_for_idle(self) -> None:
+        """Ask the brokers for the ends of partitions that seem to be read to the end, now and then."""
+        from kafka.errors import KafkaError
+
+        now = self._clock.monotonic()
+        if self._idle is None or now - self._asked_at < ENDS_EVERY_S:
+            return
+        done = {which: name for which, name in self._placed.items() if self._durable.get(name, -1) >= self._handed.get(name, 0)}
+        self._asked_at = now
+        self._idle = {}
+        if not done:
+            return
+        now_us = self._clock.now_us()  # before the question: what was written until then is counted in the answer
+        try:
+            ends = self._consumer.end_offsets(list(done), timeout_ms=OFFSETS_TIMEOUT_MS)
+        except KafkaError as error:
+            log.debug("ends of partitions not known", error=type(error).__name__)
+            return
+        self._idle = {name: now_us for which, name in done.items() if self._position(which) >= ends[which]}
+
     def _forget_moved(self) -> None:
         while self._moved:
             for which in self._moved.popleft():
@@ -339,6 +380,7 @@ class KafkaRecordSource:
             return  # taken away meanwhile
         self._stuck.pop(which, None)
         self._placed[which] = name
+        self._handed[name] = self._durable[name] = wanted
         self._lag[name] = end - wanted
         self._lag.pop("kafka:unassigned", None)
 
@@ -411,6 +453,7 @@ class KafkaRecordSource:
             if partition is None:
                 continue
             source, trusted = self._by_topic[which.topic]
+            self._handed[partition] = messages[-1].offset + 1
             for message in messages:
                 raw, offset = message.value, message.offset
                 received_us = message.timestamp * 1000 if 0 < message.timestamp < MOST_MS else self._clock.now_us()

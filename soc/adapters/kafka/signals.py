@@ -1,0 +1,162 @@
+"""The topic of signals: what ingest workers tell correlators, and how far each of them has read.
+
+Each call of `append` writes one record (or a few) to every partition of the topic: the signals of the groups that live
+there, and the marks of the source partitions. A record's marks hold for all signals before it: records that cannot be one
+are written in two steps, marks last, so that a watermark never runs ahead of its signals, whatever is sent again.
+Record times are those of writing: with event times the broker would delete a backlog of old events at once. Where
+reading has to begin again after a rebalance is kept beside the position (`soc.application.correlate_topic`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+from soc.adapters.kafka.catalog import Catalog
+from soc.adapters.kafka.settings import REQUEST_TIMEOUT_MS, connection_options, quiet_client_log, translate
+from soc.adapters.kafka.sink import KafkaSink
+from soc.clock import Clock
+from soc.config import KafkaSettings
+from soc.errors import ConfigError, Phrase
+from soc.model.record import RawRecord
+from soc.model.signal import Signal
+from soc.model.signal_record import encode
+from soc.ports import Metrics
+
+MOST_SIGNALS = 2_000
+"""Of one record; about 250 KB."""
+MOST_BYTES = 786_432
+"""Of one record, below what brokers take by default with its head."""
+TOPIC_SETTINGS = {"cleanup.policy": "delete", "message.timestamp.type": "CreateTime"}
+
+
+class KafkaSignalLog:
+    """See `soc.ports.SignalLog`; for one thread.
+
+    `key_of`: the key of a signal; signals of one key are in one partition (`soc.rules.routes`).
+    """
+
+    def __init__(self, settings: KafkaSettings, key_of: Callable[[Signal], bytes], *, clock: Clock, metrics: Metrics | None = None) -> None:
+        self._key_of = key_of
+        self._clock = clock
+        self._metrics = metrics
+        self._sink = _Sink(settings, settings.signals_topic, clock=clock, metrics=metrics)
+
+    def append(self, signals: Sequence[Signal], marks: Mapping[str, int]) -> None:
+        """Append signals, then marks; acknowledged by all in-sync replicas on return.   Cost: one round trip, with very many signals two.
+
+        Raises: SourceUnavailable, AccessDenied, ConfigError. After an error the whole call is to be repeated.
+        """
+        if not signals and not marks:
+            return
+        placed: dict[int, list[Signal]] = {}
+        count = self._sink.partitions()
+        for signal in signals:
+            placed.setdefault(partition_of(self._key_of(signal), count), []).append(signal)
+        at_us = self._clock.now_us()
+        first: list[RawRecord] = []
+        last: list[RawRecord] = []
+        for partition in range(count):
+            own = placed.get(partition, [])
+            if not own and not marks:
+                continue
+            blocks = _blocks(at_us, marks, own)
+            first += [_record(partition, at_us, raw) for raw in blocks[:-1]]
+            last.append(_record(partition, at_us, blocks[-1]))
+        if first:
+            self._sink.write(first)
+        self._sink.write(last)
+        if self._metrics is not None and signals:
+            self._metrics.count("soc_signals_appended_total", len(signals))
+
+    def close(self) -> None:
+        """Disconnect; idempotent."""
+        self._sink.close()
+
+
+def partition_of(key: bytes, count: int) -> int:
+    """The partition of a key: the same on every machine and in every version."""
+    return int.from_bytes(blake2b(key, digest_size=8).digest(), "big") % count
+
+
+def _blocks(at_us: int, marks: Mapping[str, int], signals: Sequence[Signal]) -> list[bytes]:
+    """Records for one partition; only the last one has the marks."""
+    if len(signals) <= MOST_SIGNALS:
+        raw = encode(at_us, marks, signals)
+        if len(raw) <= MOST_BYTES or len(signals) <= 1:
+            return [raw]
+    middle = len(signals) // 2
+    return [*_blocks(at_us, {}, signals[:middle]), *_blocks(at_us, marks, signals[middle:])]
+
+
+def _record(partition: int, at_us: int, raw: bytes) -> RawRecord:
+    return RawRecord("", "", partition, partition + 1, raw, at_us, "", 0)
+
+
+class _Sink(KafkaSink):
+    """Writes records, `seq` naming the partition; makes the topic when it is missing."""
+
+    def __init__(self, settings: KafkaSettings, topic: str, *, clock: Clock, metrics: Metrics | None = None) -> None:
+        super().__init__(settings, topic, clock=clock, metrics=metrics)
+        self._count_of = 0
+
+    def partitions(self) -> int:
+        """How many partitions the topic has; asked whenever a producer is made."""
+        self._open()
+        return self._count_of
+
+    def _put(self, producer: Any, record: RawRecord) -> Any:
+        return producer.send(self._topic, record.raw, partition=record.seq, timestamp_ms=max(0, record.received_us // 1000))
+
+    def _cut(self, record: RawRecord, error: Exception) -> RawRecord:
+        raise ConfigError(
+            Phrase("topic {topic} refuses a record of {size} bytes: {error}", topic=self._topic, size=len(record.raw), error=error),
+            hint=Phrase("raise max.message.bytes of topic {topic}, at least to 1048588", topic=self._topic),
+        ) from error
+
+    def _require_topic(self) -> None:
+        self._count_of = require_topic(self._settings)
+
+
+def require_topic(settings: KafkaSettings) -> int:
+    """How many partitions the topic of signals has; it is created when it is missing.
+
+    Raises: ConfigError when it is missing and may not be created; SourceUnavailable, AccessDenied.
+    """
+    catalog = Catalog(settings)
+    try:
+        topic = settings.signals_topic
+        found = catalog.topics([topic])
+        if topic not in found:
+            catalog.create(topic, settings.signals_partitions, TOPIC_SETTINGS)
+            found = catalog.require([topic], running=True)
+        return found[topic].partitions
+    finally:
+        catalog.close()
+
+
+def log_ends(settings: KafkaSettings) -> dict[str, int]:
+    """Where each partition of the topic of signals ends, by the name that positions have; {} when there is no such topic.
+
+    Raises: SourceUnavailable, AccessDenied, ConfigError.
+    """
+    from kafka import KafkaConsumer, TopicPartition
+    from kafka.errors import KafkaError
+
+    quiet_client_log()
+    catalog = Catalog(settings)
+    try:
+        found = catalog.topics([settings.signals_topic]).get(settings.signals_topic)
+        cluster = catalog.cluster_id
+    finally:
+        catalog.close()
+    if found is None:
+        return {}
+    try:
+        with KafkaConsumer(**connection_options(settings)) as consumer:
+            which = [TopicPartition(settings.signals_topic, number) for number in range(found.partitions)]
+            ends = consumer.end_offsets(which, timeout_ms=REQUEST_TIMEOUT_MS)
+    except KafkaError as error:
+        raise translate(error, settings, Phrase("asking Kafka for topic {name}", name=settings.signals_topic)) from error
+    return {f"kafka:{cluster}/{found.id}/{one.partition}": int(end) for one, end in ends.items()}

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from soc.adapters.kafka.signals import MOST_SIGNALS, KafkaSignalLog, log_ends, partition_of, require_topic
+from soc.clock import FrozenClock, SystemClock
+from soc.config import KafkaSettings
+from soc.errors import SourceUnavailable
+from soc.model.signal import Signal
+from soc.model.signal_record import SignalRecord, decode, encode
+from tests.adapters.kafka.conftest import Counts, Opens, commit, read
+from tests.conftest import NOW_US
+from tests.servers.kafka_server import Broker
+from tests.servers.process import free_port, wait_until
+
+Names = Callable[[str], str]
+
+
+def signal(number: int, user: str) -> Signal:
+    """A signal of a group."""
+    return Signal(NOW_US + number, ("real", user), f"e{number}", 1, "many-logins", ("v",), (user,))
+
+
+def _key(one: Signal) -> bytes:
+    return "\x1f".join((one.correlation, *one.key)).encode()
+
+
+@pytest.fixture
+def settings(kafka_settings: KafkaSettings, unique_name: Names) -> KafkaSettings:
+    """Settings with a topic of signals of the test's own, of three partitions."""
+    return kafka_settings.model_copy(update={"signals_topic": unique_name("signals"), "signals_partitions": 3})
+
+
+def _log(settings: KafkaSettings, counts: Counts | None = None) -> KafkaSignalLog:
+    return KafkaSignalLog(settings, _key, clock=FrozenClock(NOW_US), metrics=counts)
+
+
+def _read(broker: Broker, settings: KafkaSettings) -> list[list[SignalRecord]]:
+    by_partition: list[list[SignalRecord]] = [[] for _ in range(settings.signals_partitions)]
+    for item in broker.read_all(settings.signals_topic, settings.signals_partitions):
+        record = decode(item.value)
+        assert record is not None
+        by_partition[item.partition].append(record)
+    return by_partition
+
+
+def test_signals_and_marks_are_in_the_topic_when_the_call_returns(kafka_broker: Broker, settings: KafkaSettings, counts: Counts) -> None:
+    """The missing topic is made; a group is in one partition; every partition has the marks, with its signals or without."""
+    log = _log(settings, counts)
+    signals = [signal(number, f"user{number % 7}") for number in range(50)]
+    log.append(signals, {"kafka:c/t/0": 17})
+    log.append([], {"kafka:c/t/0": 18})
+    log.append([], {})
+    log.close()
+    found = _read(kafka_broker, settings)
+    assert sorted((one.id for records in found for record in records for one in record.signals)) == sorted(one.id for one in signals)
+    for number, records in enumerate(found):
+        assert {partition_of(_key(one), 3) for record in records for one in record.signals} <= {number}
+        assert [record.marks for record in records] == [{"kafka:c/t/0": 17}, {"kafka:c/t/0": 18}]
+        assert {record.at_us for record in records} == {NOW_US}
+    assert sum(1 for records in found if records[0].signals) > 1
+    assert counts.counted["soc_signals_appended_total"] == 50
+
+
+def test_marks_come_after_all_signals_of_the_same_call(kafka_broker: Broker, settings: KafkaSettings) -> None:
+    """More signals than one record takes: several records, and only the last one of a partition promises anything."""
+    log = _log(settings)
+    signals = [signal(number, "one") for number in range(3 * MOST_SIGNALS)] + [signal(9_999_999, "x" * 256)]
+    log.append(signals, {"kafka:c/t/0": 5})
+    log.close()
+    for records in _read(kafka_broker, settings):
+        assert [record.marks for record in records[:-1]] == [{}] * (len(records) - 1)
+        assert records[-1].marks == {"kafka:c/t/0": 5}
+    assert sorted(one.id for records in _read(kafka_broker, settings) for record in records for one in record.signals) == sorted(one.id for one in signals)
+
+
+def test_signals_as_large_as_they_can_be_are_written(kafka_broker: Broker, settings: KafkaSettings) -> None:
+    """Long values in many groups: the records stay below what brokers take."""
+    log = _log(settings)
+    signals = [Signal(NOW_US, ("real", *["đ" * 256] * 8), f"e{number}", 1, "wide", ("v" * 250,) * 64, ("Đ" * 256,) * 8) for number in range(300)]
+    log.append(signals, {})
+    log.close()
+    assert sum(len(record.signals) for records in _read(kafka_broker, settings) for record in records) == 300
+
+
+def test_an_existing_topic_keeps_its_partitions(kafka_broker: Broker, settings: KafkaSettings) -> None:
+    """The setting counts only when the topic is made."""
+    kafka_broker.create_topic(settings.signals_topic, 5)
+    assert require_topic(settings) == 5
+
+
+def test_brokers_that_do_not_answer_are_told(settings: KafkaSettings) -> None:
+    """Nothing is lost silently: the caller learns that it must write again."""
+    log = _log(settings.model_copy(update={"bootstrap_servers": [f"127.0.0.1:{free_port()}"], "bootstrap_timeout_s": 1.0}))
+    with pytest.raises(SourceUnavailable):
+        log.append([signal(1, "u")], {})
+    log.close()
+
+
+def test_ends_are_named_as_positions_are(kafka_broker: Broker, settings: KafkaSettings, opened: Opens) -> None:
+    """What `log_ends` says can be subtracted from what the store has; a missing topic has none."""
+    assert log_ends(settings) == {}
+    log = _log(settings)
+    log.append([], {"p": 1})
+    log.close()
+    ends = log_ends(settings)
+    assert sorted(ends.values()) == [1, 1, 1]
+    records = read(opened([settings.signals_topic], settings=settings), 3)
+    assert {record.partition: record.next for record in records} == ends
+
+
+def test_what_is_no_record_of_signals_is_told_apart() -> None:
+    """Anything but our own records is none, also those of a version to come."""
+    assert decode(b"") is None
+    assert decode(b"\xff" * 10) is None
+    assert decode(encode(1, {}, [])) == SignalRecord(1, {}, [])
+    assert decode(encode(1, {}, [])[:-1] + b"\x02") is None
+
+
+def test_a_partition_that_says_nothing_is_idle_once_its_records_are_durable(
+    kafka_broker: Broker, kafka_settings: KafkaSettings, opened: Opens, unique_name: Names
+) -> None:
+    """Read is not enough, committed is; a partition that never had a record is idle from the start."""
+    topic = kafka_broker.create_topic(unique_name("idle"), 2)
+    kafka_broker.send(topic, [b"a", b"b"], partition=0)
+    source = opened([topic], settings=kafka_settings)
+    assert source.idle() == {}
+    records = read(source, 2)
+    full, empty = records[0].partition, next(name for name in source.partitions() if name != records[0].partition)
+
+    def polled() -> bool:
+        source.poll(10, 0.5)
+        return empty in source.idle()
+
+    began = SystemClock().now_us()
+    wait_until(polled, within_s=30, what="the empty partition is idle")
+    assert full not in source.idle(), "its records are not durable"
+    assert source.idle()[empty] >= began - 10_000_000
+    commit(source, records)
+    wait_until(lambda: polled() and full in source.idle(), within_s=30, what="the read partition is idle")
+    kafka_broker.send(topic, [b"c"], partition=0)
+    more = read(source, 1)
+    wait_until(lambda: polled() and full not in source.idle(), within_s=30, what="the partition is busy again")
+    commit(source, more)
+    wait_until(lambda: polled() and full in source.idle(), within_s=30, what="and idle again")
