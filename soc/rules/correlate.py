@@ -11,16 +11,16 @@ chains, stragglers, what is told. One rule: `soc.rules.fold` and `soc.rules.quie
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 from soc.rules.correlation import Correlation
-from soc.rules.episodes import Bounds, CorrelationAlert, Episode, Member, grow, plain
+from soc.rules.episodes import Bounds, CorrelationAlert, Episode, Member, plain
 from soc.rules.fold import Fold
-from soc.rules.quiet import SilenceFold, fold_of
+from soc.rules.quiet import fold_of
 from soc.rules.signals import Signal, of_alert
-from soc.rules.waiting import BUCKET, IN_ORDER
+from soc.rules.stragglers import Stragglers
+from soc.rules.waiting import BUCKET
 
 __all__ = ["Bounds", "CorrelationAlert", "Correlator", "Member", "plain"]
 
@@ -46,8 +46,7 @@ class Correlator:
         self._parents: dict[str, list[tuple[Correlation, int]]] = {}
         self._lag: dict[str, int] = {}
         self._late: dict[str, list[Signal]] = {}
-        self._history: dict[str, deque[Signal]] = {rule.id: deque() for rule in rules}
-        self._told: dict[str, dict[tuple[str, ...], list[Episode]]] = {rule.id: {} for rule in rules}
+        self._stragglers = {rule.id: Stragglers(self.folds[rule.id], self.bounds) for rule in rules} if self._revise else {}
         for rule in rules:
             children = [member for member in rule.rules if member in self.rules]
             for place, member in enumerate(rule.rules):
@@ -97,11 +96,11 @@ class Correlator:
             batch = fold.advance(watermark if final else watermark - self._lag[rule_id], final=final)
             late = self._late.pop(rule_id, None)
             if late:
-                self._fold_again(fold, late)
+                self.dropped += self._stragglers[rule_id].take(late)
             if self._before:
                 self._resume(fold)
             if self._revise:
-                self._remember(fold, batch)
+                self._stragglers[rule_id].remember(batch)
             for episode in fold.opened:
                 for parent, place in self._parents.get(rule_id, ()):
                     signal = of_alert(parent, place, fold.rule, episode.at, episode.id, episode.key, episode.shown)
@@ -165,52 +164,3 @@ class Correlator:
             late=episode.late,
             revision=episode.steps,
         )
-
-    # --- stragglers -----------------------------------------------------------------------------------------------------
-
-    def _remember(self, fold: Fold, batch: list[Signal]) -> None:
-        """Keep what stragglers may need: the signals and the episodes of the last two timespans."""
-        history = self._history[fold.rule.id]
-        history.extend(batch)
-        low = fold.watermark - 2 * fold.span
-        while history and history[0].ts < low:
-            history.popleft()
-        told = self._told[fold.rule.id]
-        for episode, _ in list(fold.changed.values()):
-            kept = told.setdefault(episode.key, [])
-            if episode not in kept:
-                kept.append(episode)
-        if len(told) > self.bounds.groups:
-            for key in [key for key, episodes in told.items() if all(episode.end < low for episode in episodes)]:
-                del told[key]
-
-    def _fold_again(self, fold: Fold, late: list[Signal]) -> None:
-        """Fold the groups of stragglers anew, and put what they change into revisions of what was told, or new alerts."""
-        keys = {signal.key for signal in late}
-        history = self._history[fold.rule.id]
-        known = {(signal.ts, signal.key, signal.id) for signal in history if signal.key in keys}
-        fresh = [signal for signal in late if (signal.ts, signal.key, signal.id) not in known]
-        if not fresh:
-            return
-        again = fold_of(fold.rule, self.bounds)
-        for signal in [signal for signal in history if signal.key in keys] + fresh:
-            again.waiting.add(signal)
-        again.advance(fold.watermark)
-        self._history[fold.rule.id] = deque(sorted([*history, *fresh], key=IN_ORDER))
-        told = self._told[fold.rule.id]
-        ids = {signal.id for signal in fresh}
-        for episode in again.opened:
-            earlier = [old for old in told.get(episode.key, []) if old.at <= episode.end and episode.at <= old.end]
-            if earlier:
-                grow(earlier[0], episode, self.bounds.members)
-                fold.changed[id(earlier[0])] = (earlier[0], False)
-                group = again.groups.get(episode.key)
-                if group is not None and group.episode is episode:
-                    group.episode = earlier[0]
-            elif any(name in ids for _, name, _ in [*episode.head, *episode.tail]):
-                episode.late = True
-                fold.opened.append(episode)
-                fold.changed[id(episode)] = (episode, False)
-        for key in keys:
-            if not isinstance(fold, SilenceFold):
-                fold.adopt(again, key)

@@ -257,13 +257,18 @@ class Fold:
         if cell is None and group is None:
             return
         if key not in self.light and key not in self.groups:
-            self._roll(key, cell[-STRIDE] if group is None and cell is not None else group.last if group is not None else 0)
+            self._roll(key, other.last(key))
         self.light.pop(key, None)
         self.groups.pop(key, None)
         if group is not None:
             self.groups[key] = group
         elif cell is not None:
             self.light[key] = cell
+
+    def last(self, key: Key) -> int:
+        """When a group had its last event."""
+        cell = self.light.get(key)
+        return self.groups[key].last if cell is None else int(cell[-STRIDE])
 
     def expire(self, now: int) -> None:
         """Forget the groups that have had no event for a timespan before `now`."""

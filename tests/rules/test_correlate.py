@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
+from unittest import mock
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from soc.rules.correlate import Bounds, CorrelationAlert, Correlator, plain
 from soc.rules.correlate_naive import alerts
-from soc.rules.correlation import Bound, Correlation
+from soc.rules.correlation import All, Bound, Correlation, Lacks, Ref
 from soc.rules.signals import Signal
 from tests.rules.correlations import SECOND, at, correlations, rule, signals
 
@@ -60,6 +61,51 @@ def test_the_fold_equals_the_naive_oracle(data: st.DataObject) -> None:
     found = data.draw(signals(one))
     horizon = data.draw(st.integers(40, 60))
     assert flat(folded([one], found, horizon, begin=0)) == naive([one], found, horizon, 0)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_it_does_not_matter_when_a_group_is_kept_in_full(data: st.DataObject) -> None:
+    """Kept in full after few members instead of 64: the same episodes; cut into batches at random, too."""
+    one = data.draw(correlations())
+    found = data.draw(signals(one))
+    with mock.patch("soc.rules.light.FEW", data.draw(st.sampled_from((2, 3, 4)))):
+        fold = Correlator([one])
+    fold.begin(0)
+    fold.extend(found)
+    told: list[CorrelationAlert] = []
+    for watermark in sorted(data.draw(st.lists(st.integers(0, 50), max_size=6))):
+        told += fold.advance(watermark)
+    told += fold.advance(61, final=True)
+    assert flat(last(told)) == naive([one], found, 60, 0)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_which_groups_have_no_room_does_not_depend_on_the_order(order: int) -> None:
+    """Of the groups that begin at one instant those with the highest keys keep no ids, whichever came first."""
+    fold = Correlator([rule()], bounds=Bounds(groups=3))
+    fold.extend(at(second, f"{group}{second}", group) for second in (5, 6, 7, 8) for group in "abcde"[::order])
+    told = {alert.group["g"]: (alert.count, alert.truncated) for alert in last(fold.advance(100 * SECOND, final=True))}
+    assert told == {"a": (4, False), "b": (4, False), "c": (4, False), "d": (4, True), "e": (4, True)}
+
+
+def test_a_straggler_with_not_is_judged_when_its_timespan_is_over() -> None:
+    """Late, but before its neighbourhood is judged: it is judged like any other, and what must be silent counts, too."""
+    rules = Correlation(
+        **{
+            **msgspec.structs.asdict(rule("temporal", rules=("a", "b"), group_by=("g",))),
+            "bounds": (),
+            "expression": All((Ref(0), Lacks(1))),
+        }
+    )
+    for late, expected in ((at(40, rules=1), 1), (at(40, rules=2), 0)):
+        fold = Correlator([rules], late="revise")
+        if late.rules == 2:
+            fold.add(at(30, rules=1))
+        fold.advance(50 * SECOND)
+        fold.add(late)
+        told = fold.advance(51 * SECOND) + fold.advance(1000 * SECOND)
+        assert len({alert.id for alert in told}) == expected
 
 
 @settings(max_examples=300, deadline=None)
