@@ -246,6 +246,14 @@ class AlertQuery(msgspec.Struct):
     """The alerts of shadow rules instead of those of live ones; they never stand together."""
 
 
+@runtime_checkable
+class EncodingStore(Protocol):
+    """A store that writes documents as bytes of their own: made for each as soon as it is complete, they cost half of what they cost at the commit, when 2,000 others were built since."""
+
+    def encode(self, doc: Doc) -> bytes:
+        """The document as it is stored; never raises."""
+
+
 class Store(Protocol):
     """Events, alerts, dead letters, positions and ledger: everything that the pipeline writes and commands read."""
 

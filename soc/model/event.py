@@ -50,6 +50,8 @@ class Event(msgspec.Struct, gc=False):
     natural_key: str = ""
     counted: bool = True
     """False for a line that repeats an occurrence already counted (its natural key is known)."""
+    body: bytes = b""
+    """`doc` as its store writes it, if that was made already (`EncodingStore`); whoever changes `doc` empties it."""
 
 
 _SHAPES: dict[tuple[str, ...], Callable[..., dict[str, Any]]] = {}

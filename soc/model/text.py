@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
-from itertools import filterfalse, islice
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain, filterfalse, islice
 from operator import itemgetter
 from typing import Any
 
@@ -130,8 +130,24 @@ SEARCHED_OWN = ("soc.threat.category", "soc.agency.id", "soc.mail.verdict")
 """Those of our own fields whose values free text finds."""
 _SEARCHED: dict[tuple[str, ...], tuple[str, ...]] = {}
 _MOST_SHAPES = 4096
-_VALUES: dict[str, str] = {}
-_MOST_VALUES = 65_536
+_MOST_VALUES = 32_768
+
+
+class _Values(dict[str, str]):
+    """The tokens of texts, joined by spaces; as a dict it holds those that repeat, and works out others by itself.
+
+    Raises: TypeError for what is no text.
+    """
+
+    __slots__ = ()
+
+    def __missing__(self, value: Any) -> str:
+        if value.__class__ is not str:
+            raise TypeError
+        return value_tokens(value)
+
+
+_VALUES = _Values()
 
 
 def searched_fields(doc: Mapping[str, Any]) -> tuple[str, ...]:
@@ -151,89 +167,87 @@ def event_tokens(doc: Mapping[str, Any]) -> str:
 
     `tokens_of(value)` is a part of it for every value of every searched field (within `MOST_TOKENS`, the line first).
     The line itself is left out where the fields hold all its values (`TEXT_FROM`): names like `srcip` would only make
-    every event longer. Cost: a value seen before costs one look-up (levels, actions, host names, rules repeat), a plain
-    word none, other values are split once. The order is fixed by the document; a token may stand more than once.
+    every event longer. Cost: a value seen before costs one look-up in C (levels, actions, host names, rules repeat), other
+    values are split once. The order is fixed by the document; a token may stand more than once.
     """
-    if doc.get(TEXT_FROM) == "fields":
-        tokens = _field_tokens(doc)
-        if tokens is not None:
-            return tokens
-        line = ""
-    else:
-        line = doc.get("event.original") or ""
-    distinct = _tokens(line) if line else {}
-    known = _VALUES.get
-    for name in searched_fields(doc):
-        value = doc[name]
-        if value.__class__ is str:
-            if value not in distinct:
-                tokens = known(value)
-                if tokens is not None:
-                    distinct[tokens] = None
-                elif not (line and _stands_in(line, value)):
-                    distinct[value_tokens(value)] = None
-        elif value.__class__ is int and value >= 0:
-            distinct[str(value)] = None
-        elif value.__class__ is list:
-            for item in value:
-                if item is not None:
-                    text = _plain(item)
-                    distinct[known(text) or value_tokens(text)] = None
-        elif value is not None:
-            distinct[value_tokens(_plain(value))] = None
-    return _joined(distinct)
-
-
-def _joined(distinct: dict[str, None]) -> str:
-    distinct.pop("", None)
-    tokens = " ".join(distinct)
-    return tokens if len(tokens) <= MOST_TOKENS else " ".join(islice(dict.fromkeys(tokens.split()), MOST_TOKENS))
-
-
-_SHAPES: dict[tuple[str, ...], tuple[Callable[[Mapping[str, Any]], tuple[Any, ...]], tuple[str, ...]] | None] = {}
-"""Per sequence of field names: takes out the values that were texts when it was first seen, and the names of the others."""
-
-
-def _field_tokens(doc: Mapping[str, Any]) -> str | None:
-    """The tokens of the searched fields, most of them taken out at once; None where only the plain way will do."""
     names = tuple(doc)
     shape = _SHAPES.get(names)
     if shape is None:
         if len(_SHAPES) >= _MOST_SHAPES:
             _SHAPES.clear()
-        shape = _SHAPES[names] = _shape(doc)
-        if shape is None:
-            return None
-    texts, others = shape
-    known = _VALUES.get
-    try:  # only texts are remembered: whatever else stands where a text was is not found, or cannot be looked up
-        distinct = dict.fromkeys([known(value) or _any_tokens(value) for value in texts(doc)])
-        for name in others:
-            value = doc[name]
-            if value.__class__ is int and value >= 0:
-                distinct[str(value)] = None
-            elif value.__class__ is list:
-                for item in value:
-                    distinct[known(item) or _any_tokens(item)] = None
-            else:
-                distinct[_any_tokens(value)] = None
-    except TypeError:
-        return None
-    return _joined(distinct)
+        shape = _SHAPES[names] = _Shape(doc)
+    line = "" if doc.get(TEXT_FROM) == "fields" else doc.get("event.original") or ""
+    try:
+        tokens = (
+            _with_line(line, dict.fromkeys(chain(shape.texts(doc), shape.items(doc))))
+            if line
+            else " ".join(map(_VALUES.__getitem__, chain(shape.texts(doc), shape.items(doc))))
+        )
+    except TypeError:  # no text where one stood when this shape was first seen
+        tokens = " ".join(chain(_tokens(line), map(_any_tokens, map(doc.__getitem__, shape.names))))
+    else:
+        if shape.others:
+            tokens = f"{tokens} {shape.rest(doc)}"
+    if "  " in tokens or tokens[:1] == " " or tokens[-1:] == " ":  # a value without a token
+        tokens = " ".join(tokens.split())
+    return tokens if len(tokens) <= MOST_TOKENS else " ".join(islice(dict.fromkeys(tokens.split()), MOST_TOKENS))
 
 
-def _shape(doc: Mapping[str, Any]) -> tuple[Callable[[Mapping[str, Any]], tuple[Any, ...]], tuple[str, ...]] | None:
-    names = searched_fields(doc)
-    texts = [name for name in names if doc[name].__class__ is str]
-    if len(texts) < 2:  # noqa: PLR2004 - itemgetter gives a tuple for two names at least
-        return None
-    return itemgetter(*texts), tuple(name for name in names if doc[name].__class__ is not str)
+def _with_line(line: str, values: dict[str, None]) -> str:
+    """The tokens of a line and of those values that do not stand in it as a token or between separators."""
+    tokens = _tokens(line)
+    more = [value for value in filterfalse(tokens.__contains__, values) if value in _VALUES or not _stands_in(line, value)]  # see `_VALUES`: raises for None
+    return f"{' '.join(tokens)} {' '.join(map(_VALUES.__getitem__, more))}"
+
+
+class _Shape:
+    """How the tokens of documents with one sequence of field names are found."""
+
+    __slots__ = ("_lists", "_numbers", "names", "others", "texts")
+
+    def __init__(self, doc: Mapping[str, Any]) -> None:
+        self.names = searched_fields(doc)
+        kinds = {name: doc[name].__class__ for name in self.names}
+        self.texts = _getter([name for name, kind in kinds.items() if kind is str])
+        """Takes out the values that were texts when the first such document was seen."""
+        self._lists = [name for name, kind in kinds.items() if kind is list]
+        self._numbers = _getter([name for name, kind in kinds.items() if kind is int])
+        self.others = [name for name, kind in kinds.items() if kind is not str and kind is not list]
+        if any(kinds[name] is not int for name in self.others):
+            self._numbers = lambda _doc: (-1,)
+
+    def items(self, doc: Mapping[str, Any]) -> Iterable[Any]:
+        """The items of all lists. Raises: TypeError when something else stands there by now."""
+        found: list[Any] = []
+        for name in self._lists:
+            found += doc[name] if doc[name].__class__ is list else [None]
+        return found
+
+    def rest(self, doc: Mapping[str, Any]) -> str:
+        """The tokens of what was neither a text nor a list."""
+        numbers = " ".join(map(str, self._numbers(doc)))
+        if numbers.replace(" ", "").isdecimal() and numbers.isascii():
+            return numbers
+        return " ".join([_any_tokens(doc[name]) for name in self.others])
+
+
+_SHAPES: dict[tuple[str, ...], _Shape] = {}
+
+
+def _getter(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
+    """Like `itemgetter`, but always a sequence."""
+    if not names:
+        return lambda _doc: ()
+    if len(names) == 1:
+        only = names[0]
+        return lambda doc: (doc[only],)
+    return itemgetter(*names)
 
 
 def _any_tokens(value: Any) -> str:
-    """The tokens of one value of any kind, joined by spaces."""
-    if value.__class__ is str:
-        return _VALUES.get(value) or value_tokens(value)
+    """The tokens of a value of any kind, joined by spaces."""
+    if value.__class__ is list:
+        return " ".join(map(_any_tokens, value))
     return "" if value is None else value_tokens(_plain(value))
 
 
@@ -247,10 +261,10 @@ def _stands_in(line: str, value: str) -> bool:
 
 
 def value_tokens(value: str) -> str:
-    """The tokens of one value, joined by spaces; short ones are remembered."""
-    if value.isascii() and value.isalnum():
+    """The tokens of one text, joined by spaces; short ones are remembered, but not numbers: new ones would push out what repeats."""
+    if value.isalnum() and value.isascii():
         tokens = value[:MOST_TOKEN].lower()
-        if len(value) > 5 and value[0] != "0" and value.isdigit():  # noqa: PLR2004 - session numbers would push out what repeats
+        if len(value) > 4 and value[0] != "0" and value.isdigit():  # noqa: PLR2004 - codes and policies are short or begin with 0
             return tokens
     elif value.replace(".", "").isdigit() and value.isascii():  # an IPv4 address has no parts
         tokens = value.strip(".")[:MOST_TOKEN]

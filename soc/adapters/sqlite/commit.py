@@ -217,4 +217,4 @@ class _Sifted:
 
 
 def _under(event: Event, identity: str) -> Event:
-    return msgspec.structs.replace(event, id=identity, doc={**event.doc, "soc.id": identity})
+    return msgspec.structs.replace(event, id=identity, doc={**event.doc, "soc.id": identity}, body=b"")

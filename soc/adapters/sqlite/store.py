@@ -22,7 +22,7 @@ from typing import Any, Literal
 import msgspec
 
 from soc.adapters.sqlite import backup as copies
-from soc.adapters.sqlite import generation, keep, lock
+from soc.adapters.sqlite import codec, generation, keep, lock
 from soc.adapters.sqlite.alerts import Alerts
 from soc.adapters.sqlite.catalog import Catalog
 from soc.adapters.sqlite.commit import Writer
@@ -122,6 +122,9 @@ class SqliteStore:
                 if key not in out:
                     out[key] = known.get(key) or self._claimed.setdefault(key, owner)
             return out
+
+    def encode(self, doc: Doc) -> bytes:
+        return codec.dump(doc)
 
     def commit(self, effects: Effects) -> Committed:
         self.writable()
@@ -230,7 +233,7 @@ class SqliteStore:
         self.control.put_claims({key: event.id})
         if self.control.owner(key) == event.id:
             return event
-        return msgspec.structs.replace(event, counted=False, doc={**event.doc, "soc.counted": False})
+        return msgspec.structs.replace(event, counted=False, doc={**event.doc, "soc.counted": False}, body=b"")
 
     # ledger, silence -----------------------------------------------------------------------------------------------
 
@@ -292,7 +295,7 @@ class SqliteStore:
                 doc = reclassified(event.doc, *new)
                 with guarded(self.control.path, "reclassifying"), transaction(self.control.db):
                     self.control.put_taken([event.id])
-                    self.control.put_inbox(msgspec.structs.replace(event, doc=doc, level=new[0], category=new[1], tokens=event_tokens(doc)))
+                    self.control.put_inbox(msgspec.structs.replace(event, doc=doc, level=new[0], category=new[1], tokens=event_tokens(doc), body=b""))
 
     def migrate(self, reparse: Callable[[Doc], Doc] | None, *, dry_run: bool, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
         with self._alone(dry_run=dry_run):
