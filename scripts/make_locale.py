@@ -29,6 +29,7 @@ SPOKEN = {
     "Finding": (3, 4),
     "Problem": (0,),
     "QuerySyntaxError": (2,),
+    "RuleRef": (1,),
     "error": (0,),
     "guarded": (1,),
     "translate": (2,),

@@ -61,6 +61,7 @@ def make_pipeline(
         owners=store.owners,
         offset_us=offsets_in_force(app, more),
         meter=meter,
+        storm_per_hour=app.settings.rules.storm_per_hour,
     )
 
 

@@ -55,7 +55,7 @@ def replay(app: App, *, query: EventQuery, rules_dir: Path | None = None, progre
                 if at not in pipelines:
                     pipelines[at] = pipeline_again(app, scratch, *at, classifier=classifier)
                 effects = pipelines[at].process([record_of(doc) for doc in run])
-                after.update((alert.id, alert) for alert in effects.alerts)
+                after.update((alert.id, alert) for alert in effects.alerts if alert.rule.kind == "sigma")
                 for event in effects.events:
                     old = before_levels.get(event.id)
                     if old is not None and old != event.level:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soc.cli import _show
-from soc.cli._io import Column, json_option, list_options, write_json
+from soc.cli._io import Column, cell, json_option, list_options, write_json
 from soc.cli._query import limit_option, period_options, scope_option
 from soc.cli._session import Session, pass_session
 from soc.i18n import gettext as _
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from soc.application.app import App
     from soc.model.alert import Alert, AlertGroup
 
@@ -58,10 +60,20 @@ def list_command(
     now = app.clock.now_us()
     if each or group:
         total, single = alerts.each(app, query)
-        session.out.items("alerts", [alert_item(alert) for alert in single], _alert_columns(now), total=total, form=form, fields=fields)
+        session.out.items(
+            "alerts", [alert_item(alert) for alert in single], _alert_columns(now), total=total, form=form, fields=fields, narrow=_line(now, "ts")
+        )
     else:
         total, groups = alerts.groups(app, query)
-        session.out.items("alert-groups", [_group_item(app, group) for group in groups], _group_columns(now), total=total, form=form, fields=fields)
+        session.out.items(
+            "alert-groups",
+            [_group_item(app, group) for group in groups],
+            _group_columns(now),
+            total=total,
+            form=form,
+            fields=fields,
+            narrow=_line(now, "last_at"),
+        )
     if not total:
         session.out.say(_("no alerts"))
 
@@ -113,8 +125,33 @@ def _group_item(app: App, group: AlertGroup) -> dict[str, Any]:
     }
 
 
+def _line(now_us: int, when: str) -> Callable[[dict[str, Any]], tuple[str, str]]:
+    """What shows an alert or group as one line, for narrow terminals."""
+
+    def line(item: dict[str, Any]) -> tuple[str, str]:
+        parts = (
+            item["id"][:10],
+            _show.level(item["level"]),
+            _show.age(item[when], now_us),
+            f"×{_show.number(item['count'])}" if "count" in item else "",
+            item["rule"]["title"],
+            _ends(item),
+            cell(item.get("agencies") or item.get("agency")),
+            _("detected late") if item.get("late") else "",
+        )
+        return "  ".join(filter(None, parts)), _show.style_of(item["level"])
+
+    return line
+
+
 def _level_column() -> Column:
     return Column("level", _("Level"), lambda item: _show.level(item["level"]), lambda item: _show.style_of(item["level"]), whole=True)
+
+
+def _title(item: dict[str, Any]) -> str:
+    """The title of the rule; what the platform says of itself is said in the reader's language."""
+    title: str = item["rule"]["title"]
+    return _(title) if item["rule"]["kind"] == "health" else title
 
 
 def _ends(item: dict[str, Any]) -> str:
@@ -125,7 +162,7 @@ def _group_columns(now_us: int) -> list[Column]:
     return [
         _level_column(),
         Column("last_at", _("Age"), lambda item: _show.age(item["last_at"], now_us), right=True),
-        Column("rule", _("Rule"), lambda item: item["rule"]["title"]),
+        Column("rule", _("Rule"), _title),
         Column("from", _("From → to"), _ends),
         Column("count", _("Count"), lambda item: _show.number(item["count"]), right=True),
         Column("agencies", _("Agency")),
@@ -137,7 +174,7 @@ def _alert_columns(now_us: int) -> list[Column]:
     return [
         _level_column(),
         Column("ts", _("Age"), lambda item: _show.age(item["ts"], now_us), right=True),
-        Column("rule", _("Rule"), lambda item: item["rule"]["title"]),
+        Column("rule", _("Rule"), _title),
         Column("from", _("From → to"), _ends),
         Column("agency", _("Agency")),
         Column("late", _("Late"), lambda item: _("detected late") if item["late"] else ""),
@@ -154,7 +191,6 @@ def get(session: Session, id: str, as_json: bool) -> None:
     import msgspec
 
     from soc.application import alerts
-    from soc.cli._io import cell
 
     found = msgspec.to_builtins(alerts.get(session.app(), id))
     if as_json:

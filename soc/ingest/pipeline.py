@@ -22,6 +22,7 @@ from soc.ingest.framing import decode, frame
 from soc.ingest.offsets import OffsetMeter
 from soc.ingest.parser import Assembler, Context, Line, Parsed, Parser
 from soc.ingest.registry import Registry
+from soc.ingest.storm import Breaker
 from soc.model.alert import Alert
 from soc.model.deadletter import DeadLetter
 from soc.model.event import SCHEMA, Doc, Event
@@ -73,6 +74,7 @@ class Pipeline:
         owners: Callable[[Mapping[str, str]], Mapping[str, str]],
         offset_us: Callable[[str, int], int] = lambda _source, _received: 0,
         meter: OffsetMeter | None = None,
+        storm_per_hour: int = 0,
     ) -> None:
         self.classifier = classifier
         self._registry = registry
@@ -82,6 +84,7 @@ class Pipeline:
         self._offset_us = offset_us
         self._meter = meter
         self._assemblies: dict[str, dict[str, Assembly]] = {}
+        self._breaker = Breaker(storm_per_hour, kept_state)
         self._excepted = ExceptionCounts(kept_state)
 
     def use_rules(self, classifier: Classifier) -> None:
@@ -97,11 +100,13 @@ class Pipeline:
         """Drop the state of partitions that went elsewhere (it is read back if they return)."""
         for partition in partitions:
             self._assemblies.pop(partition, None)
+            self._breaker.forget((partition,))
             self._excepted.forget((partition,))
 
     def forget_all(self) -> None:
         """Drop all state: after a conflict everything is read again."""
         self._assemblies.clear()
+        self._breaker.forget_all()
         self._excepted.forget_all()
 
     def process(self, records: Sequence[RawRecord]) -> Effects:
@@ -306,10 +311,19 @@ class Pipeline:
                 self._excepted.count(record.partition, exception, self.classifier.rule_id(index), event.id, batch.iso(record.received_us))
         if batch.excepted:
             effects.state.update(self._excepted.take_changes())
+        if effects.alerts:
+            self._break_storms(effects)
         for partition in batch.progress:
             for name, assembly in self._assemblies.get(partition, {}).items():
                 for key, state in assembly.take_changes().items():
                     effects.state[f"{partition}\x1f{name}\x1f{key}"] = state
+
+    def _break_storms(self, effects: Effects) -> None:
+        """Put what a rule raises beyond its limit into one group, with one message."""
+        partitions = {event.id: event.partition for event in effects.events}
+        counted = [self._breaker.count(partitions.get(next(iter(alert.events), ""), ""), alert) for alert in effects.alerts]
+        effects.alerts += [message for message in counted if message is not None]
+        effects.state.update(self._breaker.take_changes())
 
 
 class _Batch:

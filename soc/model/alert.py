@@ -56,6 +56,8 @@ class Alert(msgspec.Struct):
     schema: int = ALERT_SCHEMA
     shadow: bool = False
     """Of a rule that runs beside the live ones: it counts nowhere and nobody is told."""
+    storm: bool = False
+    """Beyond the limit of its rule in its hour (`rules.storm_per_hour`): it stands in the storm group of the day."""
 
     @property
     def namespace(self) -> str:
