@@ -116,6 +116,10 @@ def csv_line(values: Iterable[Any]) -> str:
     return buffer.getvalue()
 
 
+WIDE = 110
+"""Columns; a narrower terminal gets rich items as lines of text, see `Output.items`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column of a table: a JSON key, its title, and how its value is shown."""
@@ -177,8 +181,12 @@ class Output:
         form: str | None = None,
         fields: Sequence[str] = (),
         more: dict[str, Any] | None = None,
+        narrow: Callable[[dict[str, Any]], tuple[str, str]] | None = None,
     ) -> None:
-        """A list in the form asked for; where it is cut, the true total is told."""
+        """A list in the form asked for; where it is cut, the true total is told.
+
+        `narrow`: an item as one line of text and its style, for terminals on which a table would fold names into strips.
+        """
         form = form or ("table" if is_terminal(sys.stdout) else "plain")
         total = len(items) if total is None else total
         if fields:
@@ -195,6 +203,10 @@ class Output:
             click.echo(csv_heading(keys))
             for item in items:
                 click.echo(csv_line([item.get(key) for key in keys]))
+        elif form == "table" and narrow is not None and not fields and self.console().width < WIDE:
+            for item in items:
+                line, style = narrow(item)
+                self.text(self.folded(line, more="    "), style)
         else:
             self.table(items, columns, plain=form == "plain")
         if form != "json":

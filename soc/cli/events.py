@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soc.cli import _show
-from soc.cli._io import Column, csv_heading, csv_line, is_terminal, json_option, list_options, to_json, write_json
+from soc.cli._io import WIDE, Column, csv_heading, csv_line, is_terminal, json_option, list_options, to_json, write_json
 from soc.cli._query import limit_option, period_options, scope_option
 from soc.cli._session import Session, pass_session
 from soc.i18n import gettext as _
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from soc.model.event import Doc
 
-WIDE = 110
-"""A terminal narrower than this gets an event as a line of text: a table would fold addresses and texts into strips."""
 QUERY = click.argument("query", nargs=-1, metavar="[QUERY]")
 
 

@@ -64,7 +64,14 @@ def status(session: Session, as_json: bool) -> None:
     labels = _labels()
     for key, value in found.items():
         if key != "partitions":
-            session.out.text(f"{labels.get(key, key):<26} {_show.size(value) if key.endswith('bytes') and isinstance(value, int) else cell(value)}")
+            shown = (
+                _show.size(value)
+                if key.endswith("bytes") and isinstance(value, int)
+                else _("not running")
+                if key == "pipeline_pid" and not value
+                else cell(value)
+            )
+            session.out.text(f"{labels.get(key, key):<26} {shown}")
     zone = session.settings.timezone
     columns = [
         Column("name", _("Partition")),

@@ -327,6 +327,17 @@ def test_tables_on_a_terminal(tmp_path: Path) -> None:
     assert all(len(line.rstrip("\r")) <= 80 for line in plain.split("\n"))
 
 
+def test_alerts_on_a_narrow_terminal_keep_their_words_whole(tmp_path: Path) -> None:
+    """At 80 columns an alert is a line of text, folded between words; a wide terminal gets the table."""
+    store = str(tmp_path / "store")
+    subprocess.run([sys.executable, "-m", "soc", "demo", "--folder", store], cwd=ROOT, check=True, capture_output=True)
+    narrow = on_terminal(["alerts", "list", "--store", store, "--color", "never"], 80, tmp_path)
+    assert all(len(line.rstrip("\r")) <= 80 for line in narrow.split("\n"))
+    assert "Firewall administration entered" in narrow
+    assert "From →" not in narrow
+    assert "From → to" in on_terminal(["alerts", "list", "--store", store, "--color", "never"], 150, tmp_path)
+
+
 def test_a_table_too_wide_is_shown_below_each_other(tmp_path: Path) -> None:
     """No heading is cut and no column is squeezed to a letter, in either language; a wide terminal gets the table."""
     lines = tmp_path / "lines.log"
@@ -345,6 +356,7 @@ def test_a_table_too_wide_is_shown_below_each_other(tmp_path: Path) -> None:
         )
     event = on_terminal(["events", "search", "--store", store, "--lang", "vi"], 80, tmp_path)
     assert "một dòng" in event
+    assert "không chạy" in on_terminal(["store", "status", "--store", store, "--lang", "vi"], 80, tmp_path)
     assert "ID" not in event
     assert "ID" in on_terminal(["events", "search", "--store", store], 120, tmp_path)
 
