@@ -3,7 +3,7 @@ from __future__ import annotations
 import itertools
 import random
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +20,10 @@ from soc.rules.evaluate import Options, evaluate
 from soc.rules.load import VALUES_FILE
 from soc.rules.match import matches
 from soc.rules.signals import Extractor
+from tests.conformance.suite import CORRELATIONS, DETECTIONS, FILTERS, START, correlations_of, detection_of, event_of
 
-HERE = Path(__file__).parent
-START = datetime(2026, 11, 20, tzinfo=UTC)
 ORDERS = 6
 FEWEST = 300
-
-
-def cases(name: str) -> list[dict[str, Any]]:
-    """The cases of a file."""
-    found = yaml.safe_load((HERE / name).read_text(encoding="utf-8"))
-    assert len({case["name"] for case in found if "name" in case}) == len([case for case in found if "name" in case])
-    return [case for case in found if "library" not in case]
-
-
-DETECTIONS = [*cases("detections.yml"), *cases("modifiers.yml")]
-CORRELATIONS = cases("correlations.yml")
-FILTERS = cases("filters.yml")
-LIBRARY = yaml.safe_load((HERE / "correlations.yml").read_text(encoding="utf-8"))[0]["library"]
 
 
 def by_name(case: dict[str, Any]) -> str:
@@ -54,23 +40,10 @@ def loaded(folder: Path, documents: list[dict[str, Any]], values: dict[str, Any]
     return collection, [str(error) for error in errors]
 
 
-def event_of(text: str) -> dict[str, Any]:
-    """The event of `<seconds> <kind> <field>=<value> …`."""
-    seconds, kind, *fields = str(text).split()
-    event: dict[str, Any] = {"@timestamp": (START + timedelta(microseconds=round(float(seconds) * 1e6))).isoformat(), "event": kind}
-    for field in fields:
-        name, _, value = field.partition("=")
-        parts = [part.strip('"') if part.startswith('"') or not re.fullmatch(r"-?\d+(\.\d+)?", part) else yaml.safe_load(part) for part in value.split("|")]
-        event[name] = parts if len(parts) > 1 else parts[0]
-    return event
-
-
 @pytest.mark.parametrize("case", DETECTIONS, ids=by_name)
 def test_detections_and_modifiers(case: dict[str, Any], tmp_path: Path) -> None:
     """Every event matches or not as the suite says, on the naive matcher, the compiled one and the engine with its index."""
-    detection = case["detection"] if "condition" in case["detection"] else {"selection": case["detection"], "condition": "selection"}
-    document = {"title": "case", "id": "case", "logsource": {"category": "test"}, "detection": detection}
-    collection, errors = loaded(tmp_path, [document], case.get("values"))
+    collection, errors = loaded(tmp_path, [detection_of(case)], case.get("values"))
     if "refused" in case:
         assert len(errors) == 1
         assert re.search(case["refused"], errors[0])
@@ -143,16 +116,7 @@ def naive(collection: Collection, events: list[dict[str, Any]], options: Options
 @pytest.mark.parametrize("case", CORRELATIONS, ids=by_name)
 def test_correlations(case: dict[str, Any], tmp_path: Path) -> None:
     """Every case gives its alerts in every order of its events, from the fold and from the oracle."""
-    documents = [
-        {"title": name, "id": f"id-{name}", "name": name, "logsource": {"category": "test"}, "detection": {"sel": sel, "condition": "sel"}, "level": "low"}
-        for name, sel in LIBRARY.items()
-        if name in str(case["correlations"])
-    ]
-    for number, part in enumerate(case["correlations"]):
-        name = part.get("name", f"correlation {number}")
-        documents.append(
-            {"title": name, "id": f"c-{number}", "name": name, "level": "high", "correlation": {key: value for key, value in part.items() if key != "name"}}
-        )
+    documents = correlations_of(case)
     collection, errors = loaded(tmp_path, documents)
     if "refused" in case:
         assert errors
