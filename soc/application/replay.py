@@ -10,8 +10,10 @@ import msgspec
 
 from soc.application.app import App
 from soc.application.pipelines import pipeline_again
+from soc.application.ruleset import kept_set
 from soc.clock import from_iso
 from soc.config import RulesSettings
+from soc.errors import NotFound
 from soc.ingest.pipeline import Pipeline
 from soc.ingest.records import record_of
 from soc.model.alert import Alert
@@ -34,15 +36,59 @@ class ReplayReport(msgspec.Struct):
     rules_hash: str
     levels: dict[str, int]
     """Events whose threat level would differ, as `old→new`."""
+    missing: list[str] = []
+    """Hashes of former rule sets that the store does not keep: their events were judged by the present rules."""
 
 
-def replay(app: App, *, query: EventQuery, rules_dir: Path | None = None, progress: Callable[[int], None] = lambda _count: None) -> ReplayReport:
+RECORDED = "recorded"
+"""As the hash of a rule set: for each event the one under which it was judged when it came."""
+
+
+class _Sets:
+    """The rule sets of a replay."""
+
+    def __init__(self, app: App, rules_dir: Path | None, rules_hash: str) -> None:
+        self.missing: list[str] = []
+        self.recorded = rules_hash == RECORDED
+        self._app = app
+        self._known: dict[str, Classifier] = {}
+        if rules_dir is not None:
+            self._present = _only(app, rules_dir)
+        elif rules_hash and not self.recorded:
+            found = kept_set(app.store, rules_hash)
+            self._present, app.rule_errors = found.engine, found.errors
+        else:
+            self._present = app.classifier
+        self.hash = RECORDED if self.recorded else self._present.hash
+
+    def name(self, doc: Doc) -> str:
+        """Which set an event is judged by, for `of`."""
+        return str(doc.get("soc.rules_hash", "")) if self.recorded else ""
+
+    def of(self, name: str) -> Classifier:
+        """The set of a name."""
+        if not name or name == self._present.hash:
+            return self._present
+        if name not in self._known:
+            try:
+                self._known[name] = kept_set(self._app.store, name).engine
+            except NotFound:
+                self.missing.append(name)
+                self._known[name] = self._present
+        return self._known[name]
+
+
+def replay(
+    app: App, *, query: EventQuery, rules_dir: Path | None = None, rules_hash: str = "", progress: Callable[[int], None] = lambda _count: None
+) -> ReplayReport:
     """Run the stored raw records of a query through the pipeline with the given rules (default: the present ones).
+
+    `rules_hash`: a set that was in force once (or the beginning of its hash), or `RECORDED`.
 
     Nothing is written. Alerts are compared by id; a changed one has the same id and another level, rule hash or group.
     Cost: constant memory but for the alerts; the speed of the pipeline without the store's.
     """
-    classifier = app.classifier if rules_dir is None else _only(app, rules_dir)
+    sets = _Sets(app, rules_dir, rules_hash)
     scratch = app.wiring.memory_store()
     pipelines: dict[tuple[str, str], Pipeline] = {}
     after: dict[str, Alert] = {}
@@ -51,9 +97,11 @@ def replay(app: App, *, query: EventQuery, rules_dir: Path | None = None, progre
         for docs in _hours(app.store.stream(_lines_only(query))):
             before_levels = {doc["soc.id"]: doc.get("soc.threat.level", "none") for doc in docs}
             docs.sort(key=lambda doc: (doc["soc.source"], doc["soc.scope"], doc["soc.partition"], doc["soc.seq"], doc.get("soc.sub", 0)))
-            for at, run in groupby(docs, key=lambda doc: (doc["soc.source"], doc["soc.scope"])):
+            for (source, scope, name), run in groupby(docs, key=lambda doc: (doc["soc.source"], doc["soc.scope"], sets.name(doc))):
+                at = (source, scope)
                 if at not in pipelines:
-                    pipelines[at] = pipeline_again(app, scratch, *at, classifier=classifier)
+                    pipelines[at] = pipeline_again(app, scratch, *at, classifier=sets.of(name))
+                pipelines[at].use_rules(sets.of(name))
                 effects = pipelines[at].process([record_of(doc) for doc in run])
                 after.update((alert.id, alert) for alert in effects.alerts if alert.rule.kind == "sigma")
                 for event in effects.events:
@@ -72,8 +120,9 @@ def replay(app: App, *, query: EventQuery, rules_dir: Path | None = None, progre
         added=[after[key] for key in sorted(after.keys() - before.keys())],
         removed=[before[key] for key in sorted(before.keys() - after.keys())],
         changed=[after[key] for key in sorted(after.keys() & before.keys()) if _differs(before[key], after[key])],
-        rules_hash=classifier.hash,
+        rules_hash=sets.hash,
         levels=levels,
+        missing=sets.missing,
     )
 
 

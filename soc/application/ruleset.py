@@ -24,8 +24,9 @@ from soc.clock import iso
 from soc.config import RulesSettings
 from soc.errors import Conflict, NotFound, Phrase, RuleError, StoreCorrupt
 from soc.ports import Store
-from soc.rules.ast import MOST_BYTES
-from soc.rules.collection import Collection, load_collection
+from soc.rules.ast import MOST_BYTES, Rule
+from soc.rules.collection import SHADOW, Collection, load_collection
+from soc.rules.correlation import Correlation
 from soc.rules.engine import Engine
 from soc.rules.load import SUFFIXES, TEST_SUFFIX
 
@@ -99,16 +100,43 @@ class Loaded(msgspec.Struct):
         """The name of the set."""
         return self.engine.hash
 
+    def source_of(self, rule: Rule | Correlation) -> str:
+        """The text of a rule as it stands in its file."""
+        for root in self.archive.roots:
+            for name, content in root.items():
+                if rule.path.endswith("/" + name) and rule.id.removesuffix(SHADOW).encode() in content:
+                    return _text_at(content, rule.line)
+        return ""
+
     @property
     def manifest(self) -> dict[str, str]:
         """Per id of a rule or correlation the hash of what it says, and whether it is a shadow."""
         return manifest_of(self.engine.collection)
 
 
+def _text_at(content: bytes, line: int) -> str:
+    """The document of a file in which a line stands."""
+    lines = content.decode("utf-8", "replace").splitlines(keepends=True)
+    begin = next((at for at in range(min(line, len(lines)) - 1, -1, -1) if lines[at].startswith("---")), -1)
+    end = next((at for at in range(max(line - 1, begin + 1), len(lines)) if lines[at].startswith("---")), len(lines))
+    return "".join(lines[begin + 1 : end])
+
+
 def manifest_of(collection: Collection) -> dict[str, str]:
     """Per id of a rule or correlation the hash of what it says, and whether it is a shadow."""
     every = [(rule.id, rule.hash, rule.shadow) for rule in collection.ruleset.rules] + [(rule.id, rule.hash, rule.shadow) for rule in collection.correlations]
     return {name: text + (":shadow" if shadow else "") + (":silent" if name in collection.silent else "") for name, text, shadow in every}
+
+
+def one_named(collection: Collection, name: str) -> Rule | Correlation:
+    """The rule of an id, the beginning of one, a name or a file.
+
+    Raises: NotFound when there is none, or several.
+    """
+    found = collection.get(name)
+    if found is None:
+        raise NotFound(Phrase("no rule {name}, or several", name=name), hint="soc rules list")
+    return found
 
 
 @contextmanager

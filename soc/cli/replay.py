@@ -21,11 +21,25 @@ from soc.i18n import gettext as _
 @click.option(
     "--rules", "rules_dir", type=click.Path(path_type=Path, exists=True, file_okay=False), help=_("Use the rules of this folder instead of the present ones.")
 )
+@click.option(
+    "--rules-hash",
+    default="",
+    metavar="HASH",
+    help=_("Use a rule set that was in force once (soc rules history); recorded: for each event the one that it was judged by."),
+)
 @click.option("--diff", is_flag=True, help=_("Show each alert that is added, removed or changed; exit code 1 when there is any."))
 @json_option
 @pass_session
 def command(
-    session: Session, query: tuple[str, ...], since_us: int | None, until_us: int | None, scope: str | None, rules_dir: Path | None, diff: bool, as_json: bool
+    session: Session,
+    query: tuple[str, ...],
+    since_us: int | None,
+    until_us: int | None,
+    scope: str | None,
+    rules_dir: Path | None,
+    rules_hash: str,
+    diff: bool,
+    as_json: bool,
 ) -> int:
     """Replay history."""
     from soc.application.events import event_query
@@ -37,14 +51,25 @@ def command(
     app = session.app()
     asked = event_query(" ".join(query), scope=scope, since_us=since_us, until_us=until_us)
     with Progress(session) as progress:
-        report = replay(app, query=asked, rules_dir=rules_dir, progress=lambda count: progress(_("{count} events replayed").format(count=count)))
+        report = replay(
+            app, query=asked, rules_dir=rules_dir, rules_hash=rules_hash, progress=lambda count: progress(_("{count} events replayed").format(count=count))
+        )
     tell_rule_errors(session, app.rule_errors)
+    for name in report.missing:
+        session.out.warn(_("The rule set {hash} is not kept; its events were judged by the present rules.").format(hash=name))
     changes = (("+", _("added"), report.added), ("-", _("removed"), report.removed), ("~", _("changed"), report.changed))
     different = any(alerts for _sign, _word, alerts in changes)
     if as_json:
         more: dict[str, Any] = {"added": report.added, "removed": report.removed, "changed": report.changed}
         lists = {name: [alert_item(alert) for alert in alerts] for name, alerts in more.items()}
-        head = {"schema_version": 1, "kind": "replay", "events": report.events, "rules_hash": report.rules_hash, "levels": report.levels}
+        head = {
+            "schema_version": 1,
+            "kind": "replay",
+            "events": report.events,
+            "rules_hash": report.rules_hash,
+            "levels": report.levels,
+            "missing": report.missing,
+        }
         write_json({**head, "alerts_before": report.alerts_before, "alerts_after": report.alerts_after, **lists})
         return 1 if diff and different else 0
     session.out.text(

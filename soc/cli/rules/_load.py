@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,15 +16,18 @@ if TYPE_CHECKING:
     from soc.rules.collection import Collection
 
 
-def collection_of(session: Session, folder: Path | None, *, ecs: bool = True) -> tuple[Collection, list[RuleError]]:
-    """The rules of a folder, or those that the settings name; what cannot be used is told."""
+def collection_of(session: Session, folder: Path | None, *, ecs: bool = True, life: Mapping[str, str] | None = None) -> tuple[Collection, list[RuleError]]:
+    """The rules of a folder, or those that the settings name; what cannot be used is told.
+
+    `life`: as `States.life`, which rules are shadows or were promoted.
+    """
     from soc.rules.collection import load_collection
 
     if folder is not None:
         collection, errors, notes = load_collection([folder], ecs=ecs)
     else:
         with rule_folders(session) as folders:
-            collection, errors, notes = load_collection(folders, ecs=ecs)
+            collection, errors, notes = load_collection(folders, ecs=ecs, states=life)
     tell(errors, notes)
     return collection, errors
 

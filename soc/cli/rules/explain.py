@@ -10,6 +10,7 @@ from soc.cli._io import json_option, write_json
 from soc.cli._session import Session, pass_session
 from soc.cli.rules._load import collection_of
 from soc.cli.rules._options import RULES, ZONE, pipeline_option, use_zone_named
+from soc.cli.rules._recorded import recorded
 from soc.i18n import gettext as _
 
 
@@ -27,10 +28,11 @@ def command(session: Session, rule: str, folder: Path | None, file: str, pipelin
     from soc.errors import NotFound, Phrase, UsageError
     from soc.rules.ast import Rule
     from soc.rules.evaluate import MOST_LINE, read_event
-    from soc.rules.explain import explain
+    from soc.rules.exceptions import explained, letting_pass
 
     use_zone_named(tz)
-    collection, _errors = collection_of(session, folder, ecs=pipeline == "ecs")
+    kept = recorded(session) if folder is None else None
+    collection, _errors = collection_of(session, folder, ecs=pipeline == "ecs", life=dict(kept.states.life) if kept else None)
     found = collection.get(rule)
     if found is None:
         raise NotFound(Phrase("no rule {name}, or several", name=rule), hint="soc rules list")
@@ -41,10 +43,15 @@ def command(session: Session, rule: str, folder: Path | None, file: str, pipelin
             doc = read_event(stream.readline(MOST_LINE))
     except (OSError, ValueError) as error:
         raise UsageError(Phrase("{file} holds no event: {reason}", file=file, reason=str(error))) from error
-    tree = explain(found.condition, doc)
+    tree = explained(found, doc)
+    matched = tree["matched"] and letting_pass(found, doc) is None
     if as_json:
-        write_json({"schema_version": 1, "kind": "explanation", "rule_id": found.id, "matched": tree["matched"], "explanation": tree})
+        write_json({"schema_version": 1, "kind": "explanation", "rule_id": found.id, "matched": matched, "explanation": tree})
     else:
         for parts in tree_lines(tree, everything=session.verbosity > 0):
             session.out.text(plain(parts))
-    return 0 if tree["matched"] else 1
+        for one in tree.get("exceptions", ()):
+            sign = "✔" if one["in_force"] and one["covers"] else "✖"
+            words = {"title": one["title"], "owner": one["owner"], "reason": one["reason"], "expires": one["expires"] or _("never")}
+            session.out.text(f"{sign} " + _("exception: {title} ({owner}, ends {expires}): {reason}").format(**words))
+    return 0 if matched else 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,7 +11,12 @@ from soc.cli._io import Column, list_options
 from soc.cli._session import Session, pass_session
 from soc.cli.rules._load import collection_of
 from soc.cli.rules._options import RULES
+from soc.cli.rules._recorded import recorded
 from soc.i18n import gettext as _
+
+if TYPE_CHECKING:
+    from soc.rules.ast import Rule
+    from soc.rules.correlation import Correlation
 
 
 @click.command("list", help=_("The rules, correlations with them."))
@@ -19,7 +25,18 @@ from soc.i18n import gettext as _
 @pass_session
 def command(session: Session, folder: Path | None, form: str | None, fields: tuple[str, ...]) -> int:
     """List rules."""
-    collection, errors = collection_of(session, folder)
+    from soc.application.verdicts import false_positive_rate
+
+    kept = recorded(session) if folder is None else None
+    collection, errors = collection_of(session, folder, life=dict(kept.states.life) if kept else None)
+    off = set(kept.states.off(session.settings.rules) if kept else session.settings.rules.disabled)
+
+    def life(rule: Rule | Correlation) -> dict[str, object]:
+        """What is recorded about a rule."""
+        verdicts = kept.verdicts.get(rule.id, {}) if kept else {}
+        state = "disabled" if off & {rule.id, Path(rule.path).name, Path(rule.path).stem} else "shadow" if rule.shadow else "live"
+        return {"state": state, "replaces": rule.replaces, "verdicts": verdicts, "false_positive_rate": false_positive_rate(verdicts)}
+
     items = [
         {
             "id": rule.id,
@@ -29,19 +46,22 @@ def command(session: Session, folder: Path | None, form: str | None, fields: tup
             "logsource": str(rule.logsource),
             "path": rule.path,
             "line": rule.line,
+            **life(rule),
         }
         for rule in collection.ruleset.rules
     ]
     items += [
-        {"id": rule.id, "kind": rule.type, "level": rule.level, "title": rule.title, "logsource": "", "path": rule.path, "line": rule.line}
+        {"id": rule.id, "kind": rule.type, "level": rule.level, "title": rule.title, "logsource": "", "path": rule.path, "line": rule.line, **life(rule)}
         for rule in collection.correlations
     ]
     items.sort(key=lambda item: (str(item["path"]), item["line"]))
+    words = {"live": _("live"), "shadow": _("shadow"), "disabled": _("off")}
     columns = [
         Column("id", _("Id"), whole=True),
         Column("kind", _("Kind")),
         Column("level", _("Level"), whole=True),
         Column("title", _("Title")),
+        Column("state", _("State"), lambda item: words[item["state"]], lambda item: "" if item["state"] == "live" else "yellow", whole=True),
         Column("path", _("File"), lambda item: Path(item["path"]).name),
     ]
     session.out.items("rules", items, columns, form=form, fields=fields)
