@@ -214,6 +214,10 @@ class PipelineSettings(Section):
     """A batch that is not full is processed after this time."""
     lateness_s: float = Field(default=60.0, ge=0)
     """How late events may come and still count as in order."""
+    idle_s: float = Field(default=120.0, ge=1)
+    """Correlation does not wait for a source partition that has not been heard for so long."""
+    keep_signals_s: float = Field(default=3_600.0, ge=0)
+    """How long signals are kept beyond what the correlations look back, for events that come later than the lateness."""
     heartbeat_s: float = Field(default=30.0, gt=0)
     """How often collectors write into the log that time goes on."""
     max_record_bytes: int = Field(default=1_048_576, ge=480)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from soc.application.app import App
+from soc.application.correlate import make_stage
 from soc.application.pipelines import make_pipeline, note_rules
 from soc.config import FileSource, SourceBase
 from soc.errors import Phrase, UsageError
@@ -28,9 +29,12 @@ def ingest_files(
 ) -> Totals:
     """Read files to their end, process and store every line; what a former run stored is not read twice.
 
+    At the end correlations are judged up to the last event; time after it is not assumed to have passed.
+
     Raises: UsageError when a file is missing or `source` is a source of another type; what the store raises.
     """
     settings = file_settings(app, paths, source, product)
+    stage = make_stage(app, app.store)
     worker = Worker(
         store=app.store,
         pipeline=make_pipeline(app, app.store, more={source: settings}),
@@ -41,6 +45,9 @@ def ingest_files(
         batch_wait_s=app.settings.pipeline.batch_wait_s,
         on_alerts=on_alerts,
         on_batch=progress,
+        on_committed=stage.follow,
+        on_again=stage.forget,
+        on_end=stage.end,
         overlap=app.settings.store.kind == "elasticsearch",
         crash=app.crash,
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from soc.application.app import App, Collector, Forwarder
+from soc.application.correlate import CorrelationStage, make_stage
 from soc.application.pipelines import make_pipeline, note_rules, offsets_in_force
 from soc.application.reload import Reloader
 from soc.clock import iso
@@ -19,7 +20,7 @@ from soc.model.alert import Alert, RuleRef
 from soc.model.health import health_alert
 from soc.model.ids import digest_id
 from soc.model.record import SCOPE_REAL
-from soc.ports import Effects, RecordSink, RecordSource
+from soc.ports import Classifier, Effects, RecordSink, RecordSource
 from soc.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -103,7 +104,13 @@ def _work(
 ) -> Totals:
     pipeline_settings = app.settings.pipeline
     pipeline = make_pipeline(app, app.store, meter=duties.meter)
-    reloader = duties.reloader = Reloader(app, app.rules, pipeline.use_rules, wake=hangup)
+    stage = duties.stage = make_stage(app, app.store)
+
+    def use(classifier: Classifier) -> None:
+        pipeline.use_rules(classifier)
+        stage.use(app.rules.engine.collection, classifier.hash)
+
+    reloader = duties.reloader = Reloader(app, app.rules, use, wake=hangup)
     worker = Worker(
         store=app.store,
         pipeline=pipeline,
@@ -116,6 +123,8 @@ def _work(
         on_batch=on_batch,
         on_read=duties.heard,
         on_tick=duties.tick,
+        on_committed=stage.follow,
+        on_again=stage.forget,
         switch_due=lambda: reloader.due,
         switch=duties.switch_rules,
         tick_s=min(5.0, pipeline_settings.heartbeat_s),
@@ -196,6 +205,7 @@ class _Duties:
         self.meter = OffsetMeter()
         self.worker: Worker | None = None
         self.reloader: Reloader | None = None
+        self.stage: CorrelationStage | None = None
         self._app = app
         self._collectors = collectors
         self._sink = sink
@@ -225,7 +235,7 @@ class _Duties:
         """What time itself brings about. What the store or the spool refuses at the moment is done at a later tick."""
         now_us, now = self._app.clock.now_us(), self._app.clock.monotonic()
         effects: list[Effects] = []
-        for duty in (self._listen, self._beat, self._check_ledger, self._note_losses, self._propose_offsets, self._rules):
+        for duty in (self._listen, self._beat, self._check_ledger, self._note_losses, self._propose_offsets, self._rules, self._correlate):
             try:
                 effects += duty(now_us, now)
             except (Unreachable, StoreFull) as error:
@@ -239,6 +249,17 @@ class _Duties:
                 self.reloader.switch()
             except (Unreachable, StoreFull) as error:
                 log.warning("put off for the moment", duty="rules", error=error.message, hint=error.hint)
+
+    def _correlate(self, _now_us: int, _now: float) -> list[Effects]:
+        """What time brings about among correlations: silence, stragglers, signals that are needed no more."""
+        if self.stage is None:
+            return []
+        behind = any(sum(reader.source.lag().values()) > 0 for reader in (self.worker.readers if self.worker is not None else ()))
+        try:
+            return [effects for effects in [self.stage.tick(caught_up=not behind)] if effects.alerts or effects.state]
+        except Unreachable:
+            self.stage.forget()
+            raise
 
     def _rules(self, _now_us: int, _now: float) -> list[Effects]:
         """Rules that were changed, and those that cannot be used."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Literal, NamedTuple
 
 from soc.clock import from_iso, iso
@@ -40,6 +41,9 @@ OLDEST_US = 400 * DAY_US
 FUTURE_US = 3_600_000_000
 LATE_US = 900_000_000
 """An alert found this long after its event says «phát hiện muộn»: a quarter of an hour is more than a healthy relay takes."""
+
+
+_EVENT_TIME = attrgetter("ts_us")
 
 
 class SourceInfo(NamedTuple):
@@ -120,6 +124,7 @@ class Pipeline:
             batch.count(record)
             if record.heartbeat:
                 batch.drop(record, "heartbeat")
+                batch.beats[record.partition] = record.received_us
                 self._attempt(batch, record, self._expire)
             elif record.fault or len(record.raw) > batch.source.max_record_bytes:
                 batch.dead_letter(record, *_why_unreadable(record, batch.source.max_record_bytes))
@@ -305,6 +310,10 @@ class Pipeline:
                     event.counted = False
                     event.doc["soc.counted"] = False
             effects.claims = {key: owner for key, owner in claims.items() if owners[key] == owner}
+            if effects.signals:  # what is no occurrence of its own counts nowhere
+                repeated = {event.id for event, key in batch.claimants if owners[key] != event.id}
+                effects.signals = [signal for signal in effects.signals if signal.id not in repeated]
+        effects.marks = batch.marks()
         for record, event, excepted in batch.excepted:
             for index, exception in excepted:
                 effects.excepted[exception] = effects.excepted.get(exception, 0) + 1
@@ -337,18 +346,32 @@ class _Batch:
         self.claimants: list[tuple[Event, str]] = []
         self.excepted: list[tuple[RawRecord, Event, tuple[tuple[int, str], ...]]] = []
         """What exceptions let pass."""
+        self.beats: dict[str, int] = {}
+        """By partition the received time of its last heartbeat."""
         self.line: tuple[Event, Assembler] | None = None
         """The event of the line at hand, if it is part of an occurrence of several lines."""
+        self.received_us = 0
         self._received = (-1, "")
 
-    def mark(self) -> tuple[int, int, int]:
-        """How much there is, for `back_to`."""
-        return len(self.effects.events), len(self.effects.alerts), len(self.claimants)
+    def marks(self) -> dict[str, int]:
+        """By partition the largest event time; a device whose clock is fast does not get ahead of when its line was received."""
+        out = dict(self.beats)
+        if len(self.progress) == 1 and self.effects.events:
+            [partition] = self.progress
+            out[partition] = max(out.get(partition, 0), min(max(map(_EVENT_TIME, self.effects.events)), self.received_us))
+        elif self.effects.events:
+            for event in self.effects.events:
+                out[event.partition] = max(out.get(event.partition, 0), min(event.ts_us, self.received_us))
+        return out
 
-    def back_to(self, mark: tuple[int, int, int]) -> None:
+    def mark(self) -> tuple[int, int, int, int]:
+        """How much there is, for `back_to`."""
+        return len(self.effects.events), len(self.effects.alerts), len(self.claimants), len(self.effects.signals)
+
+    def back_to(self, mark: tuple[int, int, int, int]) -> None:
         """Leave out what came after `mark`."""
-        events, alerts, claimants = mark
-        del self.effects.events[events:], self.effects.alerts[alerts:]
+        events, alerts, claimants, signals = mark
+        del self.effects.events[events:], self.effects.alerts[alerts:], self.effects.signals[signals:]
         for event, key in self.claimants[claimants:]:
             if self.claims.get(key) == event.id:
                 del self.claims[key]
@@ -367,6 +390,7 @@ class _Batch:
                 record.source, record.partition, record.seq, record.seq, record.next, 0, {}, self.source.knowledge
             )
             self.effects.progress.append(progress)
+        self.received_us = record.received_us
         progress.last = record.seq
         progress.next = record.next
         progress.received += 1
@@ -419,10 +443,14 @@ class _Batch:
         self.effects.events.append(event)
         if verdict.excepted:
             self.excepted.append((record, event, verdict.excepted))
-        for index in verdict.matches:
-            alert: Alert = classifier.alert(index, event, self.iso(record.received_us))
-            alert.late = record.received_us - event.ts_us > LATE_US
-            self.effects.alerts.append(alert)
+        if verdict.matches:
+            self.effects.signals += classifier.signals(verdict.matches, event)
+            for index in verdict.matches:
+                if index in classifier.silent:
+                    continue
+                alert: Alert = classifier.alert(index, event, self.iso(record.received_us))
+                alert.late = record.received_us - event.ts_us > LATE_US
+                self.effects.alerts.append(alert)
 
     def add_unclassified(self, event: Event, fault: str) -> None:
         """Take an event in that the rules could not be asked about."""

@@ -65,6 +65,9 @@ class Worker:
         on_batch: Callable[[Totals], None] = lambda _totals: None,
         on_read: Callable[[str, int], None] = lambda _source, _received_us: None,
         on_tick: Callable[[], Sequence[Effects]] = lambda: (),
+        on_committed: Callable[[Effects], Sequence[Effects]] = lambda _effects: (),
+        on_again: Callable[[], None] = lambda: None,
+        on_end: Callable[[], Sequence[Effects]] = lambda: (),
         switch_due: Callable[[], bool] = lambda: False,
         switch: Callable[[], None] = lambda: None,
         tick_s: float = 5.0,
@@ -84,6 +87,9 @@ class Worker:
         self._on_batch = on_batch
         self._on_read = on_read
         self._on_tick = on_tick
+        self._on_committed = on_committed
+        self._on_again = on_again
+        self._on_end = on_end
         self._switch_due = switch_due
         self._switch = switch
         self._tick_s = tick_s
@@ -133,6 +139,7 @@ class Worker:
             if len(self._ended) == len(self.readers):
                 self._await()  # a conflict in the last commit makes the readers begin again
                 if len(self._ended) == len(self.readers):
+                    self._conclude(self._finish)
                     return
             epoch = self._epoch
             try:
@@ -231,6 +238,7 @@ class Worker:
         self._epoch += 1
         self._ended.clear()
         self._pipeline.forget_all()
+        self._on_again()
         positions = self._store.positions()
         for reader in self.readers:
             reader.reopen(self._epoch, positions)
@@ -243,11 +251,37 @@ class Worker:
         if reader is not None:
             reader.commit({progress.partition: progress.next for progress in effects.progress})
         self._crash("worker.told")
+        self._tell(effects, committed)
+        if effects.signals or effects.marks:
+            self._follow(partial(self._on_committed, effects))
+        self._on_batch(self.totals)
+
+    def _finish(self) -> None:
+        """What follows once everything there is has been read."""
+        self._follow(self._on_end)
+
+    def _follow(self, what: Callable[[], Sequence[Effects]]) -> None:
+        """Make durable what follows from a batch that is; after a failure it is worked out anew from what is durable."""
+        attempt = 0
+        while True:
+            try:
+                for effects in what():
+                    self._tell(effects, self._durably(effects))
+                    self._crash("worker.followed")
+            except StoreUnavailable as error:
+                if self._stop.is_set():
+                    raise
+                self._on_again()
+                self._pause(error, attempt)
+                attempt += 1
+            else:
+                return
+
+    def _tell(self, effects: Effects, committed: Committed) -> None:
         self._account(effects, committed)
         told = [alert for alert in committed.new_alerts if not alert.shadow]
         if told:
             self._on_alerts(told)
-        self._on_batch(self.totals)
 
     def _durably(self, effects: Effects) -> Committed:
         attempt = 0

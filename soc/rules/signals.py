@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from hashlib import blake2b
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from itertools import islice, product
 from typing import Any
 
@@ -23,6 +23,10 @@ MOST_KEYS = 64
 MOST_TEXT = 256
 """Longer values are told apart by their beginning and a hash."""
 
+_PRIVATE = {
+    4: [ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8")],
+    6: [ip_network(text) for text in ("fc00::/7", "fe80::/10", "::1/128")],
+}
 _ADDRESS_ENDS = frozenset("0123456789abcdefABCDEF:")
 
 FieldsOf = Callable[[str], tuple[str, ...]]
@@ -81,13 +85,17 @@ def shape_of(rule: Correlation) -> str:
 
 
 def is_private(text: str) -> bool:
-    """Whether a text is an address that means something only with its place."""
+    """Whether a text is an address that means something only with its place; those kept for documents are not.
+
+    Source: RFC 1918, RFC 6598, RFC 3927, RFC 4193, RFC 4291.
+    """
     if not text or text[-1] not in _ADDRESS_ENDS:
         return False
     try:
-        return ip_address(text).is_private
+        address = ip_address(text)
     except ValueError:
         return False
+    return any(address in network for network in _PRIVATE[address.version])
 
 
 def exact(value: Any) -> int | str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -20,6 +20,7 @@ from soc.ingest.registry import installed
 from soc.model.alert import Alert
 from soc.model.event import Doc, Event
 from soc.model.record import RawRecord
+from soc.model.signal import Signal
 from soc.ports import Effects, Verdict
 from tests.ingest.supplies import record
 
@@ -35,6 +36,12 @@ class Levels:
     """Everything from an intrusion sensor is high; nothing else is anything."""
 
     hash = "levels"
+
+    silent: frozenset[int] = frozenset()
+
+    def signals(self, matches: Sequence[int], event: Event) -> list[Signal]:
+        """Nothing is correlated."""
+        return []
 
     def classify(self, doc: Doc) -> Verdict:
         return (
