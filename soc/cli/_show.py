@@ -36,6 +36,14 @@ def level(value: str) -> str:
     return f"{GLYPHS.get(value, ' ')} {level_word(value)}"
 
 
+def title(rule: Any) -> str:
+    """The title of a rule (or of its reference in an alert, also as JSON) in the language of the reader."""
+    from soc.i18n import current
+
+    named = rule.get if isinstance(rule, dict) else lambda key: getattr(rule, key, "")
+    return str((current() == "vi" and named("title_vi")) or named("title"))
+
+
 def style_of(value: str) -> str:
     """The style of a level."""
     return STYLES.get(value, "")

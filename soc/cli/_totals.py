@@ -39,7 +39,7 @@ def alert_teller(session: Session, most: int = 20) -> Callable[[Sequence[Alert]]
     def tell(alerts: Sequence[Alert]) -> None:
         for alert in alerts[:most]:
             key = " ".join(f"{name}={value}" for name, value in alert.group_key.items())
-            session.out.say(f"{_show.level(alert.rule.level)}  {alert.rule.title}  {key}  {alert.id[:10]}")
+            session.out.say(f"{_show.level(alert.rule.level)}  {_show.title(alert.rule)}  {key}  {alert.id[:10]}")
         if len(alerts) > most:
             session.out.say(_("… and {count} more alerts").format(count=len(alerts) - most))
 

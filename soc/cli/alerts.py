@@ -32,7 +32,6 @@ def command() -> None:
 @click.option("--rule", default="", metavar="ID", help=_("Only this rule."))
 @click.option("--group", default="", metavar="ID", help=_("Only alerts of this group (with --each)."))
 @click.option("--source", default="", metavar="NAME", help=_("Only alerts of this source."))
-@click.option("--shadow", is_flag=True, help=_("Those of shadow rules instead, which count nowhere else."))
 @period_options
 @scope_option
 @limit_option()
@@ -45,7 +44,6 @@ def list_command(
     rule: str,
     group: str,
     source: str,
-    shadow: bool,
     since_us: int | None,
     until_us: int | None,
     scope: str | None,
@@ -58,7 +56,7 @@ def list_command(
     from soc.ports import AlertQuery
 
     app = session.app()
-    query = AlertQuery(scope=scope, levels=levels, rule=rule, group=group, source=source, since_us=since_us, until_us=until_us, limit=limit, shadow=shadow)
+    query = AlertQuery(scope=scope, levels=levels, rule=rule, group=group, source=source, since_us=since_us, until_us=until_us, limit=limit)
     now = app.clock.now_us()
     if each or group:
         total, single = alerts.each(app, query)
@@ -89,7 +87,7 @@ def alert_item(alert: Alert) -> dict[str, Any]:
         "id": alert.id,
         "group": alert.group,
         "level": alert.rule.level,
-        "rule": {"id": alert.rule.id, "title": alert.rule.title, "hash": alert.rule.hash, "kind": alert.rule.kind},
+        "rule": {"id": alert.rule.id, "title": alert.rule.title, "title_vi": alert.rule.title_vi, "hash": alert.rule.hash, "kind": alert.rule.kind},
         "ts": alert.ts,
         "detected_at": alert.detected_at,
         "late": alert.late,
@@ -112,7 +110,7 @@ def _group_item(app: App, group: AlertGroup) -> dict[str, Any]:
     return {
         "id": group.id,
         "level": group.rule.level,
-        "rule": {"id": group.rule.id, "title": group.rule.title, "hash": group.rule.hash, "kind": group.rule.kind},
+        "rule": {"id": group.rule.id, "title": group.rule.title, "title_vi": group.rule.title_vi, "hash": group.rule.hash, "kind": group.rule.kind},
         "key": group.key,
         "count": group.count,
         "first_at": group.first_at,
@@ -136,7 +134,7 @@ def _line(now_us: int, when: str) -> Callable[[dict[str, Any]], tuple[str, str]]
             _show.level(item["level"]),
             _show.age(item[when], now_us),
             f"×{_show.number(item['count'])}" if "count" in item else "",
-            item["rule"]["title"],
+            _show.title(item["rule"]),
             _ends(item),
             cell(item.get("agencies") or item.get("agency")),
             _("detected late") if item.get("late") else "",
@@ -152,7 +150,7 @@ def _level_column() -> Column:
 
 def _title(item: dict[str, Any]) -> str:
     """The title of the rule; what the platform says of itself is said in the reader's language."""
-    title: str = item["rule"]["title"]
+    title = _show.title(item["rule"])
     return _(title) if item["rule"]["kind"] == "health" else title
 
 
@@ -207,27 +205,6 @@ def get(session: Session, id: str, as_json: bool) -> None:
     session.out.say(_("Why: soc alerts why {id}").format(id=str(found["id"])[:10]))
 
 
-@command.command(help=_("Say what alerts or groups were; the rate of false positives of their rules follows (soc rules stats)."))
-@click.argument("words", nargs=-1, required=True, metavar="ID… VERDICT")
-@click.option("--note", default="", help=_("A note, for the record."))
-@json_option
-@pass_session
-def verdict(session: Session, words: tuple[str, ...], note: str, as_json: bool) -> None:
-    """Record a verdict: true-positive, false-positive, benign, duplicate or test."""
-    from soc.application import verdicts
-    from soc.errors import UsageError
-
-    *names, said = words
-    if not names:
-        raise UsageError("say which alerts, and what they were", hint="soc alerts verdict a-… false-positive")
-    facts = verdicts.record(session.app(), names, said, note)
-    if as_json:
-        write_json({"schema_version": 1, "kind": "verdicts", "total": len(facts), "truncated": False, "items": facts})
-        return
-    for fact in facts:
-        session.out.say(f"{fact['target'][:10]}  {fact['verdict']}")
-
-
 @command.command(help=_("Explain an alert (of a group: its newest): the rule, what matched, the events, what to do."))
 @click.argument("id")
 @json_option
@@ -253,7 +230,7 @@ def _tell_why(session: Session, app: App, alert: Alert) -> None:
     from soc.model.event import flatten
 
     out, zone = session.out, session.settings.timezone
-    out.text(f"{_show.level(alert.rule.level)}  {alert.rule.title}", _show.style_of(alert.rule.level))
+    out.text(f"{_show.level(alert.rule.level)}  {_show.title(alert.rule)}", _show.style_of(alert.rule.level))
     rows = [
         (_("Alert"), alert.id + ("  (" + _("detected late") + ")" if alert.late else "")),
         (_("Group"), alert.group + "  " + " ".join(f"{key}={value}" for key, value in alert.group_key.items())),

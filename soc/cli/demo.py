@@ -71,7 +71,7 @@ def command(session: Session, folder: Path, seed: int) -> None:
     for group in groups[:MOST_ALERTS]:
         key = " ".join(f"{name}={value}" for name, value in group.key.items())
         out.text(
-            f"  {group.id[:10]}  {_show.level(group.rule.level):<14} {_show.age(group.last_at, now):>5}  ×{group.count:<4} {group.rule.title}  {key}",
+            f"  {group.id[:10]}  {_show.level(group.rule.level):<14} {_show.age(group.last_at, now):>5}  ×{group.count:<4} {_show.title(group.rule)}  {key}",
             _show.style_of(group.rule.level),
         )
     if total > MOST_ALERTS:

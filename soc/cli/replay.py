@@ -86,7 +86,8 @@ def command(
             key = " ".join(f"{name}={value}" for name, value in alert.group_key.items())
             style = {"+": "green", "-": "red", "~": "yellow"}[sign]
             session.out.text(
-                f"{sign} {_show.level(alert.rule.level)}  {alert.rule.title}  {_show.when(alert.ts, session.settings.timezone)}  {key}  {alert.id[:10]}", style
+                f"{sign} {_show.level(alert.rule.level)}  {_show.title(alert.rule)}  {_show.when(alert.ts, session.settings.timezone)}  {key}  {alert.id[:10]}",
+                style,
             )
     if not different:
         session.out.say(_("The alerts are the same."))

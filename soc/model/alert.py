@@ -8,6 +8,7 @@ import msgspec
 
 ALERT_SCHEMA = 1
 SHADOW_PREFIX = "shadow:"
+RETRACTED_PREFIX = "retracted:"
 MOST_DOCUMENTS = 20
 """How many contributing documents an alert carries (contract 3)."""
 
@@ -22,6 +23,8 @@ class RuleRef(msgspec.Struct, frozen=True):
     tags: tuple[str, ...] = ()
     kind: str = "sigma"
     """`sigma`, or `health` for what the platform states about itself (silence, ledger)."""
+    title_vi: str = ""
+    """The title in Vietnamese, where there is one."""
 
 
 class Alert(msgspec.Struct):
@@ -65,9 +68,9 @@ class Alert(msgspec.Struct):
         return namespace(self.scope, shadow=self.shadow)
 
 
-def namespace(scope: str, *, shadow: bool) -> str:
-    """What stores keep as the scope of an alert: a shadow's is none that a query of live alerts can mean."""
-    return SHADOW_PREFIX + scope if shadow else scope
+def namespace(scope: str, *, shadow: bool, retracted: bool = False) -> str:
+    """What stores keep as the scope of an alert: a shadow's, or that of one withdrawn, is none that a query of live alerts can mean."""
+    return (RETRACTED_PREFIX if retracted else "") + (SHADOW_PREFIX if shadow else "") + scope
 
 
 class AlertGroup(msgspec.Struct):
@@ -86,3 +89,5 @@ class AlertGroup(msgspec.Struct):
     agencies: list[str] = []
     state: str = "open"
     shadow: bool = False
+    retracted: bool = False
+    """Of alerts that a recorded defect of the rule withdrew."""

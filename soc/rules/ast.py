@@ -120,6 +120,7 @@ class Rule(msgspec.Struct, frozen=True):
     classify: Classify | None = None
     group_by: tuple[str, ...] = ()
     triage: dict[str, str] = {}
+    title_vi: str = ""
     unmapped: tuple[str, ...] = ()
     exceptions: tuple[RuleException, ...] = ()
     shadow: bool = False

@@ -119,6 +119,7 @@ class Correlation(msgspec.Struct, frozen=True):
     references: tuple[str, ...] = ()
     falsepositives: tuple[str, ...] = ()
     triage: dict[str, str] = {}
+    title_vi: str = ""
     shadow: bool = False
     """It runs beside the live rules, as does every correlation that is made of a shadow rule."""
     replaces: str = ""
@@ -226,6 +227,7 @@ def read_correlation(document: Document) -> Correlation:
         references=sigma._texts(document, "references"),  # noqa: SLF001
         falsepositives=sigma._texts(document, "falsepositives"),  # noqa: SLF001
         triage=triage,
+        title_vi=sigma._title_vi(document),  # noqa: SLF001
         shadow=sigma._shadow(document),  # noqa: SLF001
         replaces=sigma._replaces(document),  # noqa: SLF001
     )

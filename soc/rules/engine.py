@@ -53,7 +53,7 @@ class Engine:
         self._routing = self._names.routing if ruleset.ecs else ()
         self._predicates: list[SinglePredicate | None] = [None] * len(self.rules)  # made when first asked: most rules of a large set are never asked
         self._general: dict[int, Predicate] = {}
-        self._refs = [RuleRef(rule.id, rule.title, rule.level, rule.hash, rule.tags) for rule in self.rules]
+        self._refs = [RuleRef(rule.id, rule.title, rule.level, rule.hash, rule.tags, title_vi=rule.title_vi) for rule in self.rules]
         self._exceptions: dict[int, tuple[tuple[RuleException, Predicate], ...]] = {
             number: tuple((one, compile_condition(one.condition)) for one in rule.exceptions) for number, rule in enumerate(self.rules) if rule.exceptions
         }

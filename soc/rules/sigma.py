@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -40,7 +41,7 @@ MOST_PATTERN = 8_192
 _FLAGS = {"IGNORECASE": "i", "MULTILINE": "m", "DOTALL": "s"}
 _COMPARE = {"LT": "lt", "LTE": "lte", "GT": "gt", "GTE": "gte"}
 _TEXT_MODIFIERS = {"contains", "startswith", "endswith", "cased", "windash", "base64", "base64offset", "wide", "utf16", "utf16be", "expand"}
-_SOC_KEYS = {"classify", "group_by", "triage", "shadow", "replaces"}
+_SOC_KEYS = {"classify", "group_by", "triage", "title", "shadow", "replaces"}
 _NEUTRAL = {"title": "rule"}
 """What pySigma gets besides log source and detection: facts that evaluate nothing are read here, with lines."""
 # Reference: Sigma specification 2.1, `id`: a UUID is recommended; older collections use other names.
@@ -79,6 +80,7 @@ def read_rule(document: Document, placeholders: dict[str, list[str]] | None = No
         classify=classify,
         group_by=group_by,
         triage=triage,
+        title_vi=_title_vi(document),
         shadow=_shadow(document),
         replaces=_replaces(document),
         name=_name(document),
@@ -309,6 +311,18 @@ def _soc(document: Document) -> tuple[Classify | None, tuple[str, ...], dict[str
     if not isinstance(triage, dict) or not set(triage) <= {"vi", "en"} or not all(isinstance(text, str) for text in triage.values()):
         raise RuleSyntaxError(document.path, document.line_of("soc", "triage"), "`soc.triage` is no mapping of vi and en to texts")
     return Classify(**classify) if classify else None, tuple(group_by), {str(key): str(text).strip() for key, text in triage.items()}
+
+
+def _title_vi(document: Document) -> str:
+    """The title in Vietnamese ("" = none): `title` itself stays English, as Sigma shares it.
+
+    Raises: RuleSyntaxError.
+    """
+    part = document.data.get("soc")
+    found = part.get("title", {}) if isinstance(part, dict) else {}
+    if not isinstance(found, dict) or set(found) - {"vi"} or not all(isinstance(text, str) and len(text) <= MOST_PATTERN for text in found.values()):
+        raise RuleSyntaxError(document.path, document.line_of("soc", "title"), "`soc.title` is no mapping of vi to a text")
+    return unicodedata.normalize("NFC", str(found.get("vi", "")).strip())
 
 
 def _shadow(document: Document) -> bool:

@@ -193,6 +193,16 @@ def test_tail_shows_only_what_is_new(own: Callable[..., Done], tmp_path: Path) -
         assert tail.look() == ([], False)
 
 
+def test_alerts_carry_their_titles_in_both_languages(on: Callable[..., Done]) -> None:
+    """Vietnamese readers get the Vietnamese title of a shipped rule; JSON holds both."""
+    group = items(on("alerts", "list", "--json"))[0]["rule"]
+    title = group["title_vi"]
+    assert title
+    assert title != group["title"]
+    assert title in on("--lang", "vi", "alerts", "list").out
+    assert title not in on("alerts", "list").out
+
+
 def test_alerts_list_and_why(on: Callable[..., Done]) -> None:
     """Groups by default, alerts on request; why tells rule, tree, event, raw line and what to do."""
     groups = items(on("alerts", "list", "--json"))

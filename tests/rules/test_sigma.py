@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import pytest
+
+from soc.errors import RuleSyntaxError
 from soc.rules.ast import ANY_ONE, STAR, And, Leaf, LogSource, Not, Or, Rule
 from soc.rules.documents import Document, read
 from soc.rules.sigma import read_rule
@@ -73,3 +76,15 @@ def test_the_hash_follows_the_text() -> None:
     assert isinstance(two, Document)
     assert isinstance(three, Document)
     assert read_rule(one).hash == read_rule(two).hash != read_rule(three).hash
+
+
+def test_the_title_in_vietnamese_is_kept_beside_the_shared_one() -> None:
+    """`soc.title.vi` is the title that Vietnamese readers get; anything but a text is refused."""
+    text = RULE.replace("soc: {", "soc: {title: {vi: Máy bên trong quét mạng}, ")
+    (document,) = read("r.yml", text.encode())
+    assert isinstance(document, Document)
+    assert read_rule(document).title_vi == "Máy bên trong quét mạng"
+    (wrong,) = read("r.yml", text.replace("vi: Máy bên trong quét mạng", "vi: [1]").encode())
+    assert isinstance(wrong, Document)
+    with pytest.raises(RuleSyntaxError, match="soc.title"):
+        read_rule(wrong)

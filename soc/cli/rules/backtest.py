@@ -98,7 +98,7 @@ def _tell(session: Session, result: Backtest) -> None:
 def tell_figures(session: Session, rule: Figures) -> None:
     """What one rule would have done."""
     out = session.out
-    out.text(f"{_show.level(rule.level)}  {rule.title}", _show.style_of(rule.level))
+    out.text(f"{_show.level(rule.level)}  {_show.title(rule)}", _show.style_of(rule.level))
     if not rule.fed:
         say_error(_("warning") + ": " + _("{rule}: no event of this program is of its log source; it can never match").format(rule=rule.title))
     out.text(

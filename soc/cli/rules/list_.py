@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from soc.cli import _show
 from soc.cli._io import Column, list_options
 from soc.cli._session import Session, pass_session
 from soc.cli.rules._load import collection_of
@@ -43,6 +44,7 @@ def command(session: Session, folder: Path | None, form: str | None, fields: tup
             "kind": "classification" if rule.classify else "detection",
             "level": rule.classify.level if rule.classify else rule.level,
             "title": rule.title,
+            "title_vi": rule.title_vi,
             "logsource": str(rule.logsource),
             "path": rule.path,
             "line": rule.line,
@@ -51,7 +53,17 @@ def command(session: Session, folder: Path | None, form: str | None, fields: tup
         for rule in collection.ruleset.rules
     ]
     items += [
-        {"id": rule.id, "kind": rule.type, "level": rule.level, "title": rule.title, "logsource": "", "path": rule.path, "line": rule.line, **life(rule)}
+        {
+            "id": rule.id,
+            "kind": rule.type,
+            "level": rule.level,
+            "title": rule.title,
+            "title_vi": rule.title_vi,
+            "logsource": "",
+            "path": rule.path,
+            "line": rule.line,
+            **life(rule),
+        }
         for rule in collection.correlations
     ]
     items.sort(key=lambda item: (str(item["path"]), item["line"]))
@@ -60,7 +72,7 @@ def command(session: Session, folder: Path | None, form: str | None, fields: tup
         Column("id", _("Id"), whole=True),
         Column("kind", _("Kind")),
         Column("level", _("Level"), whole=True),
-        Column("title", _("Title")),
+        Column("title", _("Title"), _show.title),
         Column("state", _("State"), lambda item: words[item["state"]], lambda item: "" if item["state"] == "live" else "yellow", whole=True),
         Column("path", _("File"), lambda item: Path(item["path"]).name),
     ]
