@@ -127,7 +127,11 @@ def words(node: Node) -> str:
     first = next(leaves(node), None)
     if first is None:
         return "nothing"
-    text = f"{first.field or 'the text'} {first.test} {display_safe(first.pattern, most=60)!r}"
+    text = (
+        f"{first.field or 'the text'} {first.test} {display_safe(first.pattern, most=60)!r}"
+        if isinstance(first.pattern, str)
+        else f"{first.field} {first.test} {first.pattern}"
+    )
     count = sum(1 for _ in leaves(node))
     return f"`{text}`" if count == 1 else f"`{text}` … ({count} tests)"
 

@@ -265,3 +265,26 @@ def test_rules_are_tested_by_name(soc: Run) -> None:
     done = soc("rules", "test", "net_firewall_admin_locked", "--json")
     assert {item["case"] for item in json.loads(done.out)["items"]} == {"the login is locked", "one wrong password"}
     assert soc("rules", "test", "no such rule").code != 0
+
+
+def test_coverage_counts_techniques_of_shipped_rules(soc: Run, tmp_path: Path) -> None:
+    """Tactics for people, techniques for programs, a layer for the Navigator."""
+    layer = tmp_path / "layer.json"
+    done = soc("rules", "coverage", "--json", "--navigator", str(layer))
+    assert done.code == 0
+    found = json.loads(done.out)
+    assert found["kind"] == "rule-coverage"
+    assert len(found["tactics"]) == 15
+    assert found["unknown"] == {}
+    assert {item["id"] for item in found["items"] if item["rules"]} == {
+        cell["techniqueID"] for cell in json.loads(layer.read_text())["techniques"] if cell["score"]
+    }
+    assert soc("rules", "coverage").out.startswith("Id\tTactic")
+    assert soc("rules", "coverage", "--techniques").out.startswith("Technique\tName")
+    assert soc("rules", "coverage", "--navigator", str(tmp_path / "no" / "where")).code != 0
+
+
+def test_lint_speaks_of_correlations(soc: Run, folder: Path) -> None:
+    """A correlation is reviewed like any rule."""
+    found = json.loads(soc("rules", "lint", "--rules", str(folder), "--json").out)["items"]
+    assert {item["name"] for item in found if item["rule"] == "11111111-0000-4000-8000-000000000002"} >= {"no-references", "no-attack-tags"}

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from soc.rules.ast import Leaf, LogSource, Node, Rule
-from soc.rules.lint import Severity, attack_tags, lint, lint_rule
+from soc.rules.collection import load_collection
+from soc.rules.cost import residual_costs
+from soc.rules.lint import BUDGET, RESIDUAL_COST, Severity, attack_tags, lint, lint_collection, lint_rule
 from soc.rules.load import make_ruleset
 
 ID = "00000000-0000-4000-8000-000000000001"
@@ -51,6 +55,9 @@ def test_each_issue_is_found() -> None:
     assert names(rule(falsepositives=())) == {"no-falsepositives"}
     assert names(rule(tags=())) == {"no-attack-tags"}
     assert names(rule(tags=("attack.t9999",))) == {"unknown-attack-tag"}
+    assert names(rule(tags=("attack.t1566.099",))) == {"newer-attack-tag"}
+    assert names(rule(tags=("attack.t1562.004",))) == {"revoked-attack-tag"}
+    assert names(rule(tags=("attack.defense-evasion",))) == {"former-attack-tactic"}
     assert names(rule(id="x")) == {"no-uuid"}
 
 
@@ -63,3 +70,71 @@ def test_issues_of_a_set_come_in_order_of_place() -> None:
     """By path and line."""
     issues = lint(make_ruleset([rule(path="b.yml", references=()), rule(path="a.yml", id=ID[:-1] + "2", unmapped=(), tags=())]))
     assert [(issue.path, issue.severity) for issue in issues] == [("a.yml", Severity.NOTE), ("b.yml", Severity.NOTE)]
+
+
+DETECTION = """title: Failed
+name: failed
+id: 11111111-0000-4000-8000-000000000001
+logsource: {{{source}}}
+detection: {{sel: {{event.action: x, {field}: a}}, condition: sel}}
+---
+"""
+CORRELATION = """title: Burst
+id: 11111111-0000-4000-8000-000000000002
+correlation: {{type: event_count, rules: [failed], timespan: 60s, condition: {{gte: 3}}, {more}}}
+---
+"""
+FILTER = """title: Exception
+id: 11111111-0000-4000-8000-000000000003
+logsource: {{category: firewall}}
+filter: {{rules: [failed], sel: {{source.ip: 10.0.0.1}}, condition: {condition}}}
+"""
+
+
+def of_collection(
+    folder: Path, *, source: str = "category: firewall", field: str = "rule.name", more: str = "group-by: [source.ip]", condition: str = "not sel"
+) -> set[str]:
+    """The issues of a correlation and a filter, by name, without those of form."""
+    (folder / "r.yml").write_text(
+        DETECTION.format(source=source, field=field) + CORRELATION.format(more=more) + FILTER.format(condition=condition), encoding="utf-8"
+    )
+    collection, errors, _ = load_collection([folder])
+    assert errors == []
+    form = {"no-references", "no-triage", "no-falsepositives", "no-attack-tags"}
+    own = {"11111111-0000-4000-8000-000000000002", "11111111-0000-4000-8000-000000000003"}
+    return {issue.name for issue in lint_collection(collection) if issue.rule in own} - form
+
+
+def test_issues_of_correlations_and_filters(tmp_path: Path) -> None:
+    """What makes a correlation blind, boundless or needless; a filter that restricts where an exception was meant."""
+    assert of_collection(tmp_path) == set()
+    assert of_collection(tmp_path, more="group-by: [nobody]") == {"unmapped-field"}
+    assert of_collection(tmp_path, more="group-by: [ip], aliases: {ip: {failed: src_ip}}") == set()
+    assert of_collection(tmp_path, more="generate: true") == {"no-group-by"}
+    assert of_collection(tmp_path, source="product: windows", more="group-by: [source.ip]") == {"no-events"}
+    assert of_collection(tmp_path, field="nobody") == {"no-events"}
+    assert of_collection(tmp_path, condition="sel") == {"restricting-filter"}
+
+
+def test_windows_that_are_long_and_conditions_of_one_event(tmp_path: Path) -> None:
+    """Each is noted."""
+    text = DETECTION.format(source="category: firewall", field="rule.name") + CORRELATION.format(more="group-by: [source.ip]")
+    (tmp_path / "r.yml").write_text(text.replace("60s", "30d").replace("gte: 3", "gte: 1"), encoding="utf-8")
+    found = {issue.name for issue in lint_collection(load_collection([tmp_path])[0])}
+    assert {"long-timespan", "single-event"} <= found
+
+
+def test_residual_rules_are_named_with_cost_and_budget() -> None:
+    """A measured cost in the text; more of them than a log source may have is an issue of its own."""
+    slow = [rule(Leaf("message", "re", "x.*y.?"), id=f"{ID[:-2]}{number:02}") for number in range(BUDGET // RESIDUAL_COST + 1)]
+    ruleset = make_ruleset(slow)
+    costs = residual_costs(ruleset, time.perf_counter)
+    assert len(costs) == len(slow)
+    assert all(0 < cost < 10_000 for cost in costs.values())
+    (issue,) = (one for one in lint_rule(ruleset.rules[0], 12.34) if one.name == "residual")
+    assert "measured 12.3 µs" in issue.text
+    assert f"{RESIDUAL_COST} rules" in issue.text
+    from soc.rules.collection import Collection
+
+    assert [one.name for one in lint_collection(Collection(ruleset), costs)].count("residual-budget") == 1
+    assert "residual-budget" not in [one.name for one in lint_collection(Collection(make_ruleset(slow[1:])))]

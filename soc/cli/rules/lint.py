@@ -21,10 +21,12 @@ def command(session: Session, folder: Path | None, form: str | None, fields: tup
     """Lint rules."""
     import msgspec
 
-    from soc.rules.lint import Severity, lint
+    from soc.clock import SystemClock
+    from soc.rules.cost import residual_costs
+    from soc.rules.lint import Severity, lint_collection
 
     collection, errors = collection_of(session, folder)
-    issues = lint(collection.ruleset)
+    issues = lint_collection(collection, residual_costs(collection.ruleset, SystemClock().monotonic))
     columns = [
         Column("severity", _("Severity"), whole=True),
         Column("path", _("Place"), lambda item: f"{item['path']}:{item['line']}"),
