@@ -244,6 +244,8 @@ class AlertQuery(msgspec.Struct):
     offset: int = 0
     shadow: bool = False
     """The alerts of shadow rules instead of those of live ones; they never stand together."""
+    retracted: bool = False
+    """The alerts that recorded defects of rules withdrew instead of those that count; they never stand together."""
 
 
 @runtime_checkable
@@ -322,6 +324,13 @@ class Store(Protocol):
         """The alert (`a-…`) or group (`g-…`) of an id or unique prefix.
 
         Raises: Conflict when it fits several.
+        """
+
+    def retract(self, fact: Mapping[str, Any]) -> None:
+        """Record a fact of kind `retraction` (`soc.model.retraction`), or one that undoes it, and put the alerts concerned aside or back.
+
+        From then on every store answers for the alerts that count as if the withdrawn ones were not there, also for those
+        written later; `retracted` of a query asks for these, and `get_alert` finds both.
         """
 
     # dead letters

@@ -25,6 +25,7 @@ from soc.model.event import SCHEMA, Doc, Event, event_of, reclassified, values
 from soc.model.ids import digest_id, raw_hash
 from soc.model.level import ThreatLevel
 from soc.model.query.evaluate import as_text, matches
+from soc.model.retraction import FACT, Retraction, in_force, withdrawn
 from soc.model.signal import Signal
 from soc.model.text import event_tokens
 from soc.ports import AlertQuery, Bucket, Committed, CrashPoint, Effects, EventPage, EventQuery, Gap, LedgerItem, Progress, no_crash
@@ -158,7 +159,7 @@ class MemoryStore:
         known = self._all.alerts.get(alert.id)
         if known is None:
             self._all.alerts[alert.id] = _copy(alert)
-            return True
+            return not withdrawn(self._retractions(), alert.rule.id, _us(alert.ts))
         if known.revision < alert.revision:
             self._all.revisions.setdefault(alert.id, []).append(known)
             self._all.alerts[alert.id] = _copy(alert)
@@ -270,26 +271,42 @@ class MemoryStore:
 
     # alerts ----------------------------------------------------------------------------------------------------
 
+    def _retractions(self) -> tuple[Retraction, ...]:
+        return in_force(self.facts(FACT))
+
+    def _kept_alerts(self, *, retracted: bool) -> list[Alert]:
+        """The alerts that count, or those that were withdrawn."""
+        retractions = self._retractions()
+        every = self._all.alerts.values()
+        return [alert for alert in every if withdrawn(retractions, alert.rule.id, _us(alert.ts)) == retracted] if retractions or retracted else list(every)
+
     def alert_groups(self, query: AlertQuery) -> tuple[int, list[AlertGroup]]:
         members: dict[str, list[Alert]] = {}
-        for alert in self._all.alerts.values():
+        for alert in self._kept_alerts(retracted=query.retracted):
             members.setdefault(alert.group, []).append(alert)
-        fitting = [_fold(alerts) for alerts in members.values() if _group_fits(query, alerts)]
+        fitting = [_fold(alerts, retracted=query.retracted) for alerts in members.values() if _group_fits(query, alerts)]
         fitting.sort(key=lambda group: (_us(group.last_at), group.id), reverse=True)
         return len(fitting), fitting[query.offset : query.offset + query.limit]
 
     def alerts(self, query: AlertQuery) -> tuple[int, list[Alert]]:
-        fitting = [alert for alert in self._all.alerts.values() if _alert_fits(query, alert)]
+        fitting = [alert for alert in self._kept_alerts(retracted=query.retracted) if _alert_fits(query, alert)]
         fitting.sort(key=_alert_order, reverse=True)
         return len(fitting), [_copy(alert) for alert in fitting[query.offset : query.offset + query.limit]]
 
     def get_alert(self, prefix: str) -> Alert | AlertGroup | None:
         if prefix.startswith("g-"):
-            groups = {alert.group for alert in self._all.alerts.values() if alert.group.startswith(prefix)}
-            found = _unique("group", prefix, sorted(groups))
-            return _fold([alert for alert in self._all.alerts.values() if alert.group == found]) if found else None
+            for retracted in (False, True):
+                kept = self._kept_alerts(retracted=retracted)
+                groups = {alert.group for alert in kept if alert.group.startswith(prefix)}
+                found = _unique("group", prefix, sorted(groups))
+                if found:
+                    return _fold([alert for alert in kept if alert.group == found], retracted=retracted)
+            return None
         found = _unique("alert", prefix, [known for known in self._all.alerts if known.startswith(prefix)]) if prefix.startswith("a-") else ""
         return _copy(self._all.alerts[found]) if found else None
+
+    def retract(self, fact: Mapping[str, Any]) -> None:
+        self.record_fact(FACT, fact)
 
     # dead letters ----------------------------------------------------------------------------------------------
 
@@ -533,7 +550,7 @@ def _group_fits(query: AlertQuery, alerts: Sequence[Alert]) -> bool:
     return any(_alert_fits(query, alert) for alert in alerts)
 
 
-def _fold(alerts: Sequence[Alert]) -> AlertGroup:
+def _fold(alerts: Sequence[Alert], *, retracted: bool = False) -> AlertGroup:
     """The group of some alerts: each occurrence counts once; the newest alert speaks for the rule, the worst for the threat."""
     newest = max(alerts, key=_alert_order)
     worst = max(alerts, key=lambda alert: (ThreatLevel(alert.threat_level).rank, *_alert_order(alert)))
@@ -550,4 +567,5 @@ def _fold(alerts: Sequence[Alert]) -> AlertGroup:
         threat_category=worst.threat_category,
         agencies=sorted({alert.agency for alert in alerts} - {""}),
         shadow=newest.shadow,
+        retracted=retracted,
     )

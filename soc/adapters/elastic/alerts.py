@@ -18,21 +18,26 @@ from soc.adapters.elastic.base import Base
 from soc.adapters.elastic.bulk import CREATED, EXISTS, UPDATED, Action, Outcome, create, send
 from soc.adapters.elastic.client import Budget
 from soc.adapters.elastic.queries import Clause
-from soc.clock import from_datetime
+from soc.clock import from_datetime, from_iso
 from soc.errors import Conflict, Phrase, StoreRefused
 from soc.model.alert import SHADOW_PREFIX, Alert, AlertGroup, namespace
 from soc.model.deadletter import DeadLetter
 from soc.model.ids import digest_id
 from soc.model.level import ThreatLevel
+from soc.model.retraction import FACT, Retraction, in_force, withdrawn
 from soc.ports import AlertQuery
 
 _NEWEST = [{"us": "desc"}, {"id": "desc"}]
 _WORST = [{"rank": "desc"}, *_NEWEST]
 _MOST_AGENCIES = 1_000
+_KNOWN_S = 2.0
 
 
 class Alerts(Base):
     """The alerts' side of the store."""
+
+    _withdrawals: tuple[Retraction, ...] = ()
+    _withdrawals_until = float("-inf")
 
     def _put_alerts(self, alerts: Sequence[Alert], budget: Budget) -> list[Alert]:
         """Write alerts and members; returns the alerts that were not known.
@@ -46,7 +51,7 @@ class Alerts(Base):
         grown = [alert for alert in alerts if alert.revision]
         known = self._grow(grown, budget) if grown else []
         if not fresh:
-            return known
+            return self._counting(known)
         alerts = fresh
         for alert in alerts:
             actions += [
@@ -55,7 +60,7 @@ class Alerts(Base):
             ]
         outcomes = send(self._link, actions, budget=budget)
         _accept(outcomes)
-        return known + [alert for alert, outcome in zip(alerts, outcomes[::2], strict=True) if outcome.status == CREATED]
+        return self._counting(known + [alert for alert, outcome in zip(alerts, outcomes[::2], strict=True) if outcome.status == CREATED])
 
     def _grow(self, alerts: Sequence[Alert], budget: Budget) -> list[Alert]:
         """Write states of alerts that grow: the state by itself first, then as the present one unless a higher one stands."""
@@ -74,19 +79,38 @@ class Alerts(Base):
         return [alert for alert, outcome in zip(alerts, outcomes[1::3], strict=True) if outcome.status == CREATED]
 
     def alerts(self, query: AlertQuery) -> tuple[int, list[Alert]]:
-        total, hits = self._page(self._names.control("alerts"), _filter(query), _NEWEST, query.offset, query.limit)
+        total, hits = self._page(self._names.control("alerts"), _filter(query, self._retractions()), _NEWEST, query.offset, query.limit)
         return total, [_alert(hit) for hit in hits]
+
+    # retractions: facts that are applied when alerts are asked for -------------------------------------------------
+
+    def facts(self, kind: str) -> list[dict[str, Any]]:
+        """Implemented by the writing side."""
+        raise NotImplementedError
+
+    def _retractions(self) -> tuple[Retraction, ...]:
+        return in_force(self.facts(FACT))
+
+    def _counting(self, alerts: list[Alert]) -> list[Alert]:
+        """The alerts that nothing withdrew before they came. What was recorded in the last seconds may be missed: only messages depend on it."""
+        if not alerts:
+            return alerts
+        now = self._clock.monotonic()
+        if now >= self._withdrawals_until:
+            self._withdrawals, self._withdrawals_until = self._retractions(), now + _KNOWN_S
+        return [alert for alert in alerts if not withdrawn(self._withdrawals, alert.rule.id, from_iso(alert.ts))]
 
     def alert_groups(self, query: AlertQuery) -> tuple[int, list[AlertGroup]]:
         index = self._names.control("alerts")
-        fits = _filter(query)
+        retractions = self._retractions()
+        fits = _filter(query, retractions)
         bounded = query.since_us is not None or query.until_us is not None
         # A group fits when one of its alerts does, and is shown whole: its span is that of all its alerts. Only the times
         # and the source can differ between alerts of a group, so only they need the second look.
-        whole = _filter(msgspec.structs.replace(query, since_us=None, until_us=None, source=""))
+        whole = _filter(msgspec.structs.replace(query, since_us=None, until_us=None, source=""), retractions)
         aggs: dict[str, Any] = {"last": {"max": {"field": "us"}}}
         if bounded or query.source or query.levels:
-            whole = _filter(AlertQuery(scope=query.scope, rule=query.rule, group=query.group, shadow=query.shadow))
+            whole = _filter(AlertQuery(scope=query.scope, rule=query.rule, group=query.group, shadow=query.shadow, retracted=query.retracted), retractions)
             aggs["fitting"] = {"filter": fits}
         groups = [
             (bucket["last"]["value"], bucket["key"]["group"])
@@ -94,19 +118,20 @@ class Alerts(Base):
             if "fitting" not in bucket or bucket["fitting"]["doc_count"]
         ]
         groups.sort(reverse=True)
-        return len(groups), self._fold([group for _, group in groups[query.offset : query.offset + query.limit]])
+        return len(groups), self._fold([group for _, group in groups[query.offset : query.offset + query.limit]], retractions, retracted=query.retracted)
 
-    def _fold(self, groups: Sequence[str]) -> list[AlertGroup]:
+    def _fold(self, groups: Sequence[str], retractions: Sequence[Retraction], *, retracted: bool) -> list[AlertGroup]:
         """The groups of these ids, in this order."""
         out: list[AlertGroup] = []
         for begin in range(0, len(groups), 100):
-            out += self._fold_some(groups[begin : begin + 100])
+            out += self._fold_some(groups[begin : begin + 100], retractions, retracted=retracted)
         return out
 
-    def _fold_some(self, groups: Sequence[str]) -> list[AlertGroup]:
+    def _fold_some(self, groups: Sequence[str], retractions: Sequence[Retraction], *, retracted: bool) -> list[AlertGroup]:
         if not groups:
             return []
         only: Clause = {"terms": {"group": list(groups)}}
+        kept: Clause = {"bool": {"filter": [only, _aside(retractions, retracted=retracted)]}}
 
         def top(order: Sequence[Any]) -> dict[str, Any]:
             source = [
@@ -129,14 +154,27 @@ class Alerts(Base):
             "agencies": {"terms": {"field": "agency", "size": _MOST_AGENCIES}},
         }
         answer = self._search(
-            self._names.control("alerts"), {"size": 0, "query": only, "aggs": {"g": {"terms": {"field": "group", "size": len(groups)}, "aggs": aggs}}}
+            self._names.control("alerts"), {"size": 0, "query": kept, "aggs": {"g": {"terms": {"field": "group", "size": len(groups)}, "aggs": aggs}}}
         )
         counts = {
             bucket["key"]["group"]: bucket["doc_count"]
             for bucket in self._composite(self._names.control("members"), only, [{"group": {"terms": {"field": "group"}}}])
         }
-        folded = {bucket["key"]: _group(bucket, counts.get(bucket["key"], 0)) for bucket in answer.get("aggregations", {"g": {"buckets": []}})["g"]["buckets"]}
+        if retractions:
+            counts |= self._count_kept(kept, {one.rule for one in retractions})
+        buckets = answer.get("aggregations", {"g": {"buckets": []}})["g"]["buckets"]
+        folded = {bucket["key"]: _group(bucket, counts.get(bucket["key"], 0), retracted=retracted) for bucket in buckets}
         return [folded[group] for group in groups if group in folded]
+
+    def _count_kept(self, kept: Clause, rules: set[str]) -> dict[str, int]:
+        """The occurrences of groups of rules that have retractions: their members hold also what was withdrawn, so the alerts are read."""
+        occurrences: dict[str, set[str]] = {}
+        query: Clause = {"bool": {"filter": [kept, {"terms": {"rule": sorted(rules)}}]}}
+        for hit in self._scan(self._names.control("alerts"), query, source=["alert.group", "alert.id", "alert.natural_key", "alert.events"]):
+            alert = hit["_source"]["alert"]
+            events = alert.get("events") or [alert["id"]]
+            occurrences.setdefault(alert["group"], set()).add(alert.get("natural_key") or events[0])
+        return {group: len(found) for group, found in occurrences.items()}
 
     def get_alert(self, prefix: str) -> Alert | AlertGroup | None:
         if prefix.startswith("a-"):
@@ -149,7 +187,11 @@ class Alerts(Base):
             )
             groups = [bucket["key"] for bucket in found.get("aggregations", {"g": {"buckets": []}})["g"]["buckets"]]
             _one("group", prefix, len(groups))
-            return self._fold(groups)[0] if groups else None
+            retractions = self._retractions()
+            for retracted in (False, True) if groups else ():
+                whole = self._fold(groups, retractions, retracted=retracted)
+                if whole:
+                    return whole[0]
         return None
 
     # dead letters ----------------------------------------------------------------------------------------------
@@ -179,13 +221,24 @@ def _one(what: str, prefix: str, found: int) -> None:
         raise Conflict(Phrase("several {what}s have ids that begin with {prefix!r}", what=what, prefix=prefix), hint="give more characters of the id")
 
 
-def _filter(query: AlertQuery) -> Clause:
+def _aside(retractions: Sequence[Retraction], *, retracted: bool) -> Clause:
+    """The alerts that were withdrawn, or those that were not."""
+    withdrawals: list[Clause] = [
+        {"bool": {"filter": [{"term": {"rule": one.rule}}, {"range": {"us": {"gte": one.from_us, "lt": one.until_us}}}]}} for one in retractions
+    ]
+    if not retracted:
+        return {"bool": {"must_not": withdrawals}}
+    return {"bool": {"should": withdrawals, "minimum_should_match": 1}} if withdrawals else {"match_none": {}}
+
+
+def _filter(query: AlertQuery, retractions: Sequence[Retraction]) -> Clause:
     filters: list[Clause] = [{"term": {name: value}} for name, value in (("rule", query.rule), ("group", query.group), ("source", query.source)) if value]
     if query.scope is not None:
         filters.append({"term": {"scope": namespace(query.scope, shadow=query.shadow)}})
     else:
         apart: Clause = {"prefix": {"scope": SHADOW_PREFIX}}
         filters.append(apart if query.shadow else {"bool": {"must_not": [apart]}})
+    filters.append(_aside(retractions, retracted=query.retracted))
     if query.levels:
         filters.append({"terms": {"rule_level": list(query.levels)}})
     bounds = {name: value for name, value in (("gte", query.since_us), ("lt", query.until_us)) if value is not None}
@@ -221,7 +274,7 @@ def _alert(hit: dict[str, Any]) -> Alert:
     return msgspec.convert(hit["_source"]["alert"], Alert)
 
 
-def _group(bucket: dict[str, Any], count: int) -> AlertGroup:
+def _group(bucket: dict[str, Any], count: int, *, retracted: bool) -> AlertGroup:
     newest, oldest, worst = (bucket[name]["hits"]["hits"][0]["_source"]["alert"] for name in ("newest", "oldest", "worst"))
     return msgspec.convert(
         {
@@ -237,6 +290,7 @@ def _group(bucket: dict[str, Any], count: int) -> AlertGroup:
             "threat_category": worst["threat_category"],
             "agencies": sorted(one["key"] for one in bucket["agencies"]["buckets"]),
             "shadow": newest.get("shadow", False),
+            "retracted": retracted,
         },
         AlertGroup,
     )

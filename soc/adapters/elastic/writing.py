@@ -31,6 +31,7 @@ from soc.model.alert import Alert
 from soc.model.deadletter import DeadLetter
 from soc.model.event import Event
 from soc.model.ids import digest_id, raw_hash
+from soc.model.retraction import FACT as RETRACTION
 from soc.model.signal import Signal, blocks, pack, unpack
 from soc.ports import Committed, Effects, Gap, Progress
 
@@ -457,6 +458,9 @@ class Writing(Alerts, Base):
             if outcome.status != EXISTS:
                 raise _unexpected(outcome)
             number += 1
+
+    def retract(self, fact: Mapping[str, Any]) -> None:
+        self.record_fact(RETRACTION, fact)
 
 
 def _position_id(partition: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -9,9 +10,13 @@ import zstandard
 
 from soc.adapters.sqlite.control import Control
 from soc.clock import from_iso
-from soc.model.alert import SHADOW_PREFIX, Alert, AlertGroup, namespace
+from soc.model.alert import RETRACTED_PREFIX, SHADOW_PREFIX, Alert, AlertGroup, namespace
 from soc.model.level import ThreatLevel
+from soc.model.retraction import FACT, retraction_of
 from soc.ports import AlertQuery
+
+_ASIDE = "~"
+"""Begins the group of withdrawn alerts, which is kept like any other beside the one of those that count."""
 
 
 class _Kept(msgspec.Struct):
@@ -30,57 +35,100 @@ class Alerts:
         self._control = control
 
     def put(self, alert: Alert) -> bool:
-        """Add an alert, or a further state of one, inside the caller's transaction; False when it is known."""
+        """Add an alert, or a further state of one, inside the caller's transaction; False when it is known, or withdrawn before it came."""
         db = self._control.db
         ts_us = from_iso(alert.ts)
+        aside = self._is_withdrawn(alert.rule.id, ts_us)
         body = zstandard.compress(msgspec.msgpack.encode(alert), 1)
         known = db.execute(
             "INSERT OR IGNORE INTO alert VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (alert.id, alert.group, alert.rule.id, alert.rule.level, alert.namespace, alert.source, ts_us, body),
+            (alert.id, _group_of(alert, aside), alert.rule.id, alert.rule.level, _namespace_of(alert, aside), alert.source, ts_us, body),
         )
         if not known.rowcount:
             if alert.revision:
-                self._grow(alert, ts_us, body)
+                self._grow(alert, ts_us, body, aside=aside)
             return False
-        self._put_group(alert, ts_us)
-        return True
+        self._put_group(alert, ts_us, aside=aside)
+        return not aside
 
-    def _grow(self, alert: Alert, ts_us: int, body: bytes) -> None:
+    def _grow(self, alert: Alert, ts_us: int, body: bytes, *, aside: bool) -> None:
         """Put a higher revision in the place of the state that stands; that one is kept."""
         db = self._control.db
-        before_us, before_body = db.execute("SELECT ts_us, body FROM alert WHERE id = ?", (alert.id,)).fetchone()
+        before_us, before_group, before_body = db.execute("SELECT ts_us, grp, body FROM alert WHERE id = ?", (alert.id,)).fetchone()
         before = _alert(before_body)
         if before.revision >= alert.revision:
             return
         db.execute("INSERT OR IGNORE INTO revision VALUES (?, ?, ?)", (alert.id, before.revision, before_body))
-        db.execute("UPDATE alert SET rule = ?, level = ?, ts_us = ?, body = ? WHERE id = ?", (alert.rule.id, alert.rule.level, ts_us, body, alert.id))
-        if (before_us, before.rule, before.threat_level, before.threat_category, before.agency) != (
+        group = _group_of(alert, aside)
+        db.execute(
+            "UPDATE alert SET grp = ?, rule = ?, level = ?, scope = ?, ts_us = ?, body = ? WHERE id = ?",
+            (group, alert.rule.id, alert.rule.level, _namespace_of(alert, aside), ts_us, body, alert.id),
+        )
+        if (before_us, before_group, before.rule, before.threat_level, before.threat_category, before.agency) != (
             ts_us,
+            group,
             alert.rule,
             alert.threat_level,
             alert.threat_category,
             alert.agency,
         ):  # what the group shows may have been this alert's: fold it anew
-            db.execute("DELETE FROM grp WHERE id = ?", (alert.group,))
-            db.execute("DELETE FROM grp_part WHERE grp = ?", (alert.group,))
-            db.execute("DELETE FROM member WHERE grp = ?", (alert.group,))
-            for at, one in db.execute("SELECT ts_us, body FROM alert WHERE grp = ?", (alert.group,)).fetchall():
-                self._put_group(_alert(one), at)
+            for key in {before_group, group}:
+                self._fold_again(key)
 
-    def _put_group(self, alert: Alert, ts_us: int) -> None:
+    def _fold_again(self, key: str) -> None:
+        """Make a group anew of the alerts that are in it."""
+        db = self._control.db
+        db.execute("DELETE FROM grp WHERE id = ?", (key,))
+        db.execute("DELETE FROM grp_part WHERE grp = ?", (key,))
+        db.execute("DELETE FROM member WHERE grp = ?", (key,))
+        for at, one in db.execute("SELECT ts_us, body FROM alert WHERE grp = ?", (key,)).fetchall():
+            self._put_group(_alert(one), at, aside=key.startswith(_ASIDE))
+
+    def retract(self, fact: Mapping[str, Any]) -> None:
+        """Record a retraction or its undoing inside the caller's transaction, and put the alerts concerned aside or back."""
+        db = self._control.db
+        self._control.put_fact(FACT, fact)
+        if "undoes" in fact:
+            found = db.execute("DELETE FROM retraction WHERE id = ? RETURNING rule, from_us, until_us", (str(fact["undoes"]),)).fetchone()
+            if found is None:
+                return
+            rule, from_us, until_us = found
+        else:
+            one = retraction_of(fact)
+            rule, from_us, until_us = one.rule, one.from_us, one.until_us
+            db.execute("INSERT OR IGNORE INTO retraction VALUES (?, ?, ?, ?)", (one.id, rule, from_us, until_us))
+        changed: set[str] = set()
+        rows = db.execute("SELECT id, grp, scope, ts_us FROM alert WHERE rule = ? AND ts_us >= ? AND ts_us < ?", (rule, from_us, until_us)).fetchall()
+        for identity, key, scope, ts_us in rows:
+            aside = self._is_withdrawn(rule, ts_us)
+            if aside == key.startswith(_ASIDE):
+                continue
+            to, place = (_ASIDE + key, RETRACTED_PREFIX + scope) if aside else (key.removeprefix(_ASIDE), scope.removeprefix(RETRACTED_PREFIX))
+            db.execute("UPDATE alert SET grp = ?, scope = ? WHERE id = ?", (to, place, identity))
+            changed |= {key, to}
+        for key in sorted(changed):
+            self._fold_again(key)
+
+    def _is_withdrawn(self, rule: str, ts_us: int) -> bool:
+        found = self._control.db.execute("SELECT 1 FROM retraction WHERE rule = ? AND from_us <= ? AND until_us > ? LIMIT 1", (rule, ts_us, ts_us))
+        return found.fetchone() is not None
+
+    def _put_group(self, alert: Alert, ts_us: int, *, aside: bool) -> None:
         """Add an alert to its group."""
         db = self._control.db
+        key = _group_of(alert, aside)
         occurrence = alert.natural_key or (alert.events[0] if alert.events else alert.id)
-        new = db.execute("INSERT OR IGNORE INTO member VALUES (?, ?)", (alert.group, occurrence)).rowcount
+        new = db.execute("INSERT OR IGNORE INTO member VALUES (?, ?)", (key, occurrence)).rowcount
         db.execute(
             "INSERT INTO grp_part VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET first_us = min(first_us, excluded.first_us), last_us = max(last_us, excluded.last_us)",
-            (alert.group, alert.rule.level, alert.source, ts_us, ts_us),
+            (key, alert.rule.level, alert.source, ts_us, ts_us),
         )
-        found = db.execute("SELECT body FROM grp WHERE id = ?", (alert.group,)).fetchone()
+        found = db.execute("SELECT body FROM grp WHERE id = ?", (key,)).fetchone()
         kept = _fold(msgspec.msgpack.decode(found[0], type=_Kept) if found else None, alert, ts_us, new)
+        kept.group.retracted = aside
         db.execute(
             "INSERT OR REPLACE INTO grp VALUES (?, ?, ?, ?, ?)",
-            (alert.group, kept.group.rule.id, alert.namespace, kept.newest[0], msgspec.msgpack.encode(kept)),
+            (key, kept.group.rule.id, _namespace_of(alert, aside), kept.newest[0], msgspec.msgpack.encode(kept)),
         )
 
     def page(self, query: AlertQuery) -> tuple[int, list[Alert]]:
@@ -106,7 +154,7 @@ class Alerts:
         Raises: Conflict.
         """
         if prefix.startswith("g-"):
-            body = self._control.by_prefix("grp", prefix)
+            body = self._control.by_prefix("grp", prefix) or self._control.by_prefix("grp", _ASIDE + prefix)
             return msgspec.msgpack.decode(body, type=_Kept).group if body is not None else None
         body = self._control.by_prefix("alert", prefix) if prefix.startswith("a-") else None
         return _alert(body) if body is not None else None
@@ -149,16 +197,34 @@ def _fold(kept: _Kept | None, alert: Alert, ts_us: int, new: int) -> _Kept:
 
 
 def _where_kept(query: AlertQuery) -> tuple[list[str], list[Any]]:
-    """The condition on the column `scope`, which keeps shadows apart."""
+    """The condition on the column `scope`, which keeps shadows and withdrawn alerts apart."""
     if query.scope is not None:
-        return ["scope = ?"], [namespace(query.scope, shadow=query.shadow)]
-    return [f"scope {'' if query.shadow else 'NOT '}GLOB ?"], [SHADOW_PREFIX + "*"]
+        return ["scope = ?"], [namespace(query.scope, shadow=query.shadow, retracted=query.retracted)]
+    begin = namespace("", shadow=query.shadow, retracted=query.retracted)
+    parts, values = (["scope GLOB ?"], [begin + "*"]) if begin else ([], [])
+    for other in (SHADOW_PREFIX, RETRACTED_PREFIX):  # what lies apart within that
+        if not query.shadow or other != SHADOW_PREFIX:
+            parts.append("scope NOT GLOB ?")
+            values.append(begin + other + "*")
+    return parts, values
+
+
+def _group_of(alert: Alert, aside: bool) -> str:
+    return (_ASIDE if aside else "") + alert.group
+
+
+def _namespace_of(alert: Alert, aside: bool) -> str:
+    return namespace(alert.scope, shadow=alert.shadow, retracted=aside)
+
+
+def _group_key(query: AlertQuery) -> str | None:
+    return (_ASIDE if query.retracted else "") + query.group if query.group else None
 
 
 def _where(query: AlertQuery) -> tuple[str, list[Any]]:
     """The condition on the table `alert`, and its values."""
     parts, values = _where_kept(query)
-    for column, value in (("rule", query.rule or None), ("grp", query.group or None), ("source", query.source or None)):
+    for column, value in (("rule", query.rule or None), ("grp", _group_key(query)), ("source", query.source or None)):
         if value is not None:
             parts.append(f"{column} = ?")
             values.append(value)
@@ -177,7 +243,7 @@ def _where(query: AlertQuery) -> tuple[str, list[Any]]:
 def _where_group(query: AlertQuery) -> tuple[str, list[Any]]:
     """The condition on the table `grp`: that one of its alerts fits. Only both bounds of time together need the alerts themselves."""
     parts, values = _where_kept(query)
-    for column, value in (("rule", query.rule or None), ("id", query.group or None)):
+    for column, value in (("rule", query.rule or None), ("id", _group_key(query))):
         if value is not None:
             parts.append(f"{column} = ?")
             values.append(value)

@@ -56,10 +56,11 @@ ADDED = """
 CREATE TABLE IF NOT EXISTS signals (no INTEGER PRIMARY KEY, from_us INTEGER NOT NULL, until_us INTEGER NOT NULL, body BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS signals_until ON signals (until_us);
 CREATE TABLE IF NOT EXISTS mark (partition TEXT PRIMARY KEY, us INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS retraction (id TEXT PRIMARY KEY, rule TEXT NOT NULL, from_us INTEGER NOT NULL, until_us INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS revision (id TEXT NOT NULL, revision INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (id, revision)) WITHOUT ROWID;
 """
 """Tables of `control.db` that earlier versions did not make: the signals of a batch as one row, event times by source
-partition, and superseded states of alerts."""
+partition, superseded states of alerts, and the retractions in force (of the facts of that kind)."""
 
 CONTROL = Sort(
     "control",

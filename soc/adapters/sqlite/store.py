@@ -256,6 +256,11 @@ class SqliteStore:
         with self._writing, guarded(self.control.path, "recording a fact"), transaction(self.control.db):
             self.control.put_fact(kind, fact)
 
+    def retract(self, fact: Mapping[str, Any]) -> None:
+        self.writable()
+        with self._writing, guarded(self.control.path, "recording a fact"), transaction(self.control.db):
+            self._alerts.retract(fact)
+
     # keeping house -------------------------------------------------------------------------------------------------
 
     def status(self) -> dict[str, Any]:

@@ -1,0 +1,154 @@
+"""Withdrawing what a wrong rule said of a period: one recorded defect, undone by another record.
+
+The alerts are kept and can be shown; they stand in no list, count, group or message, also those that a replay writes later.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from soc.application.app import App
+from soc.application.rules_choice import configured
+from soc.clock import from_iso, iso
+from soc.errors import Conflict, NotAllowed, NotFound, Phrase, UsageError
+from soc.model.alert import Alert
+from soc.model.ids import digest_id
+from soc.model.retraction import FACT, retraction_of
+from soc.ports import AlertQuery
+
+
+class Plan(msgspec.Struct):
+    """What a retraction concerns: alerts of the rule in [from_us, until_us), of all scopes. `hash` "" = the rule is gone."""
+
+    rule: str
+    title: str
+    hash: str
+    from_us: int
+    until_us: int
+    alerts: int
+    groups: int
+
+
+class Defect(msgspec.Struct):
+    """A recorded retraction as lists show it. `undone_*` "" = in force. Times: RFC 3339 UTC."""
+
+    id: str
+    rule: str
+    title: str
+    since: str
+    until: str
+    alerts: int
+    by: str
+    why: str
+    at: str
+    hash: str = ""
+    undone_by: str = ""
+    undone_at: str = ""
+    undone_why: str = ""
+
+
+def plan(app: App, name: str, *, from_us: int, until_us: int) -> Plan:
+    """What would be withdrawn.
+
+    Raises: UsageError for an empty period, NotFound for a rule that nobody knows and that has no alerts.
+    """
+    if from_us >= until_us:
+        raise UsageError("the period is empty", hint="--from lies before --to")
+    rule_id, title, rule_hash = _rule(app, name)
+    alerts, groups = 0, 0
+    for shadow in (False, True):
+        query = AlertQuery(scope=None, rule=rule_id, since_us=from_us, until_us=until_us, limit=0, shadow=shadow)
+        alerts += app.store.alerts(query)[0]
+        groups += app.store.alert_groups(query)[0]
+    return Plan(rule_id, title, rule_hash, from_us, until_us, alerts, groups)
+
+
+def _rule(app: App, name: str) -> tuple[str, str, str]:
+    """Id, title and hash of a rule: of those at hand, or of an alert when the rule is gone, as wrong rules often are."""
+    collection, _errors = configured(app.settings.rules)
+    found = collection.get(name)
+    if found is not None:
+        return found.id, found.title, found.hash
+    for retracted in (False, True):
+        _total, alerts = app.store.alerts(AlertQuery(scope=None, rule=name, limit=1, retracted=retracted))
+        if alerts:
+            return alerts[0].rule.id, alerts[0].rule.title, ""
+    raise NotFound(Phrase("no rule {name}, or several", name=name), hint="soc rules list")
+
+
+def retract(app: App, planned: Plan, *, why: str) -> Defect:
+    """Withdraw what was planned; the record of it.
+
+    Raises: UsageError without a reason, NotAllowed when nothing may be written.
+    """
+    if not why.strip():
+        raise UsageError("a retraction needs a reason", hint="--reason '…'")
+    if app.settings.read_only:
+        raise NotAllowed("this is read-only", hint="set read_only = false")
+    at = iso(app.clock.now_us())
+    fact = {
+        "id": "x-" + digest_id("retraction", planned.rule, str(planned.from_us), str(planned.until_us), at),
+        "rule": planned.rule,
+        "title": planned.title,
+        "from_us": planned.from_us,
+        "until_us": planned.until_us,
+        "since": iso(planned.from_us),
+        "until": iso(planned.until_us),
+        "alerts": planned.alerts,
+        "hash": planned.hash,
+        "by": app.actor.name,
+        "why": why,
+        "at": at,
+    }
+    app.store.retract(fact)
+    return _defect(fact)
+
+
+def retractions(app: App) -> list[Defect]:
+    """All that were recorded, the newest first, undone ones too."""
+    found: dict[str, Defect] = {}
+    for fact in app.store.facts(FACT):
+        if "undoes" in fact:
+            defect = found.get(str(fact["undoes"]))
+            if defect is not None:
+                defect.undone_by, defect.undone_at, defect.undone_why = str(fact["by"]), str(fact["at"]), str(fact["why"])
+        else:
+            found[str(fact["id"])] = _defect(fact)
+    return list(reversed(found.values()))
+
+
+def undo(app: App, prefix: str, *, why: str) -> Defect:
+    """Let the alerts of a retraction count again, by a record of its own.
+
+    Raises: UsageError without a reason, NotFound, Conflict when several fit or it is undone already.
+    """
+    if not why.strip():
+        raise UsageError("undoing a retraction needs a reason", hint="--reason '…'")
+    fitting = [defect for defect in retractions(app) if defect.id.startswith(prefix)]
+    if not fitting:
+        raise NotFound(Phrase("no retraction {prefix}", prefix=prefix), hint="soc rules retractions")
+    if len(fitting) > 1:
+        raise Conflict(Phrase("several ids begin with {prefix!r}", prefix=prefix), hint="give more characters of the id")
+    [defect] = fitting
+    if defect.undone_at:
+        raise Conflict(Phrase("the retraction {id} is undone already", id=defect.id), hint="soc rules retractions")
+    if app.settings.read_only:
+        raise NotAllowed("this is read-only", hint="set read_only = false")
+    defect.undone_by, defect.undone_at, defect.undone_why = app.actor.name, iso(app.clock.now_us()), why
+    app.store.retract({"undoes": defect.id, "by": defect.undone_by, "why": why, "at": defect.undone_at})
+    return defect
+
+
+def defect_of(app: App, alert: Alert) -> Defect | None:
+    """The retraction in force that withdraws an alert, the newest first; None when it counts."""
+    ts_us = from_iso(alert.ts)
+    undone = {defect.id for defect in retractions(app) if defect.undone_at}
+    facts = [fact for fact in app.store.facts(FACT) if "undoes" not in fact and fact["id"] not in undone]
+    return next((_defect(fact) for fact in reversed(facts) if retraction_of(fact).covers(alert.rule.id, ts_us)), None)
+
+
+def _defect(fact: dict[str, Any]) -> Defect:
+    names = ("id", "rule", "title", "since", "until", "alerts", "by", "why", "at", "hash")
+    return msgspec.convert({name: fact[name] for name in names if name in fact}, Defect)
