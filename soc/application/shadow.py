@@ -81,7 +81,7 @@ def shadow_rule(collection: Collection, name: str) -> Rule | Correlation:
     names = {name} | ({found.id, found.name} if isinstance(found, Rule | Correlation) else set())
     fitting = [rule for rule in every if rule.shadow and rule.replaces and rule.replaces in names]
     if len(fitting) != 1:
-        raise NotFound(Phrase("no shadow rule {name}, or several", name=name), hint="soc rules list --shadow")
+        raise NotFound(Phrase("no shadow rule {name}, or several", name=name), hint="soc rules list")
     return fitting[0]
 
 
