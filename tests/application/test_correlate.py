@@ -228,7 +228,7 @@ def test_the_rules_that_a_correlation_uses_raise_nothing_themselves(rigged: Rigg
     rig.feed(records([line(0)]))
     assert rig.alerts() == []
     loud = rules(tmp_path / "loud", DETECTION, MANY.replace("timespan", "generate: true\n    timespan"))
-    other = Rig(loud, rig.store)
+    other = Rig(loud, rig.store, settle=rig.settle)
     other.feed(records([line(1)], source="fw2"))
     assert [alert.rule.title for alert in other.alerts()] == ["Intrusion seen"]
 
