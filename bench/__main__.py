@@ -32,6 +32,8 @@ def plan(*, full: bool) -> list[tuple[str, dict[str, object]]]:
         ("parse", {}),
         ("reception", {}),
         ("distributed", {}),
+        ("rules", {}),
+        ("correlate", {}),
         ("large", {"count": 5_000_000 if full else 1_000_000}),
     ]
 
@@ -75,7 +77,7 @@ def main() -> None:
     if chosen.one:
         module = importlib.import_module(f"bench.{chosen.one[0]}")
         arguments = json.loads(chosen.one[1])
-        sys.stdout.write(json.dumps(module.table(**arguments) if chosen.one[0] == "steps" else module.measure(**arguments)) + "\n")
+        sys.stdout.write(json.dumps(module.table(**arguments) if chosen.one[0] == "steps" else list(module.measure(**arguments))) + "\n")
         return
     core = max(os.sched_getaffinity(0))
     wanted = set(filter(None, chosen.only.split(",")))

@@ -84,7 +84,8 @@ def chunks(kind: str, count: int, groups: int, *, whole_seconds: bool = False) -
     for number, ts in enumerate(times):
         hot = number % 50 == 0
         name = names[seed.randrange(200) if hot else number % groups]
-        mask, values = 1, ()
+        mask = 1
+        values: tuple[str | int, ...] = ()
         if kind.startswith("temporal"):
             mask = 1 << (seed.randrange(3) if hot else number % 97 == 0)
         elif kind == "value_count":

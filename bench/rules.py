@@ -4,8 +4,8 @@ python -m bench.rules [--events 30000] [--rounds 3]
 
 Rules and events are read before the clock starts; both engines take turns on one core, and a ratio is that of one turn.
 A second is one of processor time, so that what else runs on the core does not count.
-rsigma (crate `rsigma-eval` 0.23.0) is built from bench/rsigma by cargo, or taken from SOC_BENCH_RSIGMA=<program>; without
-either its rows say why they are empty. The rules are those of the corpus (SOC_CORPUS).
+rsigma (crate `rsigma-eval` 0.23.0) is what `bench/peers.sh` built, or built from bench/rsigma by cargo, or taken from
+SOC_BENCH_RSIGMA=<program>; without any its rows say why they are empty. The rules are those of the corpus (SOC_CORPUS).
 """
 
 from __future__ import annotations
@@ -108,6 +108,8 @@ def _rival() -> tuple[Path | None, str]:
     given = os.environ.get("SOC_BENCH_RSIGMA")
     if given:
         return (Path(given), "") if Path(given).is_file() else (None, f"no program at {given}")
+    if (FOLDER / "peers" / "bench-rsigma").is_file():
+        return FOLDER / "peers" / "bench-rsigma", ""
     cargo = shutil.which("cargo")
     if not cargo:
         return None, "no cargo to build it with, and no SOC_BENCH_RSIGMA"

@@ -1,0 +1,1 @@
+"""Outside engines as witnesses of the conformance suite."""
