@@ -16,6 +16,17 @@ if TYPE_CHECKING:
 
 
 @contextmanager
+def hangup_event() -> Iterator[threading.Event]:
+    """An event that SIGHUP sets: what may be read again is to be read again."""
+    hangup = threading.Event()
+    before = signal.signal(signal.SIGHUP, lambda _number, _frame: hangup.set())
+    try:
+        yield hangup
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@contextmanager
 def stop_on_signal(session: Session) -> Iterator[threading.Event]:
     """An event that SIGINT and SIGTERM set; a second SIGINT raises KeyboardInterrupt."""
     stop = threading.Event()

@@ -17,7 +17,7 @@ from soc.i18n import gettext as _
 def command(session: Session, once: bool, roles: str | None, as_json: bool) -> None:
     """Run the pipeline."""
     from soc.application.run import run
-    from soc.cli._signals import stop_on_signal
+    from soc.cli._signals import hangup_event, stop_on_signal
     from soc.cli._totals import alert_teller, tell_rule_errors, totals_item, totals_text
 
     if roles:
@@ -36,8 +36,8 @@ def command(session: Session, once: bool, roles: str | None, as_json: bool) -> N
             out.say("  soc ingest file /var/log/mail.log")
         out.say(_("Next: soc events tail · soc alerts list · soc sources status"))
 
-    with stop_on_signal(session) as stop:
-        totals = run(app, once=once, on_ready=ready, on_alerts=alert_teller(session), stop=stop)
+    with stop_on_signal(session) as stop, hangup_event() as hangup:
+        totals = run(app, once=once, on_ready=ready, on_alerts=alert_teller(session), stop=stop, hangup=hangup)
     if as_json:
         write_json(totals_item(totals))
     out.say(_("done: {totals}").format(totals=totals_text(totals)))

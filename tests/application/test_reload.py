@@ -12,6 +12,7 @@ import pytest
 
 from soc.application.app import Actor, App
 from soc.application.reload import ANSWER_FACT, REQUEST_FACT, Reloader
+from soc.application.rules_reload import ask, checked
 from soc.application.ruleset import RULES_FACT, STATE_FACT, kept_manifest, kept_set
 from soc.bootstrap import open_app
 from soc.config import Settings
@@ -163,6 +164,23 @@ def test_a_request_is_answered(watched: Watched) -> None:
     watched.until(lambda: len(watched.facts(ANSWER_FACT)) == 2)
     assert watched.facts(ANSWER_FACT)[1]["outcome"] == "kept"
     assert watched.facts(ANSWER_FACT)[1]["errors"][0]["path"].endswith("2.yml")
+
+
+def test_who_asks_waits_for_the_answer(watched: Watched) -> None:
+    """Another command sees what would change, asks, and gets the outcome with the hash that is in force then."""
+    watched.write("3.yml", rule(3))
+    settings = watched.app.settings
+    beside = App(settings, Actor("binh"), watched.app.clock, watched.app.metrics, watched.app.wiring)
+    beside.__dict__["store"] = watched.app.store
+    found = checked(beside)
+    assert (found.change.added, found.titles[f"{NAME}3"]) == ([f"{NAME}1", f"{NAME}2", f"{NAME}3"], "R3")  # no set was ever recorded
+    answers: list[Any] = []
+    asking = threading.Thread(target=lambda: answers.append(ask(beside, wait_s=30)))
+    asking.start()
+    watched.until(lambda: answers)
+    asking.join()
+    assert (answers[0]["outcome"], answers[0]["hash"]) in {("live", found.hash), ("same", found.hash)}
+    assert ask(beside, wait_s=0) is None
 
 
 def test_recorded_states_count_without_a_change_of_files(watched: Watched) -> None:

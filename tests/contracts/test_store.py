@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from soc.clock import iso
 from soc.errors import Conflict, NotAllowed, NotFound
+from soc.model.alert import AlertGroup
 from soc.model.ids import digest_id
 from soc.model.query import All, Term
 from soc.ports import AlertQuery, Committed, Effects, EventQuery, Gap, Progress, Store
@@ -357,6 +359,31 @@ def test_alerts_and_groups_are_filtered_and_paged(store: Store, rig: Rig) -> Non
     assert store.alert_groups(AlertQuery(rule="r-1", source="fw2"))[0] == 2
     assert store.alert_groups(AlertQuery(since_us=T0 + 9 * HOUR))[0] == 2
     assert store.alert_groups(AlertQuery(group=raised[5].group, scope=None))[0] == 1
+
+
+def test_alerts_of_shadow_rules_stand_apart(store: Store, rig: Rig) -> None:
+    """No list, count or group of live alerts has them, not even over all scopes; asked for, they come alone, in their scope."""
+    events = [event(n, scope="exercise:x" if n == 3 else "real") for n in range(4)]
+    live = [alert(events[0]), alert(events[1], rule="r-2")]
+    shadow = [msgspec.structs.replace(alert(one, rule="r-1.shadow"), shadow=True) for one in events[1:]]
+    store.commit(batch(*events, alerts=[*live, *shadow]))
+    rig.settle()
+    for query, expected in (
+        (AlertQuery(), live),
+        (AlertQuery(scope=None), live),
+        (AlertQuery(rule="r-1.shadow"), []),
+        (AlertQuery(shadow=True), shadow[:2]),
+        (AlertQuery(scope=None, shadow=True), shadow),
+        (AlertQuery(scope="exercise:x", shadow=True), shadow[2:]),
+    ):
+        assert store.alerts(query) == (len(expected), list(reversed(expected)))
+        total, groups = store.alert_groups(query)
+        assert (total, {group.id for group in groups}) == (len({one.group for one in expected}), {one.group for one in expected})
+        assert all(group.shadow == query.shadow for group in groups)
+    found = store.get_alert(shadow[0].group)
+    assert isinstance(found, AlertGroup)
+    assert (found.shadow, found.scope, found.count) == (True, "real", 2)
+    assert store.get_alert(shadow[2].id) == shadow[2]
 
 
 def test_a_group_is_shown_whole_when_one_of_its_alerts_fits(store: Store, rig: Rig) -> None:
