@@ -143,13 +143,16 @@ def _hours(docs: Iterator[Doc]) -> Iterator[list[Doc]]:
 
 
 def _stored_alerts(app: App, query: EventQuery) -> Iterator[Alert]:
-    offset = 0
-    while True:
-        total, page = app.store.alerts(AlertQuery(scope=query.scope, since_us=query.since_us, until_us=query.until_us, limit=1000, offset=offset))
-        yield from (alert for alert in page if alert.rule.kind == "sigma")
-        offset += len(page)
-        if not page or offset >= total:
-            return
+    """The alerts that the pipeline raised, those withdrawn since too."""
+    for retracted in (False, True):
+        offset, total = 0, 1
+        while offset < total:
+            asked = AlertQuery(scope=query.scope, since_us=query.since_us, until_us=query.until_us, limit=1000, offset=offset, retracted=retracted)
+            total, page = app.store.alerts(asked)
+            yield from (alert for alert in page if alert.rule.kind == "sigma")
+            offset += len(page)
+            if not page:
+                break
 
 
 def _differs(before: Alert, after: Alert) -> bool:

@@ -10,6 +10,7 @@ from soc.application.app import App, Collector, Forwarder
 from soc.application.correlate import CorrelationStage, make_stage
 from soc.application.pipelines import make_pipeline, note_rules, offsets_in_force
 from soc.application.reload import Reloader
+from soc.application.rules_blind import blinded_by
 from soc.clock import iso
 from soc.config import FileSource, Settings, SourceSettings, SyslogSource
 from soc.errors import SocError, StoreFull, Unreachable
@@ -20,7 +21,7 @@ from soc.model.alert import Alert, RuleRef
 from soc.model.health import health_alert
 from soc.model.ids import digest_id
 from soc.model.record import SCOPE_REAL
-from soc.ports import Classifier, Effects, RecordSink, RecordSource
+from soc.ports import Classifier, Effects, Gap, RecordSink, RecordSource
 from soc.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -275,11 +276,20 @@ class _Duties:
         overdue = self._watch.overdue(now_us)
         if overdue:
             agencies = {name: source.agency for name, source in self._app.settings.sources.items()}
-            effects.append(silence_effects(overdue, agencies, now_us))
+            effects.append(silence_effects(overdue, agencies, now_us, self._blinded(overdue)))
         changes = self._watch.take_changes()
         if changes:
             effects.append(Effects(progress=[], state={f"source:{source}\x1fsilence": state for source, state in changes.items()}))
         return effects
+
+    def _blinded(self, overdue: Sequence[Gap]) -> dict[str, list[str]]:
+        """Per source that falls silent the titles of the rules that see nothing meanwhile; nothing of it when the store does not answer."""
+        try:
+            found = blinded_by(self._app, self._app.rules.engine.collection, {gap.source: gap.from_us for gap in overdue})
+        except Unreachable as error:  # the silence itself must be told all the same
+            log.warning("it is not known which rules are blind", error=error.message)
+            return {}
+        return {source: [rule.title for rule in rules] for source, rules in found.items()}
 
     def _behind(self, source: str) -> bool:
         """A backlog is being read: what was silent then is not silent now."""

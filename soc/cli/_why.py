@@ -43,6 +43,10 @@ def tree_lines(node: dict[str, Any], depth: int = 0, *, everything: bool = False
     pattern = node.get("pattern")
     head = " ".join(filter(None, (str(node.get("field", "")), test, "" if pattern is None else display_safe(pattern, most=200))))
     yield [(indent, ""), mark, (display_safe(head), "" if matched else "dim"), *_values(node)]
+    blinds = node.get("blinds") or {}
+    if blinds.get("count"):
+        names = ", ".join(display_safe(name, most=80) for name in blinds["rules"])
+        yield [(indent + "  ", ""), (_("{count} rules see nothing meanwhile: {names}").format(count=blinds["count"], names=names), "yellow")]
 
 
 def _telling(children: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -32,6 +32,7 @@ def command() -> None:
 @click.option("--rule", default="", metavar="ID", help=_("Only this rule."))
 @click.option("--group", default="", metavar="ID", help=_("Only alerts of this group (with --each)."))
 @click.option("--source", default="", metavar="NAME", help=_("Only alerts of this source."))
+@click.option("--retracted", is_flag=True, help=_("Those that were withdrawn with their rule's defect instead, which count nowhere else."))
 @period_options
 @scope_option
 @limit_option()
@@ -44,6 +45,7 @@ def list_command(
     rule: str,
     group: str,
     source: str,
+    retracted: bool,
     since_us: int | None,
     until_us: int | None,
     scope: str | None,
@@ -56,7 +58,7 @@ def list_command(
     from soc.ports import AlertQuery
 
     app = session.app()
-    query = AlertQuery(scope=scope, levels=levels, rule=rule, group=group, source=source, since_us=since_us, until_us=until_us, limit=limit)
+    query = AlertQuery(scope=scope, levels=levels, rule=rule, group=group, source=source, since_us=since_us, until_us=until_us, limit=limit, retracted=retracted)
     now = app.clock.now_us()
     if each or group:
         total, single = alerts.each(app, query)
@@ -91,6 +93,7 @@ def alert_item(alert: Alert) -> dict[str, Any]:
         "ts": alert.ts,
         "detected_at": alert.detected_at,
         "late": alert.late,
+        "storm": alert.storm,
         "scope": alert.scope,
         "source": alert.source,
         "agency": alert.agency,
@@ -120,6 +123,7 @@ def _group_item(app: App, group: AlertGroup) -> dict[str, Any]:
         "agencies": group.agencies,
         "threat": {"level": group.threat_level, "category": group.threat_category},
         "state": group.state,
+        "retracted": group.retracted,
         "from": _show.ends(doc, "source"),
         "to": _show.ends(doc, "destination"),
     }
@@ -242,6 +246,8 @@ def _tell_why(session: Session, app: App, alert: Alert) -> None:
         (_("Source"), alert.source),
         (_("Agency"), alert.agency),
         (_("Scope"), alert.scope if alert.scope != "real" else ""),
+        (_("Storm"), _("beyond the limit of its rule in that hour (rules.storm_per_hour)") if alert.storm else ""),
+        (_("Withdrawn"), _withdrawn(session, app, alert)),
     ]
     for title, value in rows:
         if value.strip():
@@ -276,6 +282,14 @@ def _tell_why(session: Session, app: App, alert: Alert) -> None:
         out.say(_("Next: soc events get {id}").format(id=alert.events[0][:10]))
     else:
         out.say(_("Next: soc alerts list --each --group {id}").format(id=alert.group[:10]))
+
+
+def _withdrawn(session: Session, app: App, alert: Alert) -> str:
+    """By whom, when and why the alert was withdrawn; "" = it counts."""
+    from soc.application.rules_retract import defect_of
+
+    defect = defect_of(app, alert)
+    return f"{defect.id[:10]}  {_show.when(defect.at, session.settings.timezone)}  {defect.by}: {defect.why}" if defect is not None else ""
 
 
 def _styled(session: Session, parts: list[tuple[str, str]]) -> None:

@@ -139,8 +139,12 @@ def _decode(kept: bytes | None) -> _Known:
     return known
 
 
-def silence_effects(gaps: Sequence[Gap], agencies: Mapping[str, str], now_us: int) -> Effects:
-    """The effects of gaps: the facts, and an alert for each that is still open."""
+MOST_NAMED = 20
+"""Blind rules that an alert names; the others are counted."""
+
+
+def silence_effects(gaps: Sequence[Gap], agencies: Mapping[str, str], now_us: int, blinds: Mapping[str, Sequence[str]] = {}) -> Effects:
+    """The effects of gaps: the facts, and an alert for each that is still open; `blinds`: per source the rules that see nothing meanwhile."""
     effects = Effects(progress=[], gaps=list(gaps))
     for gap in gaps:
         if gap.until_us:
@@ -157,6 +161,7 @@ def silence_effects(gaps: Sequence[Gap], agencies: Mapping[str, str], now_us: in
                     "test": "silent longer than",
                     "pattern": f"{gap.expected_s:.0f} s",
                     "matched_value": f"{(now_us - gap.from_us) / 1e6:.0f} s",
+                    "blinds": {"count": len(blinds.get(gap.source, ())), "rules": list(blinds.get(gap.source, ()))[:MOST_NAMED]},
                     "children": [],
                 },
                 at=iso(now_us),

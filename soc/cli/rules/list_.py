@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,23 +20,36 @@ if TYPE_CHECKING:
     from soc.rules.correlation import Correlation
 
 
+def _sees(item: dict[str, Any]) -> str:
+    """What keeps a rule from seeing anything, in words."""
+    blind = item["blind"]
+    if not blind:
+        return ""
+    return _("blind: {sources} silent").format(sources=", ".join(blind["sources"])) if blind["state"] == "silent" else _("blind: no source feeds it")
+
+
 @click.command("list", help=_("The rules, correlations with them."))
 @RULES
 @list_options
 @pass_session
 def command(session: Session, folder: Path | None, form: str | None, fields: tuple[str, ...]) -> int:
     """List rules."""
+    from soc.application.rules_blind import blind_rules
     from soc.application.verdicts import false_positive_rate
 
     kept = recorded(session) if folder is None else None
     collection, errors = collection_of(session, folder, life=dict(kept.states.life) if kept else None)
     off = set(kept.states.off(session.settings.rules) if kept else session.settings.rules.disabled)
 
+    blind = blind_rules(session.app(), collection) if kept else {}
+
     def life(rule: Rule | Correlation) -> dict[str, object]:
         """What is recorded about a rule."""
         verdicts = kept.verdicts.get(rule.id, {}) if kept else {}
         state = "disabled" if off & {rule.id, Path(rule.path).name, Path(rule.path).stem} else "shadow" if rule.shadow else "live"
-        return {"state": state, "replaces": rule.replaces, "verdicts": verdicts, "false_positive_rate": false_positive_rate(verdicts)}
+        why = blind.get(rule.id)
+        blindness = {"state": why.state, "sources": list(why.sources), "since": why.since} if why else None
+        return {"state": state, "blind": blindness, "replaces": rule.replaces, "verdicts": verdicts, "false_positive_rate": false_positive_rate(verdicts)}
 
     items = [
         {
@@ -74,6 +87,7 @@ def command(session: Session, folder: Path | None, form: str | None, fields: tup
         Column("level", _("Level"), whole=True),
         Column("title", _("Title"), _show.title),
         Column("state", _("State"), lambda item: words[item["state"]], lambda item: "" if item["state"] == "live" else "yellow", whole=True),
+        Column("blind", _("Sees"), _sees, lambda item: "yellow" if item["blind"] else ""),
         Column("path", _("File"), lambda item: Path(item["path"]).name),
     ]
     session.out.items("rules", items, columns, form=form, fields=fields)

@@ -19,6 +19,7 @@ from soc.i18n import gettext as _
 @pass_session
 def command(session: Session, rule: str, set_hash: str, target: Path | None, as_json: bool) -> None:
     """Show a rule or a set."""
+    from soc.application.rules_blind import blind_rules
     from soc.application.ruleset import kept_archive, kept_set, one_named, unpack, whole_hash
     from soc.errors import Conflict, Phrase, UsageError
 
@@ -45,7 +46,22 @@ def command(session: Session, rule: str, set_hash: str, target: Path | None, as_
         return
     found = one_named(loaded.engine.collection, rule)
     text = loaded.source_of(found)
+    why = blind_rules(app, loaded.engine.collection).get(found.id)
+    if why is not None:
+        told = _("blind: {sources} silent").format(sources=", ".join(why.sources)) if why.state == "silent" else _("blind: no source feeds it")
+        session.out.warn(f"{found.title}: {told}")
     if as_json:
-        write_json({"schema_version": 1, "kind": "rule", "id": found.id, "title": found.title, "hash": found.hash, "shadow": found.shadow, "source": text})
+        write_json(
+            {
+                "schema_version": 1,
+                "kind": "rule",
+                "id": found.id,
+                "title": found.title,
+                "hash": found.hash,
+                "shadow": found.shadow,
+                "blind": why and why.state,
+                "source": text,
+            }
+        )
     else:
         session.out.text(text.rstrip("\n"))
