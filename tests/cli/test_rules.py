@@ -288,3 +288,30 @@ def test_lint_speaks_of_correlations(soc: Run, folder: Path) -> None:
     """A correlation is reviewed like any rule."""
     found = json.loads(soc("rules", "lint", "--rules", str(folder), "--json").out)["items"]
     assert {item["name"] for item in found if item["rule"] == "11111111-0000-4000-8000-000000000002"} >= {"no-references", "no-attack-tags"}
+
+
+def test_import_is_a_dry_run_until_it_is_told(soc: Run, tmp_path: Path) -> None:
+    """The summary names verdicts, reasons and fields; --yes copies; JSON has every rule."""
+    source, target = tmp_path / "sigma", tmp_path / "own"
+    source.mkdir()
+    (source / "good.yml").write_text(
+        "title: good\nid: 22222222-0000-4000-8000-000000000001\nlogsource: {category: firewall}\ndetection: {sel: {action: deny}, condition: sel}\n",
+        encoding="utf-8",
+    )
+    (source / "win.yml").write_text(
+        "title: win\nid: 22222222-0000-4000-8000-000000000002\nlogsource: {product: windows}\ndetection: {sel: {EventID: 1}, condition: sel}\n",
+        encoding="utf-8",
+    )
+    done = soc("rules", "import", str(source), "--to", str(target))
+    assert done.code == 0
+    assert "no source gives events of product: windows" in done.out
+    assert "EventID" in done.out
+    assert "2 rules: 1 ready, 1 can never match here" in done.err
+    assert not target.exists()
+    found = json.loads(soc("rules", "import", str(source), "--to", str(target), "--yes", "--json").out)
+    assert found["counts"] == {"ready": 1, "never": 1, "duplicate": 0, "refused": 0}
+    assert {item["title"]: item["verdict"] for item in found["items"]} == {"good": "ready", "win": "never"}
+    assert "text" not in found["items"][0]
+    assert (target / "good.yml").exists()
+    assert not (target / "win.yml").exists()
+    assert soc("rules", "import", str(source / "win.yml"), "--to", str(target)).code == 1
