@@ -20,7 +20,8 @@ class Routes:
     """The keys of a rule set's signals.
 
     `rules`: children before parents, references as ids. Where a chain ends in several correlations, or comes to its end
-    by ways that keep different group values, all its signals of a scope have one key: right, but on one partition.
+    by ways that keep different group values, all its signals have one key: right, but on one partition. The same is true of
+    correlations without groups.
     """
 
     def __init__(self, rules: Sequence[Correlation]) -> None:
@@ -31,6 +32,7 @@ class Routes:
                 if member in by_id:
                     parents.setdefault(member, []).append(rule.id)
         self._ways: dict[str, tuple[str, tuple[int, ...]]] = {}
+        """Per correlation: where its chain ends, and which of its group values stand for the group there."""
         for names in _chains(by_id, parents):
             ends = [name for name in names if name not in parents]
             ways = {name: _places(name, by_id, parents) for name in names}
@@ -45,15 +47,15 @@ class Routes:
             return _joined(signal.correlation, *signal.key)
         return self._key(way, signal.key)
 
-    def key_of(self, correlation: str, key: tuple[str, ...]) -> bytes:
-        """The key of all signals of a group (scope, then folded values) of a correlation."""
-        way = self._ways.get(correlation)
-        return _joined(correlation, *key) if way is None else self._key(way, key)
+    def only_key(self, correlation: str) -> bytes | None:
+        """The key that all signals of a correlation have; None where each group has its own."""
+        end, places = self._ways[correlation]
+        return None if places else _joined(end)
 
     @staticmethod
     def _key(way: tuple[str, tuple[int, ...]], key: tuple[str, ...]) -> bytes:
         end, places = way
-        return _joined(end, key[0], *[key[1 + place] for place in places])
+        return _joined(end, key[0], *[key[1 + place] for place in places]) if places else _joined(end)
 
 
 RoutesOf = Callable[[], Routes]

@@ -29,7 +29,7 @@ def test_groups_of_one_correlation_have_keys_of_their_own() -> None:
     signals = [Signal(1, (scope, user, host), "e", 1, name) for name, scope, user, host in product("ab", ("real", "exercise:1"), ("u1", "u2"), ("h1", "h2"))]
     assert len({routes.key(one) for one in signals}) == len(signals)
     assert routes.key(signals[0]) == routes.key(Signal(9, signals[0].key, "other", 2, "a"))
-    assert routes.key(signals[0]) == routes.key_of("a", signals[0].key)
+    assert routes.only_key("a") is None
 
 
 def test_a_correlation_of_correlations_stands_where_its_signals_do() -> None:
@@ -48,14 +48,20 @@ def test_a_correlation_of_correlations_stands_where_its_signals_do() -> None:
     assert routes.key(signal("low", "an", "192.0.2.1", "h8")) != routes.key(first)
 
 
-def test_a_chain_with_two_ends_has_one_key_for_each_scope() -> None:
+def test_a_chain_with_two_ends_has_one_key() -> None:
     """What is told two correlations that stand for different groups can only meet in one place."""
     low = rule("low", ("x",), ("u", "h"))
     routes = Routes([low, rule("by user", ("low",), ("u",)), rule("by host", ("low",), ("h",)), rule("alone", ("x",), ("u",))])
     keys = {routes.key(one) for one in (signal("low", "u1", "h1"), signal("low", "u2", "h2"), signal("by user", "u1"), signal("by host", "h1"))}
     assert len(keys) == 1
-    assert routes.key(Signal(1, ("exercise:1", "u1", "h1"), "e", 1, "low")) not in keys
+    assert keys == {routes.only_key(name) for name in ("low", "by user", "by host")}
     assert routes.key(signal("alone", "u1")) not in keys
+
+
+def test_a_correlation_without_groups_has_one_key() -> None:
+    """Scopes do not matter to it: what is judged by silence must be known to live somewhere before anything comes."""
+    routes = Routes([rule("all", ("x",), ())])
+    assert routes.key(signal("all")) == routes.key(Signal(1, ("exercise:1",), "e", 1, "all")) == routes.only_key("all")
 
 
 def test_two_ways_that_keep_different_values_have_one_key() -> None:

@@ -9,7 +9,7 @@ reading has to begin again after a rebalance is kept beside the position (`soc.a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -18,16 +18,21 @@ from soc.adapters.kafka.settings import REQUEST_TIMEOUT_MS, connection_options, 
 from soc.adapters.kafka.sink import KafkaSink
 from soc.clock import Clock
 from soc.config import KafkaSettings
-from soc.errors import ConfigError, Phrase
+from soc.errors import ConfigError, Phrase, SourceUnavailable
 from soc.model.record import RawRecord
 from soc.model.signal import Signal
 from soc.model.signal_record import encode
 from soc.ports import Metrics
+from soc.telemetry import get_logger
+
+log = get_logger(__name__)
 
 MOST_SIGNALS = 2_000
 """Of one record; about 250 KB."""
 MOST_BYTES = 786_432
 """Of one record, below what brokers take by default with its head."""
+READ_BACK_S = 30.0
+"""Brokers that give nothing of what they have for so long are unavailable."""
 TOPIC_SETTINGS = {"cleanup.policy": "delete", "message.timestamp.type": "CreateTime"}
 
 
@@ -41,6 +46,7 @@ class KafkaSignalLog:
         self._key_of = key_of
         self._clock = clock
         self._metrics = metrics
+        self._begun: dict[str, int] = {}
         self._sink = _Sink(settings, settings.signals_topic, clock=clock, metrics=metrics)
 
     def append(self, signals: Sequence[Signal], marks: Mapping[str, int]) -> None:
@@ -50,23 +56,27 @@ class KafkaSignalLog:
         """
         if not signals and not marks:
             return
+        begun: dict[str, int] = {}
         placed: dict[int, list[Signal]] = {}
         count = self._sink.partitions()
         for signal in signals:
             placed.setdefault(partition_of(self._key_of(signal), count), []).append(signal)
+            scope = signal.key[0]
+            if signal.ts < self._begun.get(scope, signal.ts + 1):
+                begun[scope] = min(signal.ts, begun.get(scope, signal.ts))
         at_us = self._clock.now_us()
         first: list[RawRecord] = []
         last: list[RawRecord] = []
         for partition in range(count):
             own = placed.get(partition, [])
-            if not own and not marks:
-                continue
-            blocks = _blocks(at_us, marks, own)
-            first += [_record(partition, at_us, raw) for raw in blocks[:-1]]
-            last.append(_record(partition, at_us, blocks[-1]))
+            if own or marks or begun:
+                blocks = _blocks(at_us, marks, own, begun)
+                first += [_record(partition, at_us, raw) for raw in blocks[:-1]]
+                last.append(_record(partition, at_us, blocks[-1]))
         if first:
             self._sink.write(first)
         self._sink.write(last)
+        self._begun |= begun
         if self._metrics is not None and signals:
             self._metrics.count("soc_signals_appended_total", len(signals))
 
@@ -80,14 +90,14 @@ def partition_of(key: bytes, count: int) -> int:
     return int.from_bytes(blake2b(key, digest_size=8).digest(), "big") % count
 
 
-def _blocks(at_us: int, marks: Mapping[str, int], signals: Sequence[Signal]) -> list[bytes]:
-    """Records for one partition; only the last one has the marks."""
+def _blocks(at_us: int, marks: Mapping[str, int], signals: Sequence[Signal], begun: Mapping[str, int]) -> list[bytes]:
+    """Records for one partition; only the first one tells of scopes, and only the last one has the marks."""
     if len(signals) <= MOST_SIGNALS:
-        raw = encode(at_us, marks, signals)
+        raw = encode(at_us, marks, signals, begun)
         if len(raw) <= MOST_BYTES or len(signals) <= 1:
             return [raw]
     middle = len(signals) // 2
-    return [*_blocks(at_us, {}, signals[:middle]), *_blocks(at_us, marks, signals[middle:])]
+    return [*_blocks(at_us, {}, signals[:middle], begun), *_blocks(at_us, marks, signals[middle:], {})]
 
 
 def _record(partition: int, at_us: int, raw: bytes) -> RawRecord:
@@ -134,6 +144,65 @@ def require_topic(settings: KafkaSettings) -> int:
         return found[topic].partitions
     finally:
         catalog.close()
+
+
+class KafkaReadBack:
+    """Reads records of the topic again, beside the consumer group; for one thread."""
+
+    def __init__(self, settings: KafkaSettings, *, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._consumer: Any = None
+
+    def read(self, partition: str, begin: int, end: int) -> Iterator[bytes]:
+        """The values of the records at [begin, end) of a partition (as `RawRecord.partition`), those that still exist.
+
+        Raises: SourceUnavailable, AccessDenied.   Cost: as fast as the brokers give them; nothing is kept.
+        """
+        from kafka import TopicPartition
+        from kafka.errors import KafkaError
+
+        if begin >= end:
+            return
+        which = TopicPartition(self._settings.signals_topic, int(partition.rpartition("/")[2]))
+        try:
+            consumer = self._open()
+            consumer.assign([which])
+            start = consumer.beginning_offsets([which], timeout_ms=REQUEST_TIMEOUT_MS)[which]
+            if start > begin:
+                log.warning("signals that are still needed were deleted", topic=which.topic, partition=which.partition, first=begin, last=start - 1)
+            at = max(begin, start)
+            consumer.seek(which, at)
+            silent_until = self._clock.monotonic() + READ_BACK_S
+            while at < end:
+                records = consumer.poll(timeout_ms=500, max_records=2_000).get(which, ())
+                for record in records:
+                    if record.offset < end and record.value is not None:
+                        yield record.value
+                at = consumer.position(which, timeout_ms=REQUEST_TIMEOUT_MS)
+                if records:
+                    silent_until = self._clock.monotonic() + READ_BACK_S
+                elif self._clock.monotonic() > silent_until:
+                    raise SourceUnavailable(Phrase("topic {name} does not give its records {first} to {last}", name=which.topic, first=at, last=end - 1))
+        except KafkaError as error:
+            self.close()
+            raise translate(error, self._settings, Phrase("reading topic {name} again", name=which.topic)) from error
+
+    def _open(self) -> Any:
+        if self._consumer is None:
+            from kafka import KafkaConsumer
+
+            quiet_client_log()
+            self._consumer = KafkaConsumer(
+                **connection_options(self._settings), enable_auto_commit=False, isolation_level="read_committed", allow_auto_create_topics=False
+            )
+        return self._consumer
+
+    def close(self) -> None:
+        """Disconnect; idempotent."""
+        if self._consumer is not None:
+            consumer, self._consumer = self._consumer, None
+            consumer.close(autocommit=False, timeout_ms=1_000)
 
 
 def log_ends(settings: KafkaSettings) -> dict[str, int]:
