@@ -65,7 +65,7 @@ class Pipeline:
     """Turns batches of one source into effects.
 
     `kept_state(partition)` reads back what earlier effects kept; `offset_us(source, received_us)` is the clock offset
-    in force; `owners` is `Store.owners`.
+    in force; `owners` is `Store.owners`; `enrich` adds whose an event is; `encode` is `EncodingStore.encode` where the store has it.
     """
 
     def __init__(
@@ -76,17 +76,21 @@ class Pipeline:
         sources: Mapping[str, SourceInfo],
         kept_state: Callable[[str], Mapping[str, bytes]],
         owners: Callable[[Mapping[str, str]], Mapping[str, str]],
+        enrich: Callable[[Doc], None] | None = None,
         offset_us: Callable[[str, int], int] = lambda _source, _received: 0,
         meter: OffsetMeter | None = None,
         storm_per_hour: int = 0,
+        encode: Callable[[Doc], bytes] | None = None,
     ) -> None:
         self.classifier = classifier
         self._registry = registry
         self._sources = sources
         self._kept_state = kept_state
         self._owners = owners
+        self._enrich = enrich
         self._offset_us = offset_us
         self._meter = meter
+        self._encode = encode
         self._assemblies: dict[str, dict[str, Assembly]] = {}
         self._breaker = Breaker(storm_per_hour, kept_state)
         self._excepted = ExceptionCounts(kept_state)
@@ -119,7 +123,7 @@ class Pipeline:
         Never raises for what a record holds: it ends as an event, an event with a parse error, or a dead letter.
         Raises: StoreUnavailable when the kept state or the owners of natural keys cannot be read; then `forget_all` is due.
         """
-        batch = _Batch(self._sources.get(records[0].source) or SourceInfo(records[0].source), self.classifier.hash)
+        batch = _Batch(self._sources.get(records[0].source) or SourceInfo(records[0].source), self.classifier.hash, self._encode)
         for record in records:
             batch.count(record)
             if record.heartbeat:
@@ -208,6 +212,8 @@ class Pipeline:
             doc["soc.agency.id"] = source.agency
         if source.network_point:
             doc["soc.network_point"] = source.network_point
+        if self._enrich is not None:
+            self._enrich(doc)
         if record.host:
             doc["log.source.address"] = record.host
         if parsed.error:
@@ -295,6 +301,8 @@ class Pipeline:
             doc["soc.agency.id"] = source.agency
         if source.network_point:
             doc["soc.network_point"] = source.network_point
+        if self._enrich is not None:
+            self._enrich(doc)
         return Event(identity, ts_us, kind, source.name, record.partition, record.seq, hashed, "none", "", source.scope, doc, "", parsed.natural_key)
 
     # the end of a batch ----------------------------------------------------------------------------------------
@@ -309,6 +317,7 @@ class Pipeline:
                 if owners[key] != event.id:
                     event.counted = False
                     event.doc["soc.counted"] = False
+                    event.body = b""
             effects.claims = {key: owner for key, owner in claims.items() if owners[key] == owner}
             if effects.signals:  # what is no occurrence of its own counts nowhere
                 repeated = {event.id for event, key in batch.claimants if owners[key] != event.id}
@@ -338,8 +347,9 @@ class Pipeline:
 class _Batch:
     """What a batch has gathered so far."""
 
-    def __init__(self, source: SourceInfo, rules_hash: str) -> None:
+    def __init__(self, source: SourceInfo, rules_hash: str, encode: Callable[[Doc], bytes] | None) -> None:
         self.source = source
+        self.encode = encode
         self.effects = Effects(progress=[], rules_hash=rules_hash)
         self.progress: dict[str, Progress] = {}
         self.claims: dict[str, str] = {}
@@ -440,6 +450,8 @@ class _Batch:
             self.claims.setdefault(key, event.id)
             self.claimants.append((event, key))
         event.tokens = event_tokens(doc)
+        if self.encode is not None:
+            event.body = self.encode(doc)
         self.effects.events.append(event)
         if verdict.excepted:
             self.excepted.append((record, event, verdict.excepted))

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from queue import Empty, Queue
+from typing import Protocol
 
 import msgspec
 
 from soc.clock import Clock
-from soc.errors import Conflict, StoreUnavailable
-from soc.ingest.pipeline import Pipeline
+from soc.errors import Conflict, StoreUnavailable, Unreachable
 from soc.ingest.reader import Batch, Reader, drain
 from soc.model.alert import Alert
 from soc.model.record import RawRecord
@@ -30,6 +30,8 @@ from soc.telemetry import get_logger
 log = get_logger(__name__)
 
 _STORE_RETRY_S = (0.2, 0.5, 1, 2, 5, 10, 30)
+_LOOK_AFTER = 50_000
+"""New containers after which the collector looks for cycles: more than a batch has."""
 
 
 class Totals(msgspec.Struct):
@@ -45,6 +47,22 @@ class Totals(msgspec.Struct):
     faults: int = 0
 
 
+class Processor(Protocol):
+    """What makes effects of records: `Pipeline`, or the fold of a log of signals."""
+
+    def process(self, records: Sequence[RawRecord]) -> Effects:
+        """The effects of records of one source. Raises: StoreUnavailable; then `forget_all` is due."""
+
+    def forget(self, partitions: Iterable[str]) -> None:
+        """Drop the state of partitions that went elsewhere."""
+
+    def forget_all(self) -> None:
+        """Drop all state: everything that is not committed is read again."""
+
+    def scope(self, source: str) -> str:
+        """The scope that the figures of a source have."""
+
+
 class Worker:
     """Runs the pipeline over some sources until stopped, or until all of them are exhausted.
 
@@ -55,7 +73,7 @@ class Worker:
         self,
         *,
         store: Store,
-        pipeline: Pipeline,
+        pipeline: Processor,
         sources: Sequence[RecordSource],
         clock: Clock,
         metrics: Metrics,
@@ -65,6 +83,7 @@ class Worker:
         on_batch: Callable[[Totals], None] = lambda _totals: None,
         on_read: Callable[[str, int], None] = lambda _source, _received_us: None,
         on_tick: Callable[[], Sequence[Effects]] = lambda: (),
+        before_commit: Callable[[Effects], None] = lambda _effects: None,
         on_committed: Callable[[Effects], Sequence[Effects]] = lambda _effects: (),
         on_again: Callable[[], None] = lambda: None,
         on_end: Callable[[], Sequence[Effects]] = lambda: (),
@@ -87,6 +106,7 @@ class Worker:
         self._on_batch = on_batch
         self._on_read = on_read
         self._on_tick = on_tick
+        self._before_commit = before_commit
         self._on_committed = on_committed
         self._on_again = on_again
         self._on_end = on_end
@@ -112,6 +132,8 @@ class Worker:
         """
         self._stop = stop or self._stopping
         gc.freeze()  # rules and parsers are some 10^5 objects that stay: looking through them again and again costs 8 %
+        thresholds = gc.get_threshold()
+        gc.set_threshold(_LOOK_AFTER, *thresholds[1:])  # a batch goes as a whole, by its counts: looking through it meanwhile costs 4 %
         positions = self._store.positions()
         self.readers = [
             Reader(source, self._queue, most=self._batch_size, wait_s=self._batch_wait_s, clock=self._clock, positions=positions, once=self._once)
@@ -125,6 +147,7 @@ class Worker:
             with ThreadPoolExecutor(1, thread_name_prefix="commit") as committer:
                 self._loop(committer)
         finally:
+            gc.set_threshold(*thresholds)
             gc.unfreeze()
             for reader in self.readers:
                 reader.halt()
@@ -229,7 +252,7 @@ class Worker:
             else:
                 return
 
-    def _pause(self, error: StoreUnavailable, attempt: int) -> None:
+    def _pause(self, error: Unreachable, attempt: int) -> None:
         log.warning("store unavailable, trying again", error=error.message, hint=error.hint, attempt=attempt + 1)
         self._metrics.count("soc_store_retries_total")
         self._stop.wait(error.retry_after_s or _STORE_RETRY_S[min(attempt, len(_STORE_RETRY_S) - 1)])
@@ -287,8 +310,9 @@ class Worker:
         attempt = 0
         while True:
             try:
+                self._before_commit(effects)
                 return self._store.commit(effects)
-            except StoreUnavailable as error:
+            except Unreachable as error:  # the store, or a log that the batch is told first
                 if self._stop.is_set():
                     raise
                 self._pause(error, attempt)
