@@ -66,10 +66,16 @@ class Collection(msgspec.Struct, frozen=True):
         )
 
     def get(self, name: str) -> Rule | Correlation | None:
-        """The rule or correlation of an id, a unique beginning of one, a name or a file name."""
+        """The rule or correlation of an id, a name, a file name (of several in a file the one that makes alerts) or a unique beginning of an id."""
         every: list[Rule | Correlation] = [*self.ruleset.rules, *self.correlations]
-        found = [one for one in every if one.id == name or Path(one.path).stem == name or self.names.get(name) == one.id]
-        found = found or [one for one in every if one.id.startswith(name)]
+        of_file = [one for one in every if Path(one.path).stem == name]
+        ways: tuple[list[Rule | Correlation], ...] = (
+            [one for one in every if one.id in {name, self.names.get(name)}],
+            [one for one in of_file if one.id not in self.silent],
+            of_file,
+            [one for one in every if one.id.startswith(name)],
+        )
+        found = next(filter(None, ways), [])
         return found[0] if len(found) == 1 else None
 
 

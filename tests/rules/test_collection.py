@@ -138,3 +138,12 @@ def test_a_disabled_rule_is_still_evaluated_for_correlations(tmp_path: Path) -> 
     assert load_collection([folder], disabled=[many])[0].correlations == ()
     assert load_collection([folder], disabled=[many])[0].silent == frozenset()
     assert len({collection.hash for collection in (whole, found, load_collection([folder], disabled=[many])[0])}) > 1
+
+
+def test_a_file_name_means_the_rule_that_makes_alerts(tmp_path: Path) -> None:
+    """A file holds a correlation and what it is made of; its name means the correlation, the inner rule has a name of its own."""
+    collection = load_collection([files(tmp_path, both=DETECTION.format(n=1) + "---\n" + CORRELATION.format(rule="d"))])[0]
+    assert collection.get("both") is collection.correlations[0]
+    assert collection.get("d") is collection.ruleset.rules[0]
+    assert collection.get("1111") is collection.ruleset.rules[0]
+    assert collection.get("nothing") is None
