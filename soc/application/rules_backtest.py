@@ -1,9 +1,8 @@
 """What rules would have said of the events that are stored: retro-hunt, and the figures of the guard before enabling.
 
 Stored events stream through the engine of the pipeline in order of time, narrowed by a search that the rules imply
-(`soc.rules.narrow`), so the result is that of asking about every event. Correlations fold the signals of that stream;
-as it is in order, the alerts are those to which the pipeline's revisions converge, and what came later than the
-lateness allows is only counted.
+(`soc.rules.narrow`), so the result is that of asking about every event. Correlations fold the signals of that stream. As it
+is in order of time, nothing comes late: the alerts are those to which the pipeline's revisions converge after stragglers.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import msgspec
 
 from soc.application.app import App
 from soc.application.rules_choice import Choice
-from soc.clock import from_iso, iso, to_datetime
+from soc.clock import iso, to_datetime
 from soc.model.event import Doc, event_of, usable_us
 from soc.model.query import All, Node
 from soc.ports import EventQuery
@@ -69,7 +68,7 @@ class Figures(msgspec.Struct):
     days: dict[str, int]
     """Alerts by day in the zone of the settings; days without any are left out."""
     per_day: float
-    """Alerts on an average day of the period."""
+    """Alerts on an average day of the period, or of its part since the first stored event; of one day at least."""
     most_per_day: int
     most_per_hour: int
     """In the worst hour (UTC)."""
@@ -89,7 +88,6 @@ class Backtest(msgspec.Struct):
     until: str
     stored: int
     read: int
-    late: int
     seconds: float
     rules: list[Figures]
     examples: list[Hit]
@@ -119,7 +117,7 @@ def backtest(
     Cost: one stream of the fitting events; memory grows with alerts of correlations and with groups.
     """
     begun = app.clock.monotonic()
-    run = _Run(choice, since_us, until_us, ZoneInfo(app.settings.timezone), round(app.settings.pipeline.lateness_s * 1e6), examples)
+    run = _Run(choice, since_us, until_us, ZoneInfo(app.settings.timezone), examples)
     where = narrowed(choice.collection.ruleset.rules) if narrow else All()
     # Correlations look back: what began before the period is read too, and only what holds inside it is told.
     query = EventQuery(where=where, scope=scope, since_us=since_us - run.fold.reach_us, until_us=until_us, descending=False)
@@ -128,15 +126,16 @@ def backtest(
         if run.read % _EVERY == 0:
             progress(run.read, run.found)
     run.finish()
-    stored = app.store.count(EventQuery(where=All(), scope=scope, since_us=since_us, until_us=until_us))
+    everything = EventQuery(where=All(), scope=scope, since_us=since_us, until_us=until_us, descending=False, limit=1)
+    first = app.store.search(everything).docs
+    stored = app.store.count(everything)
     return Backtest(
         since=iso(since_us),
         until=iso(until_us),
         stored=stored,
         read=run.read,
-        late=run.late,
         seconds=app.clock.monotonic() - begun,
-        rules=run.figures(app.settings.rules.storm_per_hour),
+        rules=run.figures(app.settings.rules.storm_per_hour, usable_us(first[0]) if first else since_us),
         examples=run.hits,
         narrowed=not _everything(where),
     )
@@ -158,12 +157,12 @@ class _Count:
 class _Run:
     """One backtest."""
 
-    def __init__(self, choice: Choice, since_us: int, until_us: int, zone: ZoneInfo, lateness_us: int, examples: int) -> None:
+    def __init__(self, choice: Choice, since_us: int, until_us: int, zone: ZoneInfo, examples: int) -> None:
         collection = choice.collection
-        self.read = self.late = self.found = 0
+        self.read = self.found = 0
         self.hits: list[Hit] = []
         self._choice = choice
-        self._since, self._until, self._zone, self._lateness, self._examples = since_us, until_us, zone, lateness_us, examples
+        self._since, self._until, self._zone, self._examples = since_us, until_us, zone, examples
         self._engine: Engine = Engine(collection.ruleset, collection)
         self._by_id = {rule.id: number for number, rule in enumerate(self._engine.rules)}
         self.fold = Correlator(collection.correlations)
@@ -185,7 +184,7 @@ class _Run:
             if ts >= self._since and rule.id in self._counts:
                 self._single(number, doc, seen, ts)
         if verdict.matches and self.fold.rules:
-            self._signals(verdict.matches, doc, seen, ts)
+            self._signals(verdict.matches, doc, seen)
         if self.read % _EVERY == 0:
             self._advance(ts // 1000 * 1000)  # events are in order of milliseconds
 
@@ -198,7 +197,7 @@ class _Run:
             level = rule.classify.level if rule.classify else rule.level
             self.hits.append(Hit(rule.id, rule.title, level, iso(ts), key, [doc["soc.id"]], explanation=explanation))
 
-    def _signals(self, matches: tuple[int, ...], doc: Doc, seen: Doc, ts: int) -> None:
+    def _signals(self, matches: tuple[int, ...], doc: Doc, seen: Doc) -> None:
         signals = self._engine.signals(matches, msgspec.structs.replace(event_of(doc, ""), doc=seen))
         if not signals:
             return
@@ -206,7 +205,6 @@ class _Run:
         if scope not in self._scopes:
             self._scopes.add(scope)
             self.fold.begin(self._since - self.fold.reach_us, scope)
-        self.late += from_iso(str(doc.get("soc.received_at", doc["@timestamp"]))) - ts > self._lateness
         self.fold.extend(signals)
 
     def finish(self) -> None:
@@ -256,10 +254,10 @@ class _Run:
             self._day = (quarter, to_datetime(ts).replace(tzinfo=UTC).astimezone(self._zone).date().isoformat())
         return self._day[1]
 
-    def figures(self, storm_per_hour: int) -> list[Figures]:
-        """The figures of each rule that was meant."""
+    def figures(self, storm_per_hour: int, first_us: int) -> list[Figures]:
+        """The figures of each rule that was meant; `first_us`: the time of the first stored event."""
         names = taxonomy()
-        length = max((self._until - self._since) / DAY_US, 1 / 24)
+        length = max((self._until - max(self._since, first_us)) / DAY_US, 1.0)
         out = []
         for rule in self._choice.rules():
             count = self._counts[rule.id]

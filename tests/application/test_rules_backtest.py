@@ -153,7 +153,7 @@ def test_absence_is_told_by_the_end_of_the_period(store: Store, tmp_path: Path) 
 
 def results(found: Backtest) -> tuple[Any, ...]:
     """All that a backtest says of alerts."""
-    return found.rules, found.examples, found.late
+    return found.rules, found.examples
 
 
 def test_the_scope_and_the_period_bound_the_hunt(store: Store, tmp_path: Path) -> None:
@@ -183,6 +183,12 @@ def test_a_storm_is_forecast(store: Store, tmp_path: Path) -> None:
     app = app_on(store, RulesSettings(shipped=False, storm_per_hour=10))
     found = backtest(app, choose(app.settings.rules, str(path)), since_us=T0, until_us=T0 + HOUR)
     assert found.rules[0].in_storm == found.rules[0].alerts - 10
+
+
+def test_an_average_day_is_one_since_events_are_stored(store: Store, tmp_path: Path) -> None:
+    """Ten minutes of events in a month are told as one day's; what happened in the month before them is not known to be nothing."""
+    found = hunt(store, write(tmp_path, rule("login", LOGIN)), since=T0 - 29 * DAY, until=T0 + DAY)
+    assert found.rules[0].per_day == found.rules[0].alerts
 
 
 # --- narrowing changes nothing ------------------------------------------------------------------------------------------

@@ -50,12 +50,12 @@ def test_the_guard_refuses_a_rule_that_would_flood(app: App) -> None:
     refused = enable(app, "login")
     assert not refused.enabled
     assert refused.test is not None
-    assert refused.test.rules[0].per_day == 10.0
+    assert refused.test.rules[0].per_day == 10.37  # 70 in the 6.75 days since the first event
     assert disabled_rules(app.store) == {found.id}
     assert enable(app, "login", sure=True, why="wanted").enabled
     assert disabled_rules(app.store) == frozenset()
     fact = app.store.facts(STATE_FACT)[-1]
-    assert (fact["over_limit"], fact["alerts_per_day"], fact["limit_per_day"]) == (True, 10.0, 5)
+    assert (fact["over_limit"], fact["alerts_per_day"], fact["limit_per_day"]) == (True, 10.37, 5)
 
 
 def test_what_is_on_already_is_said_so_without_a_fact(app: App) -> None:

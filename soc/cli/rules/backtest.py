@@ -57,7 +57,6 @@ def command(
         "until": result.until,
         "stored": result.stored,
         "read": result.read,
-        "late": result.late,
         "rules": [msgspec.to_builtins(figures) for figures in result.rules],
     }
     session.out.items("backtest", items, _columns(session), total=result.alerts, form=form, fields=fields, more=more)
@@ -88,9 +87,6 @@ def _tell(session: Session, result: Backtest) -> None:
         tell_figures(session, rule)
     if len(result.rules) > 1:
         session.out.text(_("together: {alerts} alerts").format(alerts=_show.number(result.alerts)), "bold")
-    if result.late:
-        said = _("{count} events came later than correlations wait; in the stream their alerts would be marked late")
-        session.out.text(said.format(count=_show.number(result.late)))
     if result.examples:
         session.out.text("")
 
