@@ -31,7 +31,9 @@ REQUEST_FACT = "rules-reload"
 """Somebody asks the running pipeline to look at the rules now: `{"id", "at", "by"}`."""
 ANSWER_FACT = "rules-reloaded"
 """What came of it: `{"request", "at", "hash", "outcome": "live|same|kept", "errors"}`."""
-RULE = RuleRef("soc-rules-refused", "Changed rules cannot be used", "high", digest_id("soc-rules-refused", "1"), (), "health")
+RULE = RuleRef(
+    "soc-rules-refused", "Changed rules cannot be used", "high", digest_id("soc-rules-refused", "1"), (), "health", "Quy tắc vừa đổi không dùng được"
+)
 LOOK_EVERY_S = 2.0
 SETTLE_S = 0.3
 """Files must look the same for this long before they are read: an editor or a copy may be half way."""
