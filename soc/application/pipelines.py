@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from soc.application.app import App
+from soc.application.registry import directory
 from soc.application.ruleset import record_change
 from soc.config import FileSource, HttpSource, Settings, SourceBase, SyslogSource
 from soc.ingest.offsets import OffsetMeter, OffsetsInForce
 from soc.ingest.pipeline import Pipeline, SourceInfo
 from soc.ingest.registry import installed
+from soc.model.event import Doc
 from soc.ports import Classifier, EncodingStore, Store
 
 
@@ -59,11 +61,18 @@ def make_pipeline(
         sources=source_infos(app.settings, more),
         kept_state=store.state,
         owners=store.owners,
+        enrich=enricher(app),
         offset_us=offsets_in_force(app, more),
         meter=meter,
         storm_per_hour=app.settings.rules.storm_per_hour,
         encode=store.encode if isinstance(store, EncodingStore) else None,
     )
+
+
+def enricher(app: App) -> Callable[[Doc], None] | None:
+    """What adds agency, network point and system to events by the registry; None while nothing is registered."""
+    found = directory(app)
+    return None if found.empty else found.enrich
 
 
 def pipeline_again(app: App, store: Store, source: str, scope: str, *, classifier: Classifier | None = None) -> Pipeline:

@@ -20,6 +20,7 @@ TOGETHER = {
     "soc/adapters/syslog": "the parts of one receiver",
     "soc/cli": "commands are tried as users type them: test_commands.py by name, test_cli.py all of them",
     "soc/ingest/parsers": "a parser is a folder with samples; its tests stand in a folder of its name",
+    "soc/organization": "the parts of one registry",
     "soc/model/query": "the parts of one language: what a text means is asked of all of them",
     "soc/rules": "the parts of one engine, each rule case asks them all",
 }
@@ -46,6 +47,7 @@ ELSEWHERE = {
     "soc/application/reclassify.py": "tests/cli/test_commands.py",
     "soc/application/redrive.py": "tests/application/test_pipelines.py",
     "soc/application/rules_choice.py": "tests/application/test_rules_backtest.py",
+    "soc/application/registry.py": "tests/cli/test_registry.py",
     "soc/application/replay.py": "tests/application/test_pipelines.py",
     "soc/application/rules.py": "tests/cli",
     "soc/application/run.py": "tests/cli/test_run.py",

@@ -46,12 +46,24 @@ class SqliteJournal:
         self.path = folder / FILE
         self._clock = clock
         self._read_only = read_only
-        if not read_only:
-            with guarded(folder, "making the folder"):
-                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._there = not read_only or self.path.exists()
+        self._there = self.path.exists()
         if self._there:
             self._db = connect(self.path, _SORT, read_only=read_only)
+
+    def _make(self) -> None:
+        """Make the file when the first fact comes: who only looks leaves nothing behind."""
+        if not self._there:
+            with guarded(self.path.parent, "making the folder"):
+                self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._db = connect(self.path, _SORT, read_only=False)
+            self._there = True
+
+    def _look(self) -> bool:
+        """Whether there is a journal, also when another process made it meanwhile."""
+        if not self._there and self.path.exists():
+            self._db = connect(self.path, _SORT, read_only=self._read_only)
+            self._there = True
+        return self._there
 
     def append(self, stream: str, expected: int, facts: Sequence[NewFact], *, actor: str, scope: str = "real") -> list[Stored]:
         outcome = self.append_each([Append(stream, expected, tuple(facts))], actor=actor, scope=scope)[0]
@@ -62,6 +74,7 @@ class SqliteJournal:
     def append_each(self, appends: Sequence[Append], *, actor: str, scope: str = "real") -> list[list[Stored] | FactConflict]:
         if self._read_only:
             raise NotAllowed(Phrase("{path}: the journal is open for reading only", path=self.path), hint="leave out read_only to record something")
+        self._make()
         at = iso(self._clock.now_us())
         outcomes: list[list[Stored] | FactConflict] = []
         with guarded(self.path, "appending"), transaction(self._db):
@@ -86,7 +99,7 @@ class SqliteJournal:
         return (found[0], found[1].hex()) if found else (0, "")
 
     def read(self, stream: str, after: int = 0) -> list[Stored]:
-        if not self._there:
+        if not self._look():
             return []
         with guarded(self.path, "reading"):
             rows = self._db.execute("SELECT body, hash FROM fact WHERE stream = ? AND sequence > ? ORDER BY sequence", (stream, max(after, 0))).fetchall()
@@ -95,7 +108,7 @@ class SqliteJournal:
     def heads(self, prefix: str = "") -> Iterator[Head]:
         stream = prefix
         first = True
-        while self._there:
+        while self._look():
             with guarded(self.path, "reading"):
                 rows = self._db.execute(
                     f"SELECT stream, sequence, hash FROM head WHERE stream {'>=' if first else '>'} ? ORDER BY stream LIMIT {_AT_ONCE}", (stream,)
@@ -110,7 +123,7 @@ class SqliteJournal:
 
     def scan(self) -> Iterator[tuple[str, int, bytes, str]]:
         position = 0
-        while self._there:
+        while self._look():
             with guarded(self.path, "reading"):
                 rows = self._db.execute(
                     f"SELECT position, stream, sequence, body, hash FROM fact WHERE position > ? ORDER BY position LIMIT {_AT_ONCE}", (position,)
@@ -121,7 +134,7 @@ class SqliteJournal:
                 return
 
     def latest(self, most: int, prefix: str = "") -> list[Fact]:
-        if not self._there:
+        if not self._look():
             return []
         with guarded(self.path, "reading"):
             rows = self._db.execute(

@@ -1,0 +1,96 @@
+"""Importing, listing and asking the registry of agencies, points, people, systems, mailboxes and partners."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from soc.application.app import App
+from soc.clock import to_datetime
+from soc.errors import Conflict, NegativeResult, NotFound, Phrase
+from soc.organization import gaps as gaps_of
+from soc.organization.directory import Directory
+from soc.organization.model import KINDS, Entry
+from soc.organization.registry import Plan, Registry, record
+from soc.organization.table import read
+
+
+def today(app: App) -> date:
+    """The day it is where the users are."""
+    return to_datetime(app.clock.now_us()).astimezone(ZoneInfo(app.settings.timezone)).date()
+
+
+def plan(app: App, kind: str, file: Path, *, replace: bool) -> Plan:
+    """What importing a file would change; nothing is recorded."""
+    return Registry(app.journal).plan(kind, read(file), replace=today(app) if replace else None)
+
+
+def apply(app: App, plan: Plan, *, origin: str, reason: str = "", skip_rejected: bool = False) -> int:
+    """Record a plan; how many facts.
+
+    Raises: NegativeResult while rows are rejected and it was not said to leave them out; Conflict.
+    """
+    if plan.rejected and not skip_rejected:
+        raise NegativeResult(
+            Phrase("{count} rows are rejected, so nothing was recorded", count=len(plan.rejected)), hint="mend them, or leave them out: --skip-rejected"
+        )
+    return record(app.journal, plan, actor=app.actor.name, reason=reason, origin=origin)
+
+
+def listed(app: App, kind: str, *, at: date | None = None, agency: str = "", every: bool = False) -> list[Entry]:
+    """The objects of a kind that count on a day (`every`: also those that do not), of one agency and those below it or of all."""
+    registry = Registry(app.journal)
+    found: Iterable[Entry] = registry.all(KINDS[kind], None if every else at or today(app))
+    if agency:
+        below = set(registry.below(agency))
+        field = {"agencies": "id", "systems": "owner"}.get(kind, "agency")
+        found = [one for one in found if getattr(one, field, "") in below]
+    return list(found)
+
+
+def shown(app: App, kind: str, key: str) -> tuple[Entry, dict[str, list[str]]]:
+    """One object by its id or a unique beginning of it, and the ids of what names it, by kind.
+
+    Raises: NotFound, Conflict.
+    """
+    registry = Registry(app.journal)
+    entries = registry.entries[kind]
+    names = [key] if key in entries else [name for name in entries if name.startswith(key)]
+    if not names:
+        raise NotFound(Phrase("there is no {key} among the {kind}", key=key, kind=kind), hint=Phrase("soc {kind} list --all", kind=kind))
+    if len(names) > 1:
+        raise Conflict(
+            Phrase("several {kind} begin with {key}: {first}, {second}, …", kind=kind, key=key, first=names[0], second=names[1]), hint="give more of the id"
+        )
+    users: dict[str, list[str]] = {}
+    for other, model in KINDS.items():
+        fields = [field for field, target in model.refers.items() if target == kind]
+        for name, entry in sorted(registry.entries[other].items()):
+            if any(names[0] == value or (isinstance(value, list) and names[0] in value) for value in (getattr(entry, field) for field in fields)):
+                users.setdefault(other, []).append(name)
+    return entries[names[0]], users
+
+
+def gaps(app: App, agency: str = "") -> list[gaps_of.Missing]:
+    """What the regime asks for and the registry does not have.
+
+    Raises: NotFound for an agency that is not there.
+    """
+    registry = Registry(app.journal)
+    if agency and agency not in registry.entries["agencies"]:
+        raise NotFound(Phrase("there is no {key} among the {kind}", key=agency, kind="agencies"), hint="soc agencies list")
+    return gaps_of.missing(registry, today(app), agency)
+
+
+def directory(app: App) -> Directory:
+    """The registry as the pipeline asks it."""
+    return Directory(Registry(app.journal, ("agencies", "points", "systems", "mailboxes")), today(app))
+
+
+def as_json(entry: Entry) -> dict[str, Any]:
+    """An object as the JSON of lists, every field there."""
+    found: dict[str, Any] = entry.model_dump(mode="json")
+    return found

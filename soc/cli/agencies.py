@@ -1,0 +1,76 @@
+"""`soc agencies`: import, list, show, gaps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from soc.cli._io import Column, list_options
+from soc.cli._registry import make
+from soc.cli._session import Session, pass_session
+from soc.i18n import gettext as _
+
+command = make("agencies", _("Agencies: dated nodes of the government's and the party's tree."))
+
+
+def _words() -> dict[str, str]:
+    return {
+        "contact": _("no contact person"),
+        "contact-phone": _("no telephone number of a contact person"),
+        "contact-mail": _("no mail address of a contact person"),
+        "network-point": _("no network point"),
+        "mailboxes": _("no mailboxes"),
+        "level": _("security level not determined"),
+        "dossier": _("level dossier not approved"),
+        "decision": _("number or date of the decision missing"),
+        "review-date": _("no date of the next review"),
+        "review-overdue": _("review overdue"),
+        "operator": _("no operator named"),
+        "protection": _("no protection described"),
+        "licences": _("fewer licences of endpoint protection than computers"),
+    }
+
+
+@command.command(help=_("Write the files of a sample province (152 network points, 8,023 mailboxes) into FOLDER, to try imports with."))
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@pass_session
+def sample(session: Session, folder: Path) -> None:
+    """Write the sample province."""
+    from importlib.resources import files
+
+    from soc.errors import Conflict, NotAllowed, Phrase
+
+    kinds = ("agencies", "points", "people", "systems", "mailboxes")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for kind in kinds:
+            with (folder / f"{kind}.csv").open("xb") as out:
+                out.write(files("soc.organization").joinpath("sample", f"{kind}.csv").read_bytes())
+    except FileExistsError as error:
+        raise Conflict(Phrase("{target} exists already", target=error.filename), hint="give an empty folder") from None
+    except OSError as error:
+        raise NotAllowed(Phrase("{path} cannot be written: {strerror}", path=folder, strerror=error.strerror)) from error
+    for kind in kinds:
+        session.out.text(f"soc {kind} import {folder / f'{kind}.csv'} --yes")
+
+
+@command.command(help=_("What the regime asks for and the registry does not have, per agency."))
+@click.option("--agency", default="", metavar="ID", help=_("Only of this agency and those below it."))
+@list_options
+@pass_session
+def gaps(session: Session, agency: str, form: str | None, fields: tuple[str, ...]) -> int:
+    """List what is missing."""
+    from soc.application import registry
+
+    found = registry.gaps(session.app(), agency)
+    words = _words()
+    columns = [
+        Column("agency", _("Agency"), whole=True),
+        Column("what", _("What is missing"), lambda item: words[item["what"]]),
+        Column("about", _("Concerns")),
+    ]
+    session.out.items("registry-gaps", [gap._asdict() for gap in found], columns, form=form, fields=fields)
+    if not found:
+        session.out.say(_("nothing is missing"))
+    return 1 if found else 0

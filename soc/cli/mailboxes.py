@@ -1,0 +1,8 @@
+"""`soc mailboxes`: import, list, show."""
+
+from __future__ import annotations
+
+from soc.cli._registry import make
+from soc.i18n import gettext as _
+
+command = make("mailboxes", _("Mailboxes, and whose they are."))

@@ -1,0 +1,8 @@
+"""`soc people`: import, list, show."""
+
+from __future__ import annotations
+
+from soc.cli._registry import make
+from soc.i18n import gettext as _
+
+command = make("people", _("People: contact persons, the response team, leads."))
