@@ -10,7 +10,6 @@ from soc.application.app import App
 from soc.errors import NotFound, Phrase
 from soc.model.alert import Alert, AlertGroup
 from soc.ports import AlertQuery
-from soc.rules.load import load_ruleset
 
 PAGE = 1000
 
@@ -69,8 +68,7 @@ def first_document(app: App, group: AlertGroup) -> dict[str, Any]:
 
 def triage_text(app: App, rule_id: str, language: str) -> str:
     """What the rule tells analysts to do, in a language or else in the other; "" when the rule is gone or says nothing."""
-    ruleset, _errors = load_ruleset(app.settings.rules)
-    rule = ruleset.get(rule_id)
+    rule = app.rules.engine.collection.get(rule_id)
     if rule is None:
         return ""
     return rule.triage.get(language) or next(iter(rule.triage.values()), "") or rule.description

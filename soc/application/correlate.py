@@ -169,8 +169,8 @@ class CorrelationStage:
 
         Raises: StoreUnavailable; then `forget` is due.
         """
-        now = self._clock.now_us()
         started = self._ensure()
+        now = self._clock.now_us()
         for partition, mark in marks.items():
             self._marks[partition] = max(mark, self._marks.get(partition, 0))
             self._heard[partition] = now

@@ -230,7 +230,7 @@ def why(session: Session, id: str, as_json: bool) -> None:
 def _tell_why(session: Session, app: App, alert: Alert) -> None:
     from soc import i18n
     from soc.application import alerts
-    from soc.cli._why import tree_lines
+    from soc.cli._why_correlation import why_lines
     from soc.model.event import flatten
 
     out, zone = session.out, session.settings.timezone
@@ -253,7 +253,7 @@ def _tell_why(session: Session, app: App, alert: Alert) -> None:
         if value.strip():
             out.text(f"  {title:<11} {value}")
     out.text("\n" + _("Why"), "bold")
-    for parts in tree_lines(alert.explanation, 1, everything=session.verbosity > 0):
+    for parts in why_lines(alert.explanation, zone, everything=session.verbosity > 0):
         _styled(session, parts)
     out.text("\n" + _("Events ({count})").format(count=len(alert.events)), "bold")
     for identity, document in zip(alert.events, alert.documents, strict=False):

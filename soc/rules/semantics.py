@@ -13,7 +13,6 @@ import msgspec
 import yaml
 
 REFUSED = (
-    ("correlation rules and filters", "not evaluated yet"),
     ("aggregations in conditions (`| count()`), `timeframe`, `action: global`", "not part of Sigma 2"),
     ("look-around, back references, atomic groups in `re`", "no linear-time engine has them: write two selections and `and not`"),
     ("`re` together with text modifiers; `windash` with `cased`; keywords with startswith, endswith, cidr, exists, fieldref", "no agreed meaning"),
@@ -56,7 +55,7 @@ def markdown() -> str:
         "# What Sigma rules mean here",
         "",
         "Generated from `soc/rules/semantics.yml` by `python -m soc.rules.semantics`; the tests run every case on the naive and on the compiled matcher.",
-        "The language is Sigma 2.1 (detections). Where the specification is silent or engines disagree, the choice is stated with its reason.",
+        "The language is Sigma 2.1; here are detections, [correlations and filters](correlation-semantics.md) have a page of their own. Where the specification is silent or engines disagree, the choice is stated with its reason.",
     ]
     topic = ""
     for row in table():
