@@ -12,11 +12,12 @@ import gc
 import threading
 from collections.abc import Callable
 from time import perf_counter
+from typing import Any
 
 import msgspec
 
 from soc.application.app import App
-from soc.application.ruleset import Loaded, States, changes, load_set, look, lost, record_change, recorded_states, rule_roots
+from soc.application.ruleset import Change, Loaded, States, changes, load_set, look, lost, packed, record_change, recorded_states, rule_roots
 from soc.clock import iso
 from soc.errors import RuleError, SocError
 from soc.model.alert import Alert, RuleRef
@@ -48,6 +49,8 @@ class Ready(msgspec.Struct):
     by: str
     requests: list[str]
     took_s: float
+    change: Change
+    packed: dict[str, Any]
 
 
 class Reloader:
@@ -111,9 +114,9 @@ class Reloader:
         ready = self._ready
         if ready is None:
             return
-        before, after = self.loaded, ready.loaded
-        change = changes(before.manifest, after.manifest)
-        record_change(self._app, self._app.store, after, by=ready.by, cause=ready.cause, before=before.manifest)
+        begun = perf_counter()
+        before, after, change = self.loaded, ready.loaded, ready.change
+        record_change(self._app, self._app.store, after, by=ready.by, cause=ready.cause, change=change, fact=ready.packed)
         self._ready = None
         self.loaded = after
         self._app.take_rules(after)
@@ -126,13 +129,14 @@ class Reloader:
             hash=after.hash,
             before=before.hash,
             cause=ready.cause,
-            by=ready.by,
+            by=ready.by or self._app.actor.name,
             added=change.added[:MOST_SHOWN],
             removed=change.removed[:MOST_SHOWN],
             changed=change.changed[:MOST_SHOWN],
             counts=(len(change.added), len(change.removed), len(change.changed)),
             refused=len(after.errors),
             loaded_s=round(ready.took_s, 3),
+            paused_s=round(perf_counter() - begun, 3),
         )
         self._answers += [(request, after.hash, "live", after.errors) for request in ready.requests]
 
@@ -231,7 +235,9 @@ class Reloader:
             self._answers += [(request, after.hash, "same", after.errors) for request in requests]
             return
         after.engine.warm(self.loaded.engine.places())
-        self._ready = Ready(after, cause, by, requests, perf_counter() - begun)
+        change = changes(self.loaded.manifest, after.manifest)
+        fact = packed(after, self._app.clock.now_us())
+        self._ready = Ready(after, cause, by, requests, perf_counter() - begun, change, fact)
 
     def _refuse(self, errors: list[RuleError], *, kept: bool) -> None:
         """Tell, once for the same errors."""

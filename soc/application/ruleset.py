@@ -197,11 +197,11 @@ def _sources(root: Path) -> Iterator[tuple[str, bytes]]:
 # --- kept sets --------------------------------------------------------------------------------------------------------
 
 
-def keep_set(store: Store, loaded: Loaded, at_us: int) -> None:
-    """Keep the sources of a set in the store, once for each hash."""
+def keep_set(store: Store, loaded: Loaded, at_us: int, fact: dict[str, Any] | None = None) -> None:
+    """Keep the sources of a set in the store, once for each hash; `fact` is `packed` when that was done before."""
     kind = SET_FACT + loaded.hash
     if not store.facts(kind):
-        store.record_fact(kind, packed(loaded, at_us))
+        store.record_fact(kind, fact or packed(loaded, at_us))
 
 
 def packed(loaded: Loaded, at_us: int) -> dict[str, Any]:
@@ -316,7 +316,16 @@ def _lists(before: Loaded, error: RuleError) -> bool:
     return Path(error.path).name == "values.yml" and error.path not in {one.path for one in before.errors}
 
 
-def record_change(app: App, store: Store, loaded: Loaded, *, by: str = "", cause: str = "start", before: Mapping[str, str] | None = None) -> Change | None:
+def record_change(
+    app: App,
+    store: Store,
+    loaded: Loaded,
+    *,
+    by: str = "",
+    cause: str = "start",
+    change: Change | None = None,
+    fact: dict[str, Any] | None = None,
+) -> Change | None:
     """Append a fact of kind `rules` when another set than the last one recorded is in force from the next batch on; what changed.
 
     Each event names its rules by `soc.rules_hash`; the facts say since when each set counted, by whom, and what it changed.
@@ -326,10 +335,9 @@ def record_change(app: App, store: Store, loaded: Loaded, *, by: str = "", cause
     now_us = app.clock.now_us()
     if last == loaded.hash:
         return None
-    keep_set(store, loaded, now_us)
-    if before is None:
-        before = kept_manifest(store, last)
-    change = changes(before or {}, loaded.manifest)
+    keep_set(store, loaded, now_us, fact)
+    if change is None:
+        change = changes(kept_manifest(store, last) or {}, loaded.manifest)
     store.record_fact(
         RULES_FACT,
         {
