@@ -315,3 +315,36 @@ def test_import_is_a_dry_run_until_it_is_told(soc: Run, tmp_path: Path) -> None:
     assert (target / "good.yml").exists()
     assert not (target / "win.yml").exists()
     assert soc("rules", "import", str(source / "win.yml"), "--to", str(target)).code == 1
+
+
+def test_diff_of_two_folders_and_of_their_alerts(soc: Run, folder: Path, tmp_path: Path) -> None:
+    """Changes beside words give exit code 1; the shipped rules are those in force here."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "r.yml").write_text(RULES.replace("gte: 3", "gte: 2"), encoding="utf-8")
+    file = events(tmp_path, *(line(second, event="failed", user={"name": "a"}) for second in (0, 1)))
+    done = soc("rules", "diff", str(folder), str(other), "--events", file, "--pipeline", "none")
+    assert done.code == 1
+    assert "condition: gte 3 → gte 2" in done.out
+    assert "Burst: 0 alerts on both sides, 0 only before, 1 only after" in done.out
+    found = json.loads(soc("rules", "diff", str(folder), str(other), "--events", file, "--pipeline", "none", "--json").out)
+    assert found["items"][0]["facts"] == {"condition": ["gte 3", "gte 2"]}
+    assert found["alerts"][0]["after_only"] == [[1, 2]]
+    assert soc("rules", "diff", str(folder), str(folder)).code == 0
+    assert soc("rules", "diff", "shipped", "live").code == 0
+    assert soc("rules", "diff", "shipped", "no such thing").code != 0
+    assert soc("rules", "diff", str(folder), str(folder), "--events", str(tmp_path / "none")).code != 0
+
+
+def test_diff_of_alerts_on_stored_events(soc: Run, folder: Path, tmp_path: Path) -> None:
+    """The alerts that a change would make on what is in the store."""
+    store = str(tmp_path / "store")
+    assert soc("demo", "--folder", store, "--no-input").code == 0
+    rule = "title: {title}\nid: 33333333-0000-4000-8000-000000000001\nlogsource: {{category: firewall}}\ndetection: {{sel: {{event.module: {value}}}, condition: sel}}\nlevel: low\n"
+    for name, value in (("a", "nothing"), ("b", "fortinet")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "r.yml").write_text(rule.format(title="Denied", value=value), encoding="utf-8")
+    found = json.loads(soc("rules", "diff", str(tmp_path / "a"), str(tmp_path / "b"), "--since", "2020-01-01", "--json", "--store", store).out)
+    assert len(found["alerts"]) == 1
+    assert found["alerts"][0]["after_only"]
+    assert found["alerts"][0]["before_only"] == []

@@ -84,9 +84,13 @@ def _idle(session: Session, collection: Collection, *, live: bool) -> dict[str, 
     rules: list[Rule | Correlation] = [*collection.ruleset.rules, *collection.correlations]
     idle = {rule.id: "disabled" for rule in rules if names & {rule.id, Path(rule.path).name, Path(rule.path).stem}}
     if live:
-        from soc.application.rules_state import disabled_rules
+        from soc.application.rules_blind import blind_rules
+        from soc.application.ruleset import recorded_states
 
-        idle |= dict.fromkeys(disabled_rules(session.app().store), "disabled")
+        app = session.app()
+        idle |= {name: f"blind: {why.state}" for name, why in blind_rules(app, collection).items()}
+        off = set(recorded_states(app.store).off(session.settings.rules))
+        idle |= dict.fromkeys((rule.id for rule in rules if rule.id in off), "disabled")
     return idle
 
 
