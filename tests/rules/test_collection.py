@@ -147,3 +147,16 @@ def test_a_file_name_means_the_rule_that_makes_alerts(tmp_path: Path) -> None:
     assert collection.get("d") is collection.ruleset.rules[0]
     assert collection.get("1111") is collection.ruleset.rules[0]
     assert collection.get("nothing") is None
+
+
+def test_what_was_written_for_a_correlation_alerts_never(tmp_path: Path) -> None:
+    """Not while the correlation is a shadow; and it is gone when the correlation is off. A rule of another file alerts on, beside a shadow."""
+    folder = files(tmp_path, both=DETECTION.format(n=1) + "---\n" + CORRELATION.format(rule="d"))
+    base = load_collection([folder])[0].ruleset.rules[0].id
+    shadowed = load_collection([folder], states={"c": "shadow"})[0]
+    assert shadowed.correlations[0].shadow
+    assert base in shadowed.silent
+    assert load_collection([folder], disabled=["c"])[0].ruleset.rules == ()
+    apart = files(tmp_path, both=CORRELATION.format(rule="d"), own=DETECTION.format(n=1))
+    assert base not in load_collection([apart], states={"c": "shadow"})[0].silent
+    assert [rule.id for rule in load_collection([apart], disabled=["c"])[0].ruleset.rules] == [base]
