@@ -148,11 +148,10 @@ class _Wiring:
         return restore_sqlite(source, store_path(settings), progress)
 
     def classifier(self, rules: RulesSettings) -> tuple[Classifier, list[RuleError]]:
-        from soc.rules.engine import compile_ruleset
-        from soc.rules.load import load_ruleset
+        from soc.application.ruleset import load_set
 
-        ruleset, errors = load_ruleset(rules)
-        return compile_ruleset(ruleset), errors
+        found = load_set(rules)
+        return found.engine, found.errors
 
     def spool(self) -> AbstractContextManager[tuple[RecordSink, Sequence[RecordSource]]]:
         return _open_spool(self._settings)

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from soc.application.app import App
+from soc.application.correlate import CorrelationStage, pace_of
 from soc.application.pipelines import pipeline_again
 from soc.application.ruleset import kept_set
 from soc.clock import from_iso
@@ -19,7 +20,8 @@ from soc.ingest.records import record_of
 from soc.model.alert import Alert
 from soc.model.event import Doc
 from soc.model.query import And, Not, Term
-from soc.ports import AlertQuery, Classifier, EventQuery
+from soc.ports import AlertQuery, Classifier, Effects, EventQuery, Store
+from soc.rules.engine import Engine
 
 HOUR_US = 3_600_000_000
 
@@ -78,6 +80,43 @@ class _Sets:
         return self._known[name]
 
 
+class _Correlations:
+    """The correlations of a replay: folded from its signals alone."""
+
+    def __init__(self, app: App, scratch: Store) -> None:
+        self._app = app
+        self._scratch = scratch
+        self._stage: CorrelationStage | None = None
+
+    def take(self, classifier: Classifier, effects: Effects) -> list[Alert]:
+        """The alerts that follow from the signals of a batch that these rules judged."""
+        if not isinstance(classifier, Engine):
+            return []
+        if self._stage is None:
+            app = self._app
+            pace = pace_of(app.settings.pipeline)
+            self._stage = CorrelationStage(
+                classifier.collection, self._scratch, clock=app.clock, rules_hash=classifier.hash, pace=pace, documents=app.store.get_events
+            )
+            self._stage.start(kept=False)
+        self._stage.use(classifier.collection, classifier.hash)
+        if effects.signals:
+            self._scratch.commit(Effects(progress=[], signals=effects.signals))  # stragglers are folded anew from there
+        return self._told(self._stage.take(effects.signals, effects.marks))
+
+    def tidy(self) -> list[Alert]:
+        """Forget the signals that no rule looks back to any more."""
+        return self._told(self._stage.tick()) if self._stage is not None else []
+
+    def end(self) -> list[Alert]:
+        """What is judged when all is read."""
+        return self._told(self._stage.finish()) if self._stage is not None else []
+
+    def _told(self, effects: Effects) -> list[Alert]:
+        self._scratch.commit(effects)  # under other rules what was told goes on
+        return effects.alerts
+
+
 def replay(
     app: App, *, query: EventQuery, rules_dir: Path | None = None, rules_hash: str = "", progress: Callable[[int], None] = lambda _count: None
 ) -> ReplayReport:
@@ -85,11 +124,13 @@ def replay(
 
     `rules_hash`: a set that was in force once (or the beginning of its hash), or `RECORDED`.
 
+    Correlations are folded from the signals of the replay; what was open before its first line is not known to it.
     Nothing is written. Alerts are compared by id; a changed one has the same id and another level, rule hash or group.
     Cost: constant memory but for the alerts; the speed of the pipeline without the store's.
     """
     sets = _Sets(app, rules_dir, rules_hash)
     scratch = app.wiring.memory_store()
+    correlations = _Correlations(app, scratch)
     pipelines: dict[tuple[str, str], Pipeline] = {}
     after: dict[str, Alert] = {}
     events, levels = 0, dict[str, int]()
@@ -103,13 +144,16 @@ def replay(
                     pipelines[at] = pipeline_again(app, scratch, *at, classifier=sets.of(name))
                 pipelines[at].use_rules(sets.of(name))
                 effects = pipelines[at].process([record_of(doc) for doc in run])
-                after.update((alert.id, alert) for alert in effects.alerts if alert.rule.kind == "sigma")
+                found = effects.alerts + correlations.take(sets.of(name), effects)
+                after.update((alert.id, alert) for alert in found if alert.rule.kind == "sigma")
                 for event in effects.events:
                     old = before_levels.get(event.id)
                     if old is not None and old != event.level:
                         levels[f"{old}→{event.level}"] = levels.get(f"{old}→{event.level}", 0) + 1
             events += len(docs)
+            after.update((alert.id, alert) for alert in correlations.tidy() if alert.rule.kind == "sigma")
             progress(events)
+        after.update((alert.id, alert) for alert in correlations.end() if alert.rule.kind == "sigma")
     finally:
         scratch.close()
     before = {alert.id: alert for alert in _stored_alerts(app, query)}

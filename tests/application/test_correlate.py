@@ -12,13 +12,19 @@ import msgspec
 import pytest
 
 from soc.adapters.memory import MemoryStore
+from soc.application.app import Actor, App
 from soc.application.correlate import CorrelationStage, Pace
+from soc.application.ingest import ingest_files
+from soc.application.replay import replay
+from soc.bootstrap import open_app
 from soc.clock import FrozenClock, iso, to_datetime
+from soc.config import Settings
 from soc.ingest.pipeline import Pipeline, SourceInfo
 from soc.ingest.registry import installed
 from soc.model.alert import Alert
+from soc.model.query import All
 from soc.model.record import RawRecord
-from soc.ports import AlertQuery, Effects, Store
+from soc.ports import AlertQuery, Effects, EventQuery, Store
 from soc.rules.collection import Collection, load_collection
 from soc.rules.engine import Engine, compile_collection
 from soc.rules.episodes import Bounds
@@ -447,3 +453,60 @@ def test_old_signals_and_what_was_told_are_forgotten(rigged: Rigged) -> None:
     assert [signal.ts for signal in rig.store.signals(0)] == []
     assert [key for key in rig.store.state("correlate") if key.startswith("told")] == []
     assert len(rig.alerts()) == 1
+
+
+# --- commands -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Callable[..., App]:
+    """Opens the application on an embedded store with own rules."""
+
+    def open_with(*texts: str, name: str = "own", **settings: Any) -> App:
+        folder = tmp_path / name
+        rules(folder, *texts)
+        return open_app(
+            Settings.model_validate({"data_dir": tmp_path / "data", "rules": {"shipped": False, "directories": [folder]}, **settings}),
+            Actor("an"),
+            pipeline=True,
+        )
+
+    return open_with
+
+
+def _write(path: Path, lines: Sequence[str]) -> Path:
+    path.write_text("".join(text + "\n" for text in lines), encoding="utf-8")
+    return path
+
+
+def test_a_replay_gives_the_alerts_of_correlations_again(opened: Callable[..., App], tmp_path: Path) -> None:
+    """The same rules change nothing; another threshold shows which alerts would differ."""
+    with opened(DETECTION, MANY, CHAIN) as app:
+        ingest_files(app, [_write(tmp_path / "fw.log", sorted(LOG, key=lambda text: text.split("eventtime=")[1][:19]))], source="fw")
+        same = replay(app, query=EventQuery(All()))
+        assert (same.alerts_before, same.added, same.removed, same.changed) == (same.alerts_after, [], [], [])
+        assert same.alerts_before > 0
+        rules(tmp_path / "other", DETECTION, MANY.replace("gte: 3", "gte: 4"))
+        other = replay(app, query=EventQuery(All()), rules_dir=tmp_path / "other")
+        assert [alert.rule.title for alert in other.removed] == ["Two busy addresses at one sensor"]
+        assert {alert.rule.title for alert in other.added} == {"Many intrusions from one address"}
+
+
+def test_files_read_one_after_the_other_are_one_log(opened: Callable[..., App], tmp_path: Path) -> None:
+    """Whatever their order: an older file that is read later makes the alerts that it belongs to."""
+    first, second = [line(0), line(20)], [line(45), line(50), line(3600)]
+    with opened(DETECTION, MANY) as app:
+        ingest_files(app, [_write(tmp_path / "b.log", second)], source="b")
+        assert app.store.alerts(AlertQuery())[0] == 0
+        ingest_files(app, [_write(tmp_path / "a.log", first)], source="a")
+        [alert] = app.store.alerts(AlertQuery())[1]
+    assert (len(alert.events), alert.late) == (4, True)
+
+
+def test_one_bad_correlation_stops_no_other(opened: Callable[..., App], tmp_path: Path) -> None:
+    """It is told with file and line; what it would have used still raises its own alerts."""
+    with opened(DETECTION, MANY) as app:
+        (tmp_path / "own" / "bad.yml").write_text(MANY.replace("22222222", "99999999").replace("60s", "0s"), encoding="utf-8")
+        ingest_files(app, [_write(tmp_path / "fw.log", [line(0), line(1), line(2)])], source="fw")
+        assert app.store.alerts(AlertQuery())[0] == 1
+        assert [Path(error.path).name for error in app.rule_errors] == ["bad.yml"]
