@@ -16,9 +16,11 @@ from soc.clock import Clock, SystemClock
 from soc.config import FileSource, HttpSource, KafkaSource, RulesSettings, Settings, SourceBase, SyslogSource
 from soc.errors import ConfigError, NotAllowed, RuleError
 from soc.model.journal import Journal
-from soc.ports import Classifier, CrashPoint, Metrics, RecordSink, RecordSource, Store, no_crash
+from soc.model.signal import Signal
+from soc.ports import Classifier, CrashPoint, Metrics, RecordSink, RecordSource, SignalLog, Store, no_crash
 
 if TYPE_CHECKING:
+    from soc.application.correlating import SignalTopic
     from soc.model.signing import SigningKey
 
 
@@ -187,6 +189,25 @@ class _Wiring:
 
                 collectors.append(HttpReceiver(name, source, sink, clock=self._clock))
         return collectors
+
+    def signal_log(self, key_of: Callable[[Signal], bytes]) -> SignalLog:
+        from soc.adapters.kafka.signals import KafkaSignalLog
+
+        return KafkaSignalLog(self._settings.kafka, key_of, clock=self._clock, metrics=self._metrics)
+
+    def signal_topic(self) -> SignalTopic:
+        from soc.adapters.kafka.signals import KafkaReadBack, KafkaSignalSource, partition_of
+        from soc.application.correlate_topic import SOURCE
+        from soc.application.correlating import SignalTopic
+
+        read_back = KafkaReadBack(self._settings.kafka, clock=self._clock)
+        source = KafkaSignalSource(self._settings.kafka, SOURCE, clock=self._clock, metrics=self._metrics)
+        return SignalTopic(source, read_back, partition_of, read_back.close)
+
+    def signal_ends(self) -> dict[str, int]:
+        from soc.adapters.kafka.signals import log_ends
+
+        return log_ends(self._settings.kafka)
 
     def kafka_forward(self, source: RecordSource, topic: str, *, crash: CrashPoint = no_crash) -> Forwarder:
         from soc.adapters.kafka.sink import KafkaForwarder

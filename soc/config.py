@@ -88,8 +88,6 @@ class KafkaSettings(Section):
     """With so many partitions the topic is created: at most so many processes correlate. To change it later, stop all `ingest` workers first."""
     correlate_group: str = "soc-correlate"
     """Consumer group of the role `correlate`."""
-    signals_inactive_after_s: float = Field(default=600.0, gt=0)
-    """A source partition that no worker has said anything of for so long no longer holds up correlation; later events of it count as late."""
     session_timeout_s: float = Field(default=45.0, ge=6)
     """A worker not heard of for so long loses its partitions."""
     bootstrap_timeout_s: float = Field(default=10.0, gt=0)
@@ -254,7 +252,7 @@ class Settings(Section):
     read_only: bool = False
     """Refuse everything that would change the store."""
     roles: list[Literal["collect", "ingest", "correlate"]] = ["collect", "ingest", "correlate"]
-    """What this process does: `collect` receives lines, `ingest` makes events and alerts of them, `correlate` judges what several events say together."""
+    """What this process does: `collect` receives lines, `ingest` makes events and alerts of them, `correlate` judges what several events say together (with the embedded store, or without Kafka, `ingest` does both)."""
     transport: Literal["spool", "kafka"] = "spool"
     """Where collected lines go: `spool` = ingested by this process; `kafka` = on to `<kafka.topic_prefix><kind>` (spooled until the brokers have them)."""
     store: StoreSettings = StoreSettings()

@@ -424,6 +424,9 @@ class SignalLog(Protocol):
         Raises: Unreachable, StoreFull. After an error the whole call is to be repeated.
         """
 
+    def close(self) -> None:
+        """Give everything back; idempotent."""
+
 
 # --- small things ----------------------------------------------------------------------------------------------------
 

@@ -16,9 +16,11 @@ from soc.clock import Clock
 from soc.config import RulesSettings, Settings, SourceBase
 from soc.errors import RuleError
 from soc.model.journal import Journal
-from soc.ports import Classifier, CrashPoint, Metrics, RecordSink, RecordSource, Store, no_crash
+from soc.model.signal import Signal
+from soc.ports import Classifier, CrashPoint, Metrics, RecordSink, RecordSource, SignalLog, Store, no_crash
 
 if TYPE_CHECKING:
+    from soc.application.correlating import SignalTopic
     from soc.application.ruleset import Loaded
     from soc.model.signing import SigningKey  # brings cryptography along, which few commands need
 
@@ -97,6 +99,15 @@ class Wiring(Protocol):
 
     def kafka_forward(self, source: RecordSource, topic: str, *, crash: CrashPoint = no_crash) -> Forwarder:
         """Carries the records of `source` to a topic under their own positions."""
+
+    def signal_log(self, key_of: Callable[[Signal], bytes]) -> SignalLog:
+        """The topic of signals, to write to; signals of one key stand in one partition."""
+
+    def signal_topic(self) -> SignalTopic:
+        """The topic of signals, to read from."""
+
+    def signal_ends(self) -> dict[str, int]:
+        """Where each partition of the topic of signals ends, by the name that positions have; {} when there is none yet."""
 
 
 @dataclass

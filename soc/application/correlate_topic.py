@@ -239,7 +239,7 @@ class TopicFold:
     """What a worker does with records of the topic; in the place of a `Pipeline`.
 
     `classifier`: the rules in force. `partitions`: all partitions of the topic, by name.
-    `places`: which partition of so many a key belongs to.
+    `place`: which of so many partitions a key belongs to.
     """
 
     def __init__(
@@ -249,7 +249,7 @@ class TopicFold:
         read_back: ReadBack,
         *,
         partitions: Callable[[], Sequence[str]],
-        places: Callable[[bytes, int], int],
+        place: Callable[[bytes, int], int],
         pace: Pace,
         clock: Clock,
         metrics: Metrics,
@@ -259,7 +259,7 @@ class TopicFold:
         self._store = store
         self._read_back = read_back
         self._partitions = partitions
-        self._places = places
+        self._place = place
         self._pace = pace
         self._clock = clock
         self._metrics = metrics
@@ -351,7 +351,7 @@ class TopicFold:
 
         def here(name: str) -> bool:
             key = routes.only_key(name)
-            return key is None or self._places(key, len(names)) == number
+            return key is None or self._place(key, len(names)) == number
 
         return msgspec.structs.replace(collection, correlations=tuple(rule for rule in collection.correlations if here(rule.id)))
 

@@ -8,9 +8,11 @@ from contextlib import ExitStack
 
 from soc.application.app import App, Collector, Forwarder
 from soc.application.correlate import CorrelationStage, make_stage
+from soc.application.correlating import Correlating, RoutesInForce, by_topic, require_work
 from soc.application.pipelines import make_pipeline, note_rules, offsets_in_force
 from soc.application.reload import Reloader
 from soc.application.rules_blind import blinded_by
+from soc.application.signal_log import SignalWriter
 from soc.clock import iso
 from soc.config import FileSource, Settings, SourceSettings, SyslogSource
 from soc.errors import SocError, StoreFull, Unreachable
@@ -57,6 +59,7 @@ def run(
     stop = stop or threading.Event()
     app.use(with_default_sources(app.settings))
     roles = set(app.settings.roles)
+    require_work(app.settings)
     with ExitStack() as stack:
         sources: list[RecordSource] = []
         collectors: list[Collector] = []
@@ -79,16 +82,26 @@ def run(
         stack.callback(stop.set)
         if "ingest" in roles:
             sources += app.wiring.sources()
+        correlating: Correlating | None = None
+        if "correlate" in roles and by_topic(app.settings):
+            correlating = Correlating(app, stop, alone=not sources, once=once, on_alerts=on_alerts, hangup=hangup)
+            if not once:
+                correlating.start()
+                stack.callback(correlating.join, 60)
+                stack.callback(stop.set)
         duties = _Duties(app, collectors, sink, sources)
         on_ready([address for collector in collectors for address in collector.addresses()])
+        totals = Totals()
         if sources:
             totals = _work(app, sources, duties, once=once, on_alerts=on_alerts, on_batch=on_batch, stop=stop, hangup=hangup)
-        else:
-            totals = Totals()
+        elif correlating is None or not once:
             stop.wait()
-        for carrier in carriers:
-            if carrier.failure is not None:
-                raise carrier.failure
+        if correlating is not None and once:
+            correlating.work()
+        parts: list[_Carrier | Correlating] = [*carriers, *([correlating] if correlating is not None else [])]
+        for part in parts:
+            if part.failure is not None:
+                raise part.failure
         return totals
 
 
@@ -105,7 +118,12 @@ def _work(
 ) -> Totals:
     pipeline_settings = app.settings.pipeline
     pipeline = make_pipeline(app, app.store, meter=duties.meter)
-    stage = duties.stage = make_stage(app, app.store)
+    stage = make_stage(app, app.store)
+    writer: SignalWriter | None = None
+    if by_topic(app.settings):
+        writer = duties.writer = SignalWriter(app.wiring.signal_log(RoutesInForce(app).key), sources, clock=app.clock, crash=app.crash)
+    else:
+        duties.stage = stage
 
     def use(classifier: Classifier) -> None:
         pipeline.use_rules(classifier)
@@ -124,8 +142,10 @@ def _work(
         on_batch=on_batch,
         on_read=duties.heard,
         on_tick=duties.tick,
-        on_committed=stage.follow,
+        before_commit=writer.before_commit if writer is not None else lambda _effects: None,
+        on_committed=writer.committed if writer is not None else stage.follow,
         on_again=stage.forget,
+        on_end=writer.tick if writer is not None else lambda: (),
         switch_due=lambda: reloader.due,
         switch=duties.switch_rules,
         tick_s=min(5.0, pipeline_settings.heartbeat_s),
@@ -135,13 +155,15 @@ def _work(
     )
     duties.worker = worker
     note_rules(app, app.store)
-    if once:
-        return worker.run(stop)
-    reloader.start()
+    if not once:
+        reloader.start()
     try:
         return worker.run(stop)
     finally:
-        reloader.stop()
+        if not once:
+            reloader.stop()
+        if writer is not None:
+            writer.close()
 
 
 def _tell_forgotten(app: App, sink: RecordSink) -> None:
@@ -207,6 +229,7 @@ class _Duties:
         self.worker: Worker | None = None
         self.reloader: Reloader | None = None
         self.stage: CorrelationStage | None = None
+        self.writer: SignalWriter | None = None
         self._app = app
         self._collectors = collectors
         self._sink = sink
@@ -252,7 +275,9 @@ class _Duties:
                 log.warning("put off for the moment", duty="rules", error=error.message, hint=error.hint)
 
     def _correlate(self, _now_us: int, _now: float) -> list[Effects]:
-        """What time brings about among correlations: silence, stragglers, signals that are needed no more."""
+        """What time brings about among correlations: silence, stragglers, signals that are needed no more; or marks of idle partitions."""
+        if self.writer is not None:
+            return list(self.writer.tick())
         if self.stage is None:
             return []
         behind = any(sum(reader.source.lag().values()) > 0 for reader in (self.worker.readers if self.worker is not None else ()))

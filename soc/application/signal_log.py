@@ -69,6 +69,11 @@ class SignalWriter:
                 log.warning("marks wait for the log of signals", error=error.message, hint=error.hint)
             self._told = error.message
 
+    def close(self) -> None:
+        """Write what waits, if that is possible now, and give everything back."""
+        self.flush()
+        self._signals.close()
+
     def _note(self, marks: dict[str, int]) -> None:
         for partition, mark in marks.items():
             self._marks[partition] = max(mark, self._marks.get(partition, 0))

@@ -116,7 +116,7 @@ def fold(engine: Engine, store: MemoryStore, log: Log, counts: Counts | None = N
         store,
         log,
         partitions=lambda: log.names,
-        places=partition_of,
+        place=partition_of,
         pace=PACE,
         clock=FrozenClock(START),
         metrics=counts or Counts(),
@@ -311,9 +311,7 @@ def test_changed_rules_are_taken_over_from_the_log(engine: Engine, tmp_path: Pat
     in_force = [engine]
     log = written(engine, traffic(engine, 4), 3, 4)
     store = MemoryStore(clock=FrozenClock(START))
-    worker = TopicFold(
-        lambda: in_force[0], store, log, partitions=lambda: log.names, places=partition_of, pace=PACE, clock=FrozenClock(START), metrics=Counts()
-    )
+    worker = TopicFold(lambda: in_force[0], store, log, partitions=lambda: log.names, place=partition_of, pace=PACE, clock=FrozenClock(START), metrics=Counts())
     for name in log.names:
         store.commit(worker.process(log.poll(name, 0, 2)))
     assert not worker.due

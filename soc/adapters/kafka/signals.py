@@ -16,8 +16,9 @@ from typing import Any
 from soc.adapters.kafka.catalog import Catalog
 from soc.adapters.kafka.settings import REQUEST_TIMEOUT_MS, connection_options, quiet_client_log, translate
 from soc.adapters.kafka.sink import KafkaSink
+from soc.adapters.kafka.source import KafkaRecordSource
 from soc.clock import Clock
-from soc.config import KafkaSettings
+from soc.config import KafkaSettings, KafkaSource
 from soc.errors import ConfigError, Phrase, SourceUnavailable
 from soc.model.record import RawRecord
 from soc.model.signal import Signal
@@ -83,6 +84,20 @@ class KafkaSignalLog:
     def close(self) -> None:
         """Disconnect; idempotent."""
         self._sink.close()
+
+
+class KafkaSignalSource(KafkaRecordSource):
+    """The topic of signals as a source of records, shared by the members of the group of correlators; made when it is missing."""
+
+    name = "signals"
+
+    def __init__(self, settings: KafkaSettings, source: str, *, clock: Clock, metrics: Metrics | None = None) -> None:
+        topic = KafkaSource(type="kafka", topics=[settings.signals_topic])
+        super().__init__(settings.model_copy(update={"group": settings.correlate_group}), {source: topic}, clock=clock, metrics=metrics)
+
+    def open(self, positions: Mapping[str, int]) -> None:
+        require_topic(self._settings)
+        super().open(positions)
 
 
 def partition_of(key: bytes, count: int) -> int:
