@@ -198,6 +198,8 @@ class _Run:
             self.hits.append(Hit(rule.id, rule.title, level, iso(ts), key, [doc["soc.id"]], explanation=explanation))
 
     def _signals(self, matches: tuple[int, ...], doc: Doc, seen: Doc) -> None:
+        if doc.get("soc.counted") is False:  # a repetition is no occurrence of its own: it counts in no correlation
+            return
         signals = self._engine.signals(matches, msgspec.structs.replace(event_of(doc, ""), doc=seen))
         if not signals:
             return

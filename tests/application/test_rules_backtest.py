@@ -22,7 +22,7 @@ from soc.config import RulesSettings, Settings
 from soc.errors import NotFound
 from soc.model.event import Event
 from soc.ports import Store
-from tests.contracts.conftest import STORES, make_rig
+from tests.contracts.conftest import STORES, Rig, make_rig
 from tests.contracts.samples import DAY, HOUR, SECOND, T0, batch, event
 
 USERS = ("admin", "Admin", "root", "ĐẶNG", "đặng", "a*b", "adminx")
@@ -130,6 +130,16 @@ def test_a_correlation_is_folded_over_the_stream(store: Store, tmp_path: Path) -
     assert [hit.window is not None for hit in found.examples if hit.title == "often"] == [True] * found.rules[1].alerts
     assert results(found) == results(everything)
     assert everything.read >= everything.stored > found.read
+
+
+def test_a_repeated_line_counts_in_no_correlation(rig: Rig, tmp_path: Path) -> None:
+    """As in the pipeline: three lines of which two repeat one occurrence are two events, so two logins, not three."""
+    store = rig.open()
+    store.commit(batch(*(event(seq, user__name="admin", destination__port=22, counted=seq != 1) for seq in range(3))))
+    rig.settle()
+    found = hunt(store, write(tmp_path, rule("login", LOGIN), correlation("often", "login")))
+    assert [one.alerts for one in found.rules] == [3, 0]
+    assert hunt(store, write(tmp_path, rule("login", LOGIN), correlation("often", "login", condition={"gte": 2}))).rules[1].alerts == 1
 
 
 def test_what_began_before_the_period_counts_in_it(store: Store, tmp_path: Path) -> None:

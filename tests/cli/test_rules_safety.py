@@ -76,6 +76,39 @@ def test_a_replay_of_the_log_raises_the_same_storm(on: Callable[..., Done]) -> N
     assert (done.code, answer["alerts_before"], answer["alerts_after"]) == (0, answer["alerts_after"], answer["alerts_before"])
 
 
+CORRELATION = """\
+title: Botnet contacts
+name: botnet_contact
+id: 00000000-0000-4000-8000-0000000000b1
+logsource: {product: fortinet}
+detection: {sel: {destination.port: 4444}, condition: sel}
+level: low
+---
+title: Many botnet contacts
+id: 00000000-0000-4000-8000-0000000000b2
+correlation: {type: event_count, rules: [botnet_contact], group-by: [source.ip], timespan: 5s, condition: {gte: 4}}
+level: high
+"""
+
+
+def test_replay_and_backtest_say_of_correlations_what_the_stream_said(on: Callable[..., Done], tmp_path: Path) -> None:
+    """A correlation over new lines: one alert in the stream, the same one in a replay, one in a backtest."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "many.yml").write_text(CORRELATION, encoding="utf-8")
+    config = tmp_path / "soc.toml"
+    config.write_text(config.read_text(encoding="utf-8").replace("[rules]\n", f'[rules]\nshipped = false\ndirectories = ["{folder}"]\n'), encoding="utf-8")
+    log = tmp_path / "more.log"
+    log.write_text("\n".join(line(number) for number in (100, 101, 102, 103, 104, 150, 160)) + "\n", encoding="utf-8")
+    assert on("ingest", "file", str(log), "--source", "more", "--product", "fortinet_fortigate").code == 0
+    live = items(on("alerts", "list", "--each", "--rule", "00000000-0000-4000-8000-0000000000b2", "--json"))
+    assert [alert["rule"]["title"] for alert in live] == ["Many botnet contacts"]
+    found = json.loads(on("rules", "backtest", "00000000-0000-4000-8000-0000000000b2", "--since", "2h", "--json").out)
+    assert found["items"][-1]["ts"] == live[0]["ts"]
+    replayed = json.loads(on("replay", "soc.source:more", "--json").out)
+    assert live[0]["id"] not in {alert["id"] for alert in (*replayed["removed"], *replayed["added"], *replayed["changed"])}
+
+
 def test_backtest_shows_figures_examples_and_the_storm(on: Callable[..., Done]) -> None:
     """By file name; numbers a day, the biggest group, the examples, how much was read."""
     done = on("rules", "backtest", BOTNET, "--limit", "2")
