@@ -33,6 +33,7 @@ MOST_MEMBERS = 20
 _EVERY = 1_000
 """Lines between two steps of the watermark."""
 _DIGITS = 12
+_FIRST_YEAR, _LAST_YEAR = 1900, 9000
 
 Alert = dict[str, Any]
 
@@ -72,6 +73,7 @@ class _Run:
         self.fold = Correlator(collection.correlations)
         self.result = Evaluation([], [])
         self.told: dict[str, CorrelationAlert] = {}
+        self.lines: dict[str, set[int]] = {}
         self.newest: int | None = None
         self.oldest: int | None = None
         self.begun = False
@@ -96,6 +98,7 @@ class _Run:
         horizon = self.options.until_us if self.options.until_us is not None else self.newest
         if horizon is not None:
             self._advance(horizon + 1, final=True)
+        self._gather()
         for alert in self.told.values():
             if alert.rule not in self.collection.silent:
                 self.result.alerts.append(self._correlation(alert))
@@ -150,7 +153,7 @@ class _Run:
 
     def _correlation(self, alert: CorrelationAlert) -> Alert:
         rule = self.fold.rules[alert.rule]
-        events = sorted(self._events(alert))
+        events = sorted(self.lines[alert.id])
         before = alert.first.partition("@")[0]
         anchor = int(before) if before.isdigit() else 0
         return {
@@ -165,19 +168,25 @@ class _Run:
             "order": (events[-1] if events else anchor, alert.at),
         }
 
-    def _events(self, alert: CorrelationAlert) -> set[int]:
-        """The lines behind an alert, also those behind the alerts it is made of."""
-        found: set[int] = set()
-        for _, name, _ in alert.members:
-            if name in self.told:
-                found |= self._events(self.told[name])
-            else:
-                found.add(int(name))
-        return found
+    def _gather(self) -> None:
+        """Note the lines behind each alert, also those behind the alerts it is made of: rules stand before those built on them."""
+        by_rule: dict[str, list[CorrelationAlert]] = {}
+        for alert in self.told.values():
+            by_rule.setdefault(alert.rule, []).append(alert)
+        for rule in self.collection.correlations:
+            for alert in by_rule.get(rule.id, ()):
+                found: set[int] = set()
+                for _, name, _ in alert.members:
+                    inner = self.lines.get(name)
+                    if inner is None:
+                        found.add(int(name))
+                    else:
+                        found |= inner
+                self.lines[alert.id] = found
 
     def _explained(self, rule: Correlation, alert: CorrelationAlert) -> Alert:
         def member(ts: int, name: str, rules: int) -> Alert:
-            which = {"alert": name, "events": sorted(self._events(self.told[name]))} if name in self.told else {"event": int(name)}
+            which = {"alert": name, "events": sorted(self.lines[name])} if name in self.lines else {"event": int(name)}
             return {**which, "time": iso(ts), "rules": [rule.rules[place] for place in bits(rules)]}
 
         return {
@@ -229,7 +238,8 @@ def _time(value: Any) -> int | None:
     if isinstance(value, list):
         value = value[0] if value else None
     moment = local_time(value)
-    return None if moment is None else from_datetime(moment)
+    # The first and the last years are what systems write for «no time»; windows around them could not be told either.
+    return None if moment is None or not _FIRST_YEAR <= moment.year < _LAST_YEAR else from_datetime(moment)
 
 
 def read_event(line: bytes | None) -> Doc:

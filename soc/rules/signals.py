@@ -111,6 +111,8 @@ def exact(value: Any) -> int | str | None:
 def key_text(value: Any) -> tuple[str, str]:
     """A value as it tells groups apart (folded), and as it is shown."""
     shown = text_of(value)
+    if not shown.isascii():
+        shown = shown.encode("utf-8", "backslashreplace").decode("utf-8")  # half a character cannot be written to any log
     key = fold(shown)
     if len(key) > MOST_TEXT:
         key = key[: MOST_TEXT - 32] + blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
