@@ -128,6 +128,18 @@ UNSEARCHED = frozenset(
 """Times and measures: they are searched by ranges; as tokens each would be new, the dearest kind in a full-text index."""
 SEARCHED_OWN = ("soc.threat.category", "soc.agency.id", "soc.mail.verdict")
 """Those of our own fields whose values free text finds."""
+OF_FEW_VALUES = frozenset(
+    {
+        *("event.kind", "event.module", "event.dataset", "event.action", "event.outcome", "log.level", "log.syslog.facility.name", "log.syslog.severity.name"),
+        *("observer.vendor", "observer.product", "observer.type", "network.transport", "network.type", "network.direction", "process.name", "postfix.daemon"),
+        *("fortinet.firewall.type", "fortinet.firewall.subtype", "fortinet.firewall.eventtype", "fortinet.firewall.action", "fortinet.firewall.vd"),
+        *("fortinet.firewall.srcintfrole", "fortinet.firewall.dstintfrole", "fortinet.firewall.policytype", "fortinet.firewall.trandisp"),
+        *("fortinet.firewall.appcat", "fortinet.firewall.srccountry", "event.code"),
+    }
+)
+"""Fields of which a kind of document has few combinations of values: looked up at once. Any field may stand here, it is only a matter of speed."""
+_GROUPS: dict[tuple[Any, ...], str] = {}
+_MOST_GROUPS = 8_192
 _SEARCHED: dict[tuple[str, ...], tuple[str, ...]] = {}
 _MOST_SHAPES = 4096
 _MOST_VALUES = 32_768
@@ -178,11 +190,12 @@ def event_tokens(doc: Mapping[str, Any]) -> str:
         shape = _SHAPES[names] = _Shape(doc)
     line = "" if doc.get(TEXT_FROM) == "fields" else doc.get("event.original") or ""
     try:
-        tokens = (
-            _with_line(line, dict.fromkeys(chain(shape.texts(doc), shape.items(doc))))
-            if line
-            else " ".join(map(_VALUES.__getitem__, chain(shape.texts(doc), shape.items(doc))))
-        )
+        few = shape.few(doc)
+        common = _GROUPS.get(few)
+        if common is None:
+            common = _group(few)
+        own = chain(shape.texts(doc), shape.items(doc)) if shape.lists else shape.texts(doc)
+        tokens = f"{_with_line(line, dict.fromkeys(own)) if line else ' '.join(map(_VALUES.__getitem__, own))} {common}"
     except TypeError:  # no text where one stood when this shape was first seen
         tokens = " ".join(chain(_tokens(line), map(_any_tokens, map(doc.__getitem__, shape.names))))
     else:
@@ -191,6 +204,16 @@ def event_tokens(doc: Mapping[str, Any]) -> str:
     if "  " in tokens or tokens[:1] == " " or tokens[-1:] == " ":  # a value without a token
         tokens = " ".join(tokens.split())
     return tokens if len(tokens) <= MOST_TOKENS else " ".join(islice(dict.fromkeys(tokens.split()), MOST_TOKENS))
+
+
+def _group(values: tuple[Any, ...]) -> str:
+    """The tokens of some values, each once; remembered."""
+    tokens = " ".join(dict.fromkeys(" ".join(map(_VALUES.__getitem__, values)).split()))
+    if len(tokens) <= 1024:  # noqa: PLR2004 - what repeats is short
+        if len(_GROUPS) >= _MOST_GROUPS:
+            _GROUPS.clear()
+        _GROUPS[values] = tokens
+    return tokens
 
 
 def _with_line(line: str, values: dict[str, None]) -> str:
@@ -203,14 +226,16 @@ def _with_line(line: str, values: dict[str, None]) -> str:
 class _Shape:
     """How the tokens of documents with one sequence of field names are found."""
 
-    __slots__ = ("_lists", "_numbers", "names", "others", "texts")
+    __slots__ = ("_numbers", "few", "lists", "names", "others", "texts")
 
     def __init__(self, doc: Mapping[str, Any]) -> None:
         self.names = searched_fields(doc)
         kinds = {name: doc[name].__class__ for name in self.names}
-        self.texts = _getter([name for name, kind in kinds.items() if kind is str])
-        """Takes out the values that were texts when the first such document was seen."""
-        self._lists = [name for name, kind in kinds.items() if kind is list]
+        few = [name for name, kind in kinds.items() if kind is str and name in OF_FEW_VALUES]
+        self.few = _getter(few)
+        self.texts = _getter([name for name, kind in kinds.items() if kind is str and name not in few])
+        """Takes out the values that were texts when the first such document was seen; `few` those of fields with few values."""
+        self.lists = [name for name, kind in kinds.items() if kind is list]
         self._numbers = _getter([name for name, kind in kinds.items() if kind is int])
         self.others = [name for name, kind in kinds.items() if kind is not str and kind is not list]
         if any(kinds[name] is not int for name in self.others):
@@ -219,7 +244,7 @@ class _Shape:
     def items(self, doc: Mapping[str, Any]) -> Iterable[Any]:
         """The items of all lists. Raises: TypeError when something else stands there by now."""
         found: list[Any] = []
-        for name in self._lists:
+        for name in self.lists:
             found += doc[name] if doc[name].__class__ is list else [None]
         return found
 
@@ -234,8 +259,8 @@ class _Shape:
 _SHAPES: dict[tuple[str, ...], _Shape] = {}
 
 
-def _getter(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
-    """Like `itemgetter`, but always a sequence."""
+def _getter(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    """Like `itemgetter`, but always a tuple."""
     if not names:
         return lambda _doc: ()
     if len(names) == 1:

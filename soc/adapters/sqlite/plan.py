@@ -224,6 +224,8 @@ def marks_of(tokens: str) -> str:
     marks = ""
     if len(tokens) > MOST_TOKENS and tokens.count(" ") >= MOST_TOKENS - 1:
         marks = " " + OVERFLOW
+    if ":" not in tokens:
+        return marks
     if "ffff:" in tokens or "::" in tokens or (tokens.count(":") >= 6 and _LONG_ADDRESS.search(tokens)):  # noqa: PLR2004 - fewer colons make no address without "::"
         marks += _odd(tokens)
     return marks

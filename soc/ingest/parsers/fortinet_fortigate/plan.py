@@ -6,9 +6,9 @@ once per sequence of keys and kept as a `Plan`. Plain values then move in C: `di
 over a copy of a document that has all keys already, so it is never resized; numbers and addresses go through `map`.
 
 Taking the line apart is half of the cost, so a sequence of keys that is seen often also gets a pattern that matches
-the whole line and gives all values in one call. The pattern is found by a cheap fingerprint (log id, number of `=` and
-`"`), and fits only lines that the plain scanner reads the same way: no backslash, no empty or `N/A` value where it
-expects one, no space in a bare value; the count of quotes says that bare values hold none. Whatever does not fit takes the plain way, whose result is the same.
+the whole line and gives all values in one call. The pattern is found by a cheap fingerprint (log id, number of `=`),
+and fits only lines that the plain scanner reads the same way: no backslash, no empty or `N/A` value where it expects
+one, no space and no quote in a bare value. Whatever does not fit takes the plain way, whose result is the same.
 
 Tables are bounded: a sender that invents keys costs time for itself, never memory.
 """
@@ -35,6 +35,8 @@ from soc.model.event import Doc
 
 MOST_PLANS = 4096
 MOST_PATTERNS = 1024
+MOST_ALIKE = 4
+"""Patterns tried on lines of one log id with as many `=`."""
 """Compiled patterns that are kept: about 20 kB each."""
 SEEN_OFTEN = 16
 """A pattern costs as much to compile as some hundred lines to scan."""
@@ -255,33 +257,36 @@ class Plans:
     """The plans in use, and the patterns of the frequent ones."""
 
     def __init__(self) -> None:
+        self._kept = 0
         self._plans: dict[tuple[object, ...], Plan | None] = {}
-        self._patterns: dict[tuple[str, int, int], tuple[Callable[[str], re.Match[str] | None], Plan]] = {}
+        self._patterns: dict[tuple[str, int], list[tuple[Callable[[str], re.Match[str] | None], Plan]]] = {}
 
     def read(self, message: str) -> tuple[Plan, Sequence[str]]:
         """The plan of a line and its values."""
         at = message.find("logid=")
-        fingerprint = (message[at : at + 18], message.count("="), message.count('"'))
-        known = self._patterns.get(fingerprint)
-        if known is not None and "\\" not in message:
-            match = known[0](message)
-            if match is not None:
-                found = match.groups()
-                if "N/A" not in message or "N/A" not in found:
-                    return known[1], found
+        fingerprint = (message[at : at + 18], message.count("="))
+        known = self._patterns.get(fingerprint, ())
+        if known and "\\" not in message:
+            for fullmatch, plan in known:
+                match = fullmatch(message)
+                if match is not None:
+                    found = match.groups()
+                    if "N/A" not in message or "N/A" not in found:
+                        return plan, found
+                    break
         tokens = tokenise(message)
         if tokens is None:
             return self._unusual(message)
         keys, values, quoted = tokens
         said = [value not in NOTHING for value in values]
         all_said = all(said)
-        plan = self._plan(keys, values, () if all_said else tuple(said))
-        if plan is None:
+        chosen = self._plan(keys, values, () if all_said else tuple(said))
+        if chosen is None:
             return self._unusual(message)
-        plan.seen += 1
-        if known is None and plan.seen >= SEEN_OFTEN:
-            self._keep(fingerprint, keys, values, quoted, plan)
-        return plan, values if all_said else list(compress(values, said))
+        chosen.seen += 1
+        if chosen.seen >= SEEN_OFTEN and len(known) < MOST_ALIKE:
+            self._keep(fingerprint, keys, values, quoted, chosen)
+        return chosen, values if all_said else list(compress(values, said))
 
     def _unusual(self, message: str) -> tuple[Plan, Sequence[str]]:
         """The plan and values of a line that only the plain scanner reads right."""
@@ -313,13 +318,16 @@ class Plans:
         self._plans[name] = plan
         return plan
 
-    def _keep(self, fingerprint: tuple[str, int, int], keys: Sequence[str], values: Sequence[str], quoted: Sequence[bool], plan: Plan) -> None:
-        if len(self._patterns) >= MOST_PATTERNS:
+    def _keep(self, fingerprint: tuple[str, int], keys: Sequence[str], values: Sequence[str], quoted: Sequence[bool], plan: Plan) -> None:
+        if self._kept >= MOST_PATTERNS:
             self._patterns.clear()
-        self._patterns[fingerprint] = (
-            compiled(tuple(keys), tuple(value if key == "type" or value in NOTHING else None for key, value in zip(keys, values, strict=True)), tuple(quoted)),
-            plan,
-        )
+            self._kept = 0
+        self._kept += 1
+        fixed = tuple(value if key == "type" or value in NOTHING else None for key, value in zip(keys, values, strict=True))
+        pattern = compiled(tuple(keys), fixed, tuple(quoted))
+        kept = self._patterns.setdefault(fingerprint, [])
+        if all(pattern is not known for known, _ in kept):
+            kept.append((pattern, plan))
 
 
 @lru_cache(maxsize=MOST_PATTERNS)
@@ -330,7 +338,7 @@ def compiled(keys: tuple[str, ...], fixed: tuple[str | None, ...], quoted: tuple
     """
     parts = []
     for key, value, is_quoted in zip(keys, fixed, quoted, strict=True):
-        inner = ('([^"]+)' if is_quoted else "([^ ]+)") if value is None else re.escape(value) if value in NOTHING else f"({re.escape(value)})"
+        inner = ('([^"]+)' if is_quoted else '([^ "]+)') if value is None else re.escape(value) if value in NOTHING else f"({re.escape(value)})"
         parts.append(f'{re.escape(key)}="{inner}"' if is_quoted else f"{re.escape(key)}={inner}")
     return re.compile(" ".join(parts) + " ?").fullmatch
 
