@@ -49,7 +49,7 @@ def alerts(rules: Sequence[Correlation], signals: Iterable[Signal], horizon: int
     for rule in rules:
         mine = [signal for signal in waiting if signal.correlation == rule.id and signal.ts <= horizon]
         for key in sorted({signal.key for signal in mine} | ({(scope,) for scope in begin} if rule.by_time and not rule.group_by else set())):
-            moments = _moments([signal for signal in mine if signal.key == key])
+            moments = moments_of([signal for signal in mine if signal.key == key])
             found = _silences(rule, key, moments, horizon, begin) if rule.by_time else _episodes(rule, key, moments)
             out += found
             for parent in rules:
@@ -67,7 +67,7 @@ def alert_key(found: Found) -> str:
     return "c-" + digest_id("correlation", found.rule, *found.key, found.first)
 
 
-def _moments(signals: list[Signal]) -> list[Moment]:
+def moments_of(signals: list[Signal]) -> list[Moment]:
     """Every event once, in order of time."""
     by_id: dict[tuple[int, str], list[Signal]] = {}
     for signal in signals:

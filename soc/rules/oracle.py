@@ -16,7 +16,8 @@ from soc.rules.values import local_time
 
 Episode = tuple[list[int], list[tuple[str, str]]]
 """The numbers of its events, from 1, and the fields and values of its group."""
-_DIGITS = 12
+DIGITS = 12
+"""Of the number of an event as its id, so that ids are in order."""
 
 
 def episodes(collection: Collection, rule: Correlation, docs: Sequence[Doc], until_us: int | None = None) -> list[Episode]:
@@ -33,7 +34,7 @@ def episodes(collection: Collection, rule: Correlation, docs: Sequence[Doc], unt
         for correlation in collection.correlations:
             for place, member in enumerate(correlation.rules):
                 if member in matched:
-                    signals += Extractor(correlation, place, _fields_of(collection, member)).signals(doc, ts, f"{number:0{_DIGITS}}")
+                    signals += Extractor(correlation, place, fields_of_member(collection, member)).signals(doc, ts, f"{number:0{DIGITS}}")
     found = alerts(collection.correlations, signals, until_us if until_us is not None else max(usable), {"real": min(usable)})
     by_key = {alert_key(one): one for one in found}
 
@@ -47,7 +48,8 @@ def episodes(collection: Collection, rule: Correlation, docs: Sequence[Doc], unt
     )
 
 
-def _fields_of(collection: Collection, member: str) -> Callable[[str], tuple[str, ...]]:
+def fields_of_member(collection: Collection, member: str) -> Callable[[str], tuple[str, ...]]:
+    """What the events of a rule call a field that a correlation names."""
     written = collection.written.get(member)
     if not collection.ruleset.ecs or written is None:
         return lambda field: (field,)
