@@ -64,6 +64,7 @@ def test_the_correlation_is_complete(path: Path) -> None:
     """What people need to act; names and ids of one's own; what it is made of makes no alerts."""
     rule = told(path)
     assert rule.name == path.stem
+    assert rule.title_vi
     assert set(rule.triage) == {"vi", "en"}
     assert rule.triage["vi"] != rule.triage["en"]
     assert min(len(text) for text in rule.triage.values()) > 40
