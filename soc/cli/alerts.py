@@ -33,6 +33,7 @@ def command() -> None:
 @click.option("--group", default="", metavar="ID", help=_("Only alerts of this group (with --each)."))
 @click.option("--source", default="", metavar="NAME", help=_("Only alerts of this source."))
 @click.option("--retracted", is_flag=True, help=_("Those that were withdrawn with their rule's defect instead, which count nowhere else."))
+@click.option("--shadow", is_flag=True, help=_("Those of shadow rules instead, which count nowhere else."))
 @period_options
 @scope_option
 @limit_option()
@@ -46,6 +47,7 @@ def list_command(
     group: str,
     source: str,
     retracted: bool,
+    shadow: bool,
     since_us: int | None,
     until_us: int | None,
     scope: str | None,
@@ -58,7 +60,9 @@ def list_command(
     from soc.ports import AlertQuery
 
     app = session.app()
-    query = AlertQuery(scope=scope, levels=levels, rule=rule, group=group, source=source, since_us=since_us, until_us=until_us, limit=limit, retracted=retracted)
+    query = AlertQuery(
+        scope=scope, levels=levels, rule=rule, group=group, source=source, since_us=since_us, until_us=until_us, limit=limit, shadow=shadow, retracted=retracted
+    )
     now = app.clock.now_us()
     if each or group:
         total, single = alerts.each(app, query)
@@ -207,6 +211,27 @@ def get(session: Session, id: str, as_json: bool) -> None:
         shown = _show.when(value, zone) if key == "ts" or key.endswith("_at") else _show.level(value) if key == "threat_level" else cell(value)
         session.out.text(f"{key:<16} {shown}")
     session.out.say(_("Why: soc alerts why {id}").format(id=str(found["id"])[:10]))
+
+
+@command.command(help=_("Say what alerts or groups were; the rate of false positives of their rules follows (soc rules stats)."))
+@click.argument("words", nargs=-1, required=True, metavar="ID… VERDICT")
+@click.option("--note", default="", help=_("A note, for the record."))
+@json_option
+@pass_session
+def verdict(session: Session, words: tuple[str, ...], note: str, as_json: bool) -> None:
+    """Record a verdict: true-positive, false-positive, benign, duplicate or test."""
+    from soc.application import verdicts
+    from soc.errors import UsageError
+
+    *names, said = words
+    if not names:
+        raise UsageError("say which alerts, and what they were", hint="soc alerts verdict a-… false-positive")
+    facts = verdicts.record(session.app(), names, said, note)
+    if as_json:
+        write_json({"schema_version": 1, "kind": "verdicts", "total": len(facts), "truncated": False, "items": facts})
+        return
+    for fact in facts:
+        session.out.say(f"{fact['target'][:10]}  {fact['verdict']}")
 
 
 @command.command(help=_("Explain an alert (of a group: its newest): the rule, what matched, the events, what to do."))
