@@ -12,12 +12,11 @@ import gc
 import threading
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any
 
 import msgspec
 
 from soc.application.app import App
-from soc.application.ruleset import Change, Loaded, States, changes, load_set, look, lost, packed, record_change, recorded_states, rule_roots
+from soc.application.ruleset import Change, Loaded, Packed, States, changes, load_set, look, lost, packed, record_change, recorded_states, rule_roots
 from soc.clock import iso
 from soc.errors import RuleError, SocError
 from soc.model.alert import Alert, RuleRef
@@ -50,7 +49,7 @@ class Ready(msgspec.Struct):
     requests: list[str]
     took_s: float
     change: Change
-    packed: dict[str, Any]
+    packed: Packed
 
 
 class Reloader:
@@ -116,7 +115,7 @@ class Reloader:
             return
         begun = perf_counter()
         before, after, change = self.loaded, ready.loaded, ready.change
-        record_change(self._app, self._app.store, after, by=ready.by, cause=ready.cause, change=change, fact=ready.packed)
+        record_change(self._app, self._app.store, after, by=ready.by, cause=ready.cause, change=change, ready=ready.packed)
         self._ready = None
         self.loaded = after
         self._app.take_rules(after)

@@ -13,10 +13,10 @@ import pytest
 from soc.application.app import Actor, App
 from soc.application.reload import ANSWER_FACT, REQUEST_FACT, Reloader
 from soc.application.rules_reload import ask, checked
-from soc.application.ruleset import RULES_FACT, STATE_FACT, kept_manifest, kept_set
+from soc.application.ruleset import ROOT_FACT, RULES_FACT, SET_FACT, STATE_FACT, Archive, kept_manifest, kept_set, unpack
 from soc.bootstrap import open_app
 from soc.config import Settings
-from soc.errors import StoreUnavailable
+from soc.errors import StoreCorrupt, StoreUnavailable
 from soc.ports import Classifier
 
 NAME = "33333333-0000-4000-8000-00000000000"
@@ -134,6 +134,56 @@ def test_a_rule_that_breaks_keeps_the_whole_set_before(watched: Watched) -> None
     watched.until(lambda: watched.titles == ["R1", "R2", "R3", "R4"])
 
 
+EXCEPTION = f"""\
+title: Ours
+id: {NAME}8
+logsource: {{category: firewall}}
+filter: {{rules: [{NAME}1], selection: {{source.ip: 192.0.2.1}}, condition: not selection}}
+soc: {{owner: an, reason: r, expires: never}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "broken"),
+    [
+        ("8.yml", EXCEPTION, EXCEPTION.replace("expires: never", "expires: soon")),
+        ("values.yml", "admins: [root]\n", "admins: root\n"),
+        ("5.yml", rule(5) + "---\n" + rule(6), rule(5) + "---\n" + rule(6).replace("condition: sel", "condition: other")),
+    ],
+)
+def test_whatever_worked_and_breaks_keeps_the_set_before(watched: Watched, name: str, text: str, broken: str) -> None:
+    """An exception would alert again, a list would match nothing, one document of a file is a rule like any."""
+    watched.write(name, text)
+    watched.write("3.yml", rule(3))
+    watched.until(lambda: "R3" in watched.titles)
+    watched.write("7.yml", rule(7))  # whatever was written before is in force when this is
+    watched.until(lambda: "R7" in watched.titles)
+    before, facts = watched.reloader.loaded.hash, len(watched.facts())
+    watched.write(name, broken)
+    watched.write("4.yml", rule(4))
+    watched.until(lambda: watched.alerts)
+    assert (watched.reloader.loaded.hash, len(watched.facts())) == (before, facts)
+    watched.write(name, text)
+    watched.until(lambda: "R4" in watched.titles)
+
+
+def test_an_old_error_holds_nothing_back(watched: Watched) -> None:
+    """A file with a rule that never worked: taking its good rule out is a change like any."""
+    bad = rule(9).replace("condition: sel", "condition: other")
+    watched.write("5.yml", bad + "---\n" + rule(5))
+    watched.until(lambda: "R5" in watched.titles)
+    watched.write("5.yml", bad)
+    watched.until(lambda: "R5" not in watched.titles)
+
+
+def test_a_kept_set_that_was_tampered_with_is_refused(tmp_path: Path) -> None:
+    """No path of it leads out of its folder."""
+    for name in ("../x.yml", "/etc/x.yml", "a/../../x.yml"):
+        with pytest.raises(StoreCorrupt):
+            unpack(Archive([{name: b"title: x"}]), tmp_path / name.replace("/", "_"))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
 def test_a_new_rule_that_is_broken_is_left_out(watched: Watched) -> None:
     """The others come into force, as at start; the error is told once and stands in the fact."""
     watched.write("3.yml", rule(3).replace("condition: sel", "condition: other"))
@@ -202,6 +252,13 @@ def test_every_set_can_be_had_again_by_its_hash(watched: Watched) -> None:
     watched.write("1.yml", rule(1, "close"))
     watched.until(lambda: len(watched.facts()) == 2)
     again = kept_set(watched.app.store, first[:8])
+    watched.app.store.record_fact(STATE_FACT, {"rule": f"{NAME}2", "state": "shadow", "by": "chi"})
+    watched.until(lambda: len(watched.facts()) == 3)  # other rules out of the same files: those are kept once
+    third = kept_set(watched.app.store, watched.facts()[-1]["hash"])
+    assert [rule.shadow for rule in third.engine.rules] == [False, True]
+    kept = {name for fact in watched.facts() for name in watched.app.store.facts(SET_FACT + fact["hash"])[0]["roots"]}
+    assert len(kept) == 2
+    assert all(len(watched.app.store.facts(ROOT_FACT + name)) == 1 for name in kept)
     assert again.hash == first != watched.reloader.loaded.hash
     assert again.manifest == kept_manifest(watched.app.store, first)
     assert again.engine.classify({"soc.kind": "firewall", "event.action": "accept"}).matches
