@@ -138,3 +138,13 @@ def test_residual_rules_are_named_with_cost_and_budget() -> None:
 
     assert [one.name for one in lint_collection(Collection(ruleset), costs)].count("residual-budget") == 1
     assert "residual-budget" not in [one.name for one in lint_collection(Collection(make_ruleset(slow[1:])))]
+
+
+def test_a_rule_that_makes_no_alerts_needs_no_words_for_analysts(tmp_path: Path) -> None:
+    """What a correlation is made of has no triage text; the correlation must have one."""
+    base = f"title: D\nname: d\nid: {ID}\nlogsource: {{category: firewall}}\ndetection: {{sel: {{event.action: deny}}, condition: sel}}\n"
+    correlation = "title: C\nid: 00000000-0000-4000-8000-000000000002\ncorrelation: {type: event_count, rules: [d], group-by: [source.ip], timespan: 1m, condition: {gte: 2}}\n"
+    (tmp_path / "both.yml").write_text(base + "---\n" + correlation, encoding="utf-8")
+    found = {(issue.rule, issue.name) for issue in lint_collection(load_collection([tmp_path])[0])}
+    assert ("00000000-0000-4000-8000-000000000002", "no-triage") in found
+    assert not any(rule_id == ID and name.startswith("no-") for rule_id, name in found)
