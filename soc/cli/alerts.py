@@ -163,6 +163,8 @@ def _title(item: dict[str, Any]) -> str:
 
 
 def _ends(item: dict[str, Any]) -> str:
+    if set(item["key"]) == {"storm"}:  # many of them: the ends of the newest say nothing
+        return _("storm of alerts, {day}").format(day=item["key"]["storm"])
     return " → ".join(filter(None, (item["from"], item["to"]))) or " ".join(f"{key}={value}" for key, value in item["key"].items())
 
 

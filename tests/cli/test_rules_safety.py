@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from soc.application.app import Actor
+from soc.application.rules_blind import blinded_by
 from soc.application.rules_state import disabled_rules
 from soc.bootstrap import open_app
 from soc.clock import SystemClock, to_datetime
 from soc.config_files import load
+from soc.ingest.silence import silence_effects
+from soc.ports import Gap
 from tests.cli.conftest import Done, Run
 
 BOTNET = "net_firewall_botnet_c2"
@@ -61,6 +64,7 @@ def test_a_storm_is_one_group_and_one_message(on: Callable[..., Done]) -> None:
     groups = items(on("alerts", "list", "--rule", RULE, "--json"))
     assert sorted(group["count"] for group in groups) == [5, 7]
     [storm] = [group for group in groups if "storm" in group["key"]]
+    assert "storm of alerts, 20" in on("alerts", "list", "--rule", RULE).out
     assert sum(alert["storm"] for alert in items(on("alerts", "list", "--each", "--rule", RULE, "--json"))) == 7
     [message] = [one for one in items(on("alerts", "list", "--rule", "soc-alert-storm", "--json")) if one["key"]["rule"] == RULE]
     assert message["count"] == 1
@@ -166,6 +170,33 @@ def test_a_disabled_rule_raises_nothing(on: Callable[..., Done], tmp_path: Path)
     log.write_text("\n".join(line(number) for number in range(100, 140)) + "\n", encoding="utf-8")
     assert on("ingest", "file", str(log), "--source", "more", "--product", "fortinet_fortigate").code == 0
     assert len(items(on("alerts", "list", "--each", "--rule", RULE, "--json", "--limit", "0"))) == 12
+
+
+def test_rules_are_shown_blind_while_what_feeds_them_is_silent(on: Callable[..., Done], tmp_path: Path) -> None:
+    """With one firewall configured the rules on mail have no source; while it is silent its own rules see nothing either."""
+    config = tmp_path / "soc.toml"
+    source = '\n[sources.fw]\ntype = "syslog"\nudp = "127.0.0.1:5514"\nproduct = "fortinet_fortigate"\n'
+    config.write_text(config.read_text(encoding="utf-8") + source, encoding="utf-8")
+
+    def blind() -> dict[str, str]:
+        return {one["title"]: one["blind"]["state"] for one in items(on("rules", "list", "--json")) if one["blind"]}
+
+    title = "Inside host contacts a botnet server"
+    before = blind()
+    assert title not in before
+    assert "unfed" in before.values()
+    assert "blind: no source feeds it" in on("rules", "list").out
+    settings = load(config, {}, {})[0]
+    with open_app(settings, Actor("test"), pipeline=True) as app:
+        since = app.clock.now_us() - 3_600_000_000
+        gap = Gap("fw", "real", since, 0, "silent", 300.0)
+        blinds = {name: [rule.title for rule in rules] for name, rules in blinded_by(app, app.rules.engine.collection, {"fw": since}).items()}
+        app.store.commit(silence_effects([gap], {}, app.clock.now_us(), blinds))
+    assert blind()[title] == "silent"
+    assert "blind: fw silent" in on("rules", "list").out
+    assert "blind: fw silent" in on("rules", "show", BOTNET).err
+    [alert] = items(on("alerts", "list", "--rule", "soc-source-silent", "--json"))
+    assert "rules see nothing meanwhile" in on("alerts", "why", alert["id"]).out
 
 
 def test_a_retraction_is_planned_made_listed_and_undone(on: Callable[..., Done]) -> None:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soc.ingest.silence import HOUR_US, SHORTEST_S, SLACK, UNKNOWN_S, SilenceWatch, silence_effects
+from soc.ports import Gap
 
 MONDAY = 4 * 24 * HOUR_US  # 1970-01-05, a Monday
 SECOND = 1_000_000
@@ -134,3 +135,12 @@ def test_a_clock_set_back_or_a_sender_ahead_does_not_make_us_deaf() -> None:
     ended = watch.heard("fw", MONDAY + 90 * SECOND)
     assert ended is not None
     assert ended.until_us == MONDAY + 90 * SECOND
+
+
+def test_an_alert_about_silence_names_the_rules_that_it_blinds() -> None:
+    """All are counted, the first of them named; without any it says none."""
+    gaps = [Gap("fw", "real", MONDAY, 0, "silent", 300.0), Gap("mx", "real", MONDAY, 0, "silent", 300.0)]
+    firewall, mail = silence_effects(gaps, {}, MONDAY + HOUR_US, {"fw": [f"rule {number}" for number in range(30)]}).alerts
+    assert firewall.explanation["blinds"]["count"] == 30
+    assert firewall.explanation["blinds"]["rules"] == [f"rule {number}" for number in range(20)]
+    assert mail.explanation["blinds"] == {"count": 0, "rules": []}
