@@ -23,7 +23,7 @@ from soc.ports import AlertQuery, EventQuery, Store
 from soc.rules.ast import Rule, RuleException
 from soc.rules.documents import read
 from soc.rules.fields import mapped, taxonomy
-from soc.rules.filters import NEVER, Filter, applied
+from soc.rules.filters import Filter, applied
 from soc.rules.match import matches
 from soc.rules.read import read_document
 
@@ -167,7 +167,7 @@ def _filter(path: Path, text: str) -> Filter:
             raise document
         found = read_document(document)
     except RuleError as error:
-        raise UsageError(Phrase("that is no exception: {reason}", reason=error.reason), hint=error.hint or f"--expires 2027-01-31, 30d, {NEVER}") from error
+        raise UsageError(Phrase("that is no exception: {reason}", reason=error.reason), hint=error.hint or "--expires 2027-01-31, 30d, never") from error
     assert isinstance(found, Filter)
     return found
 

@@ -273,6 +273,8 @@ def _tell_why(session: Session, app: App, alert: Alert) -> None:
         (_("Source"), alert.source),
         (_("Agency"), alert.agency),
         (_("Scope"), alert.scope if alert.scope != "real" else ""),
+        (_("Shadow"), _("its rule runs beside the live ones: it counts nowhere") if alert.shadow else ""),
+        (_("Verdict"), _verdict_text(session, app, alert)),
         (_("Storm"), _("beyond the limit of its rule in that hour (rules.storm_per_hour)") if alert.storm else ""),
         (_("Withdrawn"), _withdrawn(session, app, alert)),
     ]
@@ -317,6 +319,15 @@ def _withdrawn(session: Session, app: App, alert: Alert) -> str:
 
     defect = defect_of(app, alert)
     return f"{defect.id[:10]}  {_show.when(defect.at, session.settings.timezone)}  {defect.by}: {defect.why}" if defect is not None else ""
+
+
+def _verdict_text(session: Session, app: App, alert: Alert) -> str:
+    """What was said of an alert, or else of its group."""
+    from soc.application.verdicts import latest
+
+    said = latest(app.store)
+    fact = said.get(alert.id) or said.get(alert.group)
+    return f"{fact['verdict']}  {fact['by']}  {_show.when(fact['at'], session.settings.timezone)}  {fact['note']}".rstrip() if fact else ""
 
 
 def _styled(session: Session, parts: list[tuple[str, str]]) -> None:

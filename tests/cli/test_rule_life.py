@@ -123,14 +123,18 @@ def test_explain_names_the_exception_that_covers_an_event(desk: Desk, tmp_path: 
 
 def test_a_shadow_runs_apart_is_compared_and_promoted(desk: Desk) -> None:
     """The narrower draft of a live rule: its alerts are in no list, are compared by event, and after promotion it alerts under the old id."""
-    draft = RULE.replace("{fortinet.firewall.action: detected}", "{fortinet.firewall.action: detected, source.ip: 203.0.113.5}").replace("level: medium", "level: high")
+    draft = RULE.replace("{fortinet.firewall.action: detected}", "{fortinet.firewall.action: detected, source.ip: 203.0.113.5}").replace(
+        "level: medium", "level: high"
+    )
     (desk.rules / "draft.yml").write_text(draft + "soc: {shadow: true}\n")
     desk.ingest(4, 5)
     assert alerts(desk) == [f"203.0.113.{n}" for n in (1, 2, 3, 4, 5)]
     assert alerts(desk, "--shadow") == ["203.0.113.5"]
     assert alerts(desk, "--shadow", "--scope", "all") == ["203.0.113.5"]
     assert len(alerts(desk, "--scope", "all")) == 5
-    assert [item["rule"]["id"] for item in desk.items("alerts", "list", "--shadow")] == [f"{ID}.shadow"]
+    (noted,) = desk.items("alerts", "list", "--shadow")
+    assert noted["rule"]["id"] == f"{ID}.shadow"
+    assert "beside the live ones" in desk("alerts", "why", noted["id"]).out
     done = desk("rules", "compare", "attack", "--since", "2026-11-20", "--json")
     found = json.loads(done.out)
     assert done.code == 1
@@ -174,6 +178,9 @@ def test_verdicts_give_the_rate_of_false_positives(desk: Desk) -> None:
     assert stats["false_positive_rate"] == 0.3333
     (listed,) = desk.items("rules", "list")
     assert (listed["verdicts"], listed["false_positive_rate"]) == (stats["verdicts"], 0.3333)
+    assert "false-positive" in desk("alerts", "why", ids[0]).out
+    assert "our scanner" in desk("alerts", "why", ids[0]).out
+    assert "benign" not in desk("alerts", "why", ids[1]).out
     assert desk("alerts", "verdict", ids[0], "nonsense").code == 2
     assert desk("alerts", "verdict", ids[0]).code == 2
     assert desk("alerts", "verdict", ids[0], "a-zzzz", "test").code == 1
