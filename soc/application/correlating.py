@@ -58,6 +58,16 @@ def require_work(settings: Settings) -> None:
         )
 
 
+def signal_lag(app: App) -> dict[str, int]:
+    """Records of the topic of signals that are not judged yet, by partition; {} when there is no such topic.
+
+    Raises: SourceUnavailable, AccessDenied, ConfigError.
+    """
+    ends = app.wiring.signal_ends()
+    positions = app.store.positions() if ends else {}
+    return {partition: max(0, end - positions.get(partition, 0)) for partition, end in ends.items()}
+
+
 class RoutesInForce:
     """The keys of signals by the rules in force."""
 

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from soc.application.app import App
+from soc.application.correlating import by_topic, signal_lag
 from soc.application.sources import probe
 from soc.clock import iso
 from soc.config import HttpSource, KafkaSource, Settings, SyslogSource, secret
@@ -22,6 +23,8 @@ from soc.errors import Phrase, SocError, StoreUnavailable
 
 LEAST_FREE_BYTES = 1 << 30
 """About a day of a small province; below it a run may stop with a full disk soon."""
+MOST_BEHIND = 10_000
+"""Records; correlators that keep up are a few behind."""
 EARLIEST_US = 1_767_225_600_000_000
 """2026-01-01: a clock before this release's year is wrong."""
 
@@ -150,6 +153,26 @@ def check_kafka(findings: Callable[[], list[tuple[str, bool, str, str]]]) -> Ite
             yield Check(f"kafka {server}".strip(), "ok" if fine else "fail", text, hint)
     except SocError as error:
         yield Check("kafka", "fail", error.message, error.hint)
+
+
+def check_signals(app: App) -> Iterator[Check]:
+    """The topic of signals: whether it is there, and whether somebody judges what it holds."""
+    if not by_topic(app.settings):
+        return
+    topic = app.settings.kafka.signals_topic
+    try:
+        lag = signal_lag(app)
+    except SocError as error:
+        yield Check("signals", "fail", error.message, error.hint)
+        return
+    behind = sum(lag.values())
+    text = Phrase("topic {topic}: {behind} records in {partitions} partitions wait to be judged", topic=topic, behind=behind, partitions=len(lag))
+    if not lag:
+        yield Check("signals", "ok", Phrase("topic {topic} will be made by the first run", topic=topic))
+    elif behind > MOST_BEHIND:
+        yield Check("signals", "warn", text, "start processes with the role correlate; more of them, while there are more partitions than processes")
+    else:
+        yield Check("signals", "ok", text)
 
 
 def uses_kafka(settings: Settings) -> bool:

@@ -145,7 +145,7 @@ def _work(
         before_commit=writer.before_commit if writer is not None else lambda _effects: None,
         on_committed=writer.committed if writer is not None else stage.follow,
         on_again=stage.forget,
-        on_end=writer.tick if writer is not None else lambda: (),
+        on_end=writer.end if writer is not None else lambda: (),
         switch_due=lambda: reloader.due,
         switch=duties.switch_rules,
         tick_s=min(5.0, pipeline_settings.heartbeat_s),

@@ -57,6 +57,15 @@ class SignalWriter:
         self.flush()
         return ()
 
+    def end(self) -> Sequence[Effects]:
+        """Everything there is has been read and is durable: mark it so."""
+        now_us = self._clock.now_us()
+        for source in self._sources:
+            lag = source.lag()
+            self._note({partition: now_us for partition in source.partitions() if lag.get(partition) == 0})
+        self.flush()
+        return ()
+
     def flush(self) -> None:
         """Write the marks that wait; when the log cannot be reached at the moment they wait on."""
         if not self._marks and self._known() <= self._announced:

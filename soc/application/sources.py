@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from soc.application.app import App
+from soc.application.correlate_topic import SOURCE as SIGNALS
+from soc.application.correlating import by_topic, signal_lag
 from soc.clock import iso
 from soc.config import FileSource, HttpSource, KafkaSource, Settings, SourceBase, SyslogSource
-from soc.errors import NotFound, Phrase, SocError
+from soc.errors import AccessDenied, NotFound, Phrase, SocError, Unreachable
 from soc.model.query.tree import Term
-from soc.ports import EventQuery
+from soc.ports import EventQuery, LedgerItem
+from soc.telemetry import get_logger
+
+log = get_logger(__name__)
 
 
 class SourceStatus(msgspec.Struct):
@@ -32,6 +38,8 @@ class SourceStatus(msgspec.Struct):
     silent_since: str
     clock_offset_s: float
     proposed_offset_s: float | None
+    lag: int | None = None
+    """Records of the topic of signals that wait to be judged; None for other sources, and when the brokers do not answer."""
 
 
 def listed(app: App) -> list[dict[str, Any]]:
@@ -69,8 +77,8 @@ def status(app: App) -> list[SourceStatus]:
     open_gaps = {gap.source: gap for gap in app.store.gaps() if not gap.until_us}
     offsets = {str(fact["source"]): float(fact["offset_s"]) for fact in app.store.facts("clock-offset")}
     proposals = {str(fact["source"]): float(fact["offset_s"]) for fact in app.store.facts("clock-offset-proposal")}
-    names = sorted(set(app.settings.sources) | {row.source for row in rows})
-    out = []
+    names = sorted((set(app.settings.sources) | {row.source for row in rows}) - {SIGNALS})
+    out = [_signals(app, [row for row in rows if row.source == SIGNALS])] if by_topic(app.settings) else []
     for name in names:
         configured = app.settings.sources.get(name)
         own = [row for row in rows if row.source == name]
@@ -98,6 +106,32 @@ def status(app: App) -> list[SourceStatus]:
             )
         )
     return out
+
+
+def _signals(app: App, rows: Sequence[LedgerItem]) -> SourceStatus:
+    """How the topic of signals is doing: what it holds becomes alerts, and no events."""
+    try:
+        lag: int | None = sum(signal_lag(app).values())
+    except (Unreachable, AccessDenied) as error:
+        log.warning("the lag of the topic of signals is not known", error=error.message, hint=error.hint)
+        lag = None
+    return SourceStatus(
+        source=SIGNALS,
+        type="kafka",
+        scope="",
+        state="ok" if rows else "quiet",
+        last_event_at="",
+        last_hour=0,
+        received=sum(row.received for row in rows),
+        stored=0,
+        dead_lettered=0,
+        difference=sum(row.difference for row in rows),
+        lost=sum(row.lost for row in rows),
+        silent_since="",
+        clock_offset_s=0.0,
+        proposed_offset_s=None,
+        lag=lag,
+    )
 
 
 def _recent(app: App, name: str, scope: str) -> tuple[str, int]:

@@ -83,6 +83,8 @@ def _all(session: Session) -> Iterator[Check]:
         for check in doctor.check_kafka(lambda: diagnose_kafka(settings)):
             reached = reached and check.state == "ok"
             yield check
+        if reached:
+            yield from doctor.check_signals(app)
     with tempfile.TemporaryDirectory(prefix="soc-doctor-") as scratch:
         for name in sorted(settings.sources):
             if settings.sources[name].type == "kafka" and not reached:

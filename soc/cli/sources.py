@@ -50,6 +50,7 @@ def status(session: Session, form: str | None, fields: tuple[str, ...]) -> int:
     from soc.application import sources
 
     found = sources.status(session.app())
+    topic = any(one.lag is not None for one in found)
     zone = session.settings.timezone
     state_words = {"ok": "● " + _("ok"), "silent": "✖ " + _("silent"), "quiet": "○ " + _("nothing yet")}
 
@@ -69,6 +70,7 @@ def status(session: Session, form: str | None, fields: tuple[str, ...]) -> int:
         Column("lost", _("Lost"), lambda item: _show.number(item["lost"]), right=True),
         Column("difference", _("Difference"), lambda item: _show.number(item["difference"]), right=True),
         Column("clock_offset_s", _("Clock"), clock),
+        *([Column("lag", _("To judge"), lambda item: "" if item["lag"] is None else _show.number(item["lag"]), right=True)] if topic else []),
     ]
     session.out.items("source-status", [msgspec.to_builtins(one) for one in found], columns, form=form, fields=fields)
     return 1 if any(one.state == "silent" or one.difference for one in found) else 0

@@ -34,7 +34,8 @@ MOST_BYTES = 786_432
 """Of one record, below what brokers take by default with its head."""
 READ_BACK_S = 30.0
 """Brokers that give nothing of what they have for so long are unavailable."""
-TOPIC_SETTINGS = {"cleanup.policy": "delete", "message.timestamp.type": "CreateTime"}
+TOPIC_SETTINGS = {"cleanup.policy": "delete", "message.timestamp.type": "CreateTime", "retention.ms": "1209600000"}
+"""Two weeks: what correlations look back, several times over (see `KafkaReadBack`)."""
 
 
 class KafkaSignalLog:
