@@ -95,6 +95,32 @@ def test_everything_is_stored_in_order_and_told_to_the_source(*, overlap: bool) 
     assert source.committed == {"p0": 35}
 
 
+@pytest.mark.parametrize("overlap", [True, False])
+def test_other_rules_begin_with_a_batch(*, overlap: bool) -> None:
+    """What was begun under the rules before is written before they change; each batch is of one set, and says which."""
+    store, source = Watched(), ListSource("fw", _records(40))
+    worker = _worker(store, source, overlap=overlap)
+    written_at: list[int] = []
+
+    class Other(Plain):
+        hash = "other"
+
+    def due() -> bool:
+        return len(store.commits) >= 2 and not written_at
+
+    def switch() -> None:
+        written_at.append(_stored(store))
+        worker._pipeline.use_rules(Other())
+
+    worker._switch_due, worker._switch = due, switch
+    worker.run()
+    (before,) = written_at
+    assert before % 10 == 0
+    found = [doc["soc.rules_hash"] for doc in store.store.stream(EventQuery(All(), scope=None, descending=False))]
+    assert (found.count("none"), found.count("other")) == (before, 40 - before)
+    assert 20 <= before < 40
+
+
 def test_a_passing_fault_of_the_store_is_waited_out() -> None:
     """A commit refused as unavailable is given again, unchanged; nothing is skipped or doubled."""
 
