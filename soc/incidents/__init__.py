@@ -1,1 +1,1 @@
-"""Incidents, notices and their record (to come; nothing of the event pipeline depends on it)."""
+"""Incidents: their states, their clocks, and the fold of the facts that people recorded."""

@@ -1,0 +1,329 @@
+"""Commands and queries about incidents: each command checks the table of states, then appends facts under the version it saw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from soc.application.app import App
+from soc.clock import from_iso, iso, to_datetime
+from soc.errors import Conflict, NotFound, Phrase, UsageError
+from soc.incidents.classes import CHANNELS, CODES, GROUPS, LEGAL, SEVERITIES, TLP
+from soc.incidents.clocks import Obligation, is_overdue, next_due, obligations, regime_at
+from soc.incidents.model import EDITABLE, PREFIX, Incident, fold
+from soc.incidents.workflow import BEFORE, OPEN, step
+from soc.model.fact import ANY_VERSION, Behalf, NewFact
+from soc.model.journal import FactConflict
+from soc.organization.registry import Registry
+
+_CHOICES: dict[str, Sequence[str]] = {"severity": SEVERITIES, "tlp": TLP, "legal_class": LEGAL, "channel": CHANNELS, "group": tuple(GROUPS)}
+_TIMES = ("detected_at", "reported_at")
+_FLAGS = ("personal_data", "national_security", "beyond_capacity", "complex")
+_TRIES = 50
+FUTURE_US = 300_000_000
+"""How far ahead of our clock a time that people give may be: five minutes."""
+
+
+def open_incident(
+    app: App, fields: Mapping[str, Any], *, alerts: Sequence[str] = (), owner: str = "", reason: str = "", behalf: Behalf | None = None, scope: str = "real"
+) -> Incident:
+    """A new incident under the next number of the year of its local detection; the number is taken once and for all.
+
+    Raises: UsageError for a field that cannot be.
+    """
+    now = app.clock.now_us()
+    data = checked(app, {"detected_at": iso(now), **fields})
+    if not data.get("title"):
+        raise UsageError("an incident needs a title", hint="soc incidents new TITLE")
+    data["regime"] = regime_at(data["detected_at"]).id
+    data |= {"alerts": list(alerts), "owner": owner}
+    year = to_datetime(from_iso(data["detected_at"])).astimezone(ZoneInfo(app.settings.timezone)).year
+    fact = NewFact("IncidentOpened", data, reason, behalf)
+    number = _last_number(app, year)
+    for _ in range(_TRIES):
+        number += 1
+        identity = f"INC-{year}-{number:04d}"
+        try:
+            app.journal.append(PREFIX + identity, 0, [fact], actor=app.actor.name, scope=scope)
+        except FactConflict:
+            continue
+        return get(app, identity)
+    raise Conflict("too many incidents are opened at the same moment", hint="try again")
+
+
+def _last_number(app: App, year: int) -> int:
+    stem = f"{PREFIX}INC-{year}-"
+    return max((int(head.stream[len(stem) :]) for head in app.journal.heads(stem) if head.stream[len(stem) :].isdigit()), default=0)
+
+
+def checked(app: App, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields as they are recorded.
+
+    Raises: UsageError naming the field and what it may be.
+    """
+    unknown = set(fields) - set(EDITABLE)
+    if unknown:
+        raise UsageError(Phrase("{field} is no field of an incident", field=min(unknown)))
+    data = {name: value for name, value in fields.items() if value is not None}
+    for name, known in _CHOICES.items():
+        if name in data and data[name] not in known:
+            raise UsageError(Phrase("{field}: {value} is none of {known}", field=name, value=data[name], known=", ".join(known)))
+    if data.get("rsit") and data["rsit"] not in CODES:
+        raise UsageError(Phrase("{value} is no RSIT class", value=data["rsit"]), hint="as malicious-code/infected-system; all: soc incidents classes")
+    for name in _TIMES:
+        if data.get(name) and from_iso(str(data[name])) > app.clock.now_us() + FUTURE_US:
+            raise UsageError(Phrase("{field}: {value} lies in the future", field=name, value=data[name]), hint="give the time to the minute: 2026-11-21 22:05")
+    for name in _FLAGS:
+        if name in data:
+            data[name] = bool(data[name])
+    _known_objects(app, data)
+    return data
+
+
+def _known_objects(app: App, data: Mapping[str, Any]) -> None:
+    """Refuse agencies and systems that the registry does not have, once it has any."""
+    for name, kind in (("agencies", "agencies"), ("systems", "systems")):
+        if data.get(name):
+            known = Registry(app.journal, (kind,)).entries[kind]
+            for one in data[name]:
+                if known and one not in known:
+                    raise UsageError(Phrase("there is no {key} among the {kind}", key=one, kind=kind), hint=Phrase("soc {kind} list", kind=kind))
+
+
+def get(app: App, name: str) -> Incident:
+    """The incident of this id (`INC-2026-0007`, or `7` of this year, or the beginning of one).
+
+    Raises: NotFound, Conflict.
+    """
+    identity = _identity(app, name)
+    facts = app.journal.read(PREFIX + identity)
+    if not facts:
+        raise NotFound(Phrase("there is no incident {name}", name=name), hint="soc incidents list --all")
+    return fold(identity, [one.fact for one in facts])
+
+
+def _identity(app: App, name: str) -> str:
+    text = name.strip().upper()
+    if text.isdigit():
+        year = to_datetime(app.clock.now_us()).astimezone(ZoneInfo(app.settings.timezone)).year
+        return f"INC-{year}-{int(text):04d}"
+    return text
+
+
+def listed(
+    app: App, *, states: Sequence[str] = OPEN, scope: str | None = "real", overdue: bool = False, agency: str = ""
+) -> list[tuple[Incident, list[Obligation]]]:
+    """Incidents in these states with their obligations: what is due first comes first, then the newest."""
+    now = app.clock.now_us()
+    found = []
+    for head in app.journal.heads(PREFIX):
+        incident = fold(head.stream.removeprefix(PREFIX), [one.fact for one in app.journal.read(head.stream)])
+        if incident.state not in states or (scope is not None and incident.scope != scope) or (agency and agency not in incident.agencies):
+            continue
+        duties = obligations(incident, now)
+        if not overdue or is_overdue(duties):
+            found.append((incident, duties))
+    found.sort(key=lambda one: one[0].detected_at, reverse=True)
+    found.sort(key=lambda one: next_due(one[1]) or "9")
+    return found
+
+
+def move(
+    app: App, name: str, command: str, given: Mapping[str, Any], *, reason: str = "", behalf: Behalf | None = None, expected: int | None = None
+) -> Incident:
+    """Carry out a command that changes the state; `given` holds what it needs (`into`, `resolution`, `rsit`, `at`, fields).
+
+    Raises: IllegalTransition, UsageError (something is missing), FactConflict (somebody was faster, or `expected` is old).
+    """
+    incident = get(app, name)
+    _as_seen(incident, expected)
+    found = step(incident.state, command)
+    data = {key: value for key, value in given.items() if value not in (None, "")}
+    for need in found.needs:
+        has = reason if need == "reason" else data.get(need) or (incident.rsit if need == "rsit" else "")
+        if not has:
+            raise UsageError(
+                Phrase("{command} needs {need}", command=command, need=f"--{need.replace('_', '-')}"),
+                hint=Phrase("soc incidents {command} --help", command=command),
+            )
+    fields = checked(app, {key: value for key, value in data.items() if key in EDITABLE})
+    if "at" in data and from_iso(str(data["at"])) > app.clock.now_us() + FUTURE_US:
+        raise UsageError(Phrase("{field}: {value} lies in the future", field="at", value=data["at"]))
+    if command == "close":
+        _nothing_left(incident)
+    content: dict[str, Any] = {
+        **fields,
+        "to": incident.before_merge if found.to == BEFORE else found.to,
+        **{key: data[key] for key in ("at", *found.needs) if key in data and key != "into"},
+    }
+    if command in ("merge", "unmerge"):
+        _with_other(app, incident, command, str(data.get("into", "")), content, reason, behalf)
+    else:
+        _moved(app, incident, content, reason, behalf)
+    return get(app, incident.id)
+
+
+def _moved(app: App, incident: Incident, content: dict[str, Any], reason: str, behalf: Behalf | None) -> None:
+    app.journal.append(PREFIX + incident.id, incident.version, [NewFact("IncidentMoved", content, reason, behalf)], actor=app.actor.name, scope=incident.scope)
+
+
+def _with_other(app: App, incident: Incident, command: str, into: str, content: dict[str, Any], reason: str, behalf: Behalf | None) -> None:
+    """A merge or its taking back, recorded in both incidents; the one merged stays readable and says where it went.
+
+    The other one comes first; when this one was changed meanwhile, that is taken back by a further fact.
+    """
+    other = get(app, into or incident.merged_into)
+    if other.id == incident.id:
+        raise UsageError("an incident cannot be merged into itself")
+    if command == "merge" and other.state not in OPEN:
+        raise Conflict(Phrase("{id} is {state}: nothing can be merged into it", id=other.id, state=other.state), hint="reopen it first")
+    if other.scope != incident.scope:
+        raise Conflict("an exercise and a real incident are never merged")
+    kinds = ("IncidentAbsorbed", "IncidentReleased") if command == "merge" else ("IncidentReleased", "IncidentAbsorbed")
+    mine = {**content, "into": other.id} if command == "merge" else content
+    about = {"from": incident.id}
+    app.journal.append(PREFIX + other.id, other.version, [NewFact(kinds[0], about, reason, behalf)], actor=app.actor.name, scope=other.scope)
+    try:
+        _moved(app, incident, mine, reason, behalf)
+    except FactConflict:
+        app.journal.append(
+            PREFIX + other.id, ANY_VERSION, [NewFact(kinds[1], about, "the other one was changed meanwhile")], actor=app.actor.name, scope=other.scope
+        )
+        raise
+
+
+def _nothing_left(incident: Incident) -> None:
+    left = [task for task in incident.tasks if not task.done_at]
+    if left:
+        raise Conflict(
+            Phrase("{count} tasks are not done: {tasks}", count=len(left), tasks=", ".join(f"{task.id} {task.title}" for task in left[:5])),
+            hint="soc incidents task-done ID TASK --result …",
+        )
+    if incident.legal_class == "undecided":
+        raise Conflict("nobody has decided the legal class yet", hint="soc incidents edit ID --legal-class ordinary|serious --reason …")
+
+
+def _as_seen(incident: Incident, expected: int | None) -> None:
+    if expected is not None and expected != incident.version:
+        raise Conflict(
+            Phrase("{id} is at version {version}, not {expected}", id=incident.id, version=incident.version, expected=expected),
+            hint="look at it again, then decide again",
+        )
+
+
+def _record(app: App, name: str, command: str, facts: Sequence[NewFact], expected: int | None = None) -> Incident:
+    incident = get(app, name)
+    _as_seen(incident, expected)
+    step(incident.state, command)
+    app.journal.append(PREFIX + incident.id, incident.version, facts, actor=app.actor.name, scope=incident.scope)
+    return get(app, incident.id)
+
+
+def edit(app: App, name: str, fields: Mapping[str, Any], *, reason: str = "", behalf: Behalf | None = None, expected: int | None = None) -> Incident:
+    """Change fields. A new legal class or time of detection needs a reason, and moves the clocks visibly.
+
+    Raises: UsageError, IllegalTransition, FactConflict.
+    """
+    data = checked(app, fields)
+    if not data:
+        raise UsageError("nothing to change was given", hint="soc incidents edit --help")
+    if not reason and {"legal_class", "detected_at"} & set(data):
+        raise UsageError("a new legal class or time of detection needs a reason", hint="--reason TEXT")
+    if "detected_at" in data:
+        data["regime"] = regime_at(data["detected_at"]).id
+    return _record(app, name, "edit", [NewFact("IncidentEdited", data, reason, behalf)], expected)
+
+
+def note(app: App, name: str, text: str, *, behalf: Behalf | None = None) -> Incident:
+    """Write something down; also in incidents that are closed."""
+    if not text.strip():
+        raise UsageError("the note is empty")
+    return _record(app, name, "note", [NewFact("NoteAdded", {"text": text}, behalf=behalf)])
+
+
+def assign(app: App, name: str, owner: str) -> Incident:
+    """Give an incident to somebody."""
+    return _record(app, name, "assign", [NewFact("IncidentAssigned", {"owner": owner})])
+
+
+def add_tasks(app: App, name: str, tasks: Sequence[Mapping[str, str]]) -> Incident:
+    """Add tasks: title, owner, due_at, origin each."""
+    incident = get(app, name)
+    facts = []
+    for number, task in enumerate(tasks, len(incident.tasks) + 1):
+        data = {key: value for key, value in task.items() if value}
+        facts.append(NewFact("TaskAdded", {"id": f"t{number}", **data}))
+    return _record(app, name, "add-task", facts, incident.version)
+
+
+def finish_task(app: App, name: str, task: str, *, result: str = "", at: str = "", behalf: Behalf | None = None) -> Incident:
+    """Say that a task is done.
+
+    Raises: NotFound.
+    """
+    incident = get(app, name)
+    if all(one.id != task for one in incident.tasks):
+        raise NotFound(Phrase("{id} has no task {task}", id=incident.id, task=task), hint=Phrase("soc incidents show {id}", id=incident.id))
+    data = {"id": task, "result": result, "at": at}
+    return _record(app, name, "finish-task", [NewFact("TaskFinished", {key: value for key, value in data.items() if value}, behalf=behalf)], incident.version)
+
+
+def attach(app: App, name: str, alerts: Sequence[str]) -> Incident:
+    """Tie groups or alerts to an incident; ids may be beginnings.
+
+    Raises: NotFound, Conflict.
+    """
+    found = []
+    for one in alerts:
+        alert = app.store.get_alert(one)
+        if alert is None:
+            raise NotFound(Phrase("there is no alert {id}", id=one), hint="soc alerts list")
+        found.append(alert.id)
+    return _record(app, name, "attach", [NewFact("AlertsAttached", {"alerts": found})])
+
+
+def report(app: App, name: str, obligation: str, *, at: str = "", reference: str = "", channel: str = "", behalf: Behalf | None = None) -> Incident:
+    """Record that a report was sent: nothing goes to an authority by itself.
+
+    Raises: NotFound for an obligation that the incident does not have; UsageError.
+    """
+    incident = get(app, name)
+    known = [one.id for one in obligations(incident, app.clock.now_us())]
+    if obligation not in known:
+        raise NotFound(
+            Phrase("{id} has no obligation {obligation}", id=incident.id, obligation=obligation), hint=Phrase("known: {known}", known=", ".join(known))
+        )
+    when = at or iso(app.clock.now_us())
+    if from_iso(when) > app.clock.now_us() + FUTURE_US:
+        raise UsageError(Phrase("{field}: {value} lies in the future", field="at", value=when))
+    data = {"obligation": obligation, "at": when, "reference": reference, "channel": channel}
+    return _record(app, name, "report", [NewFact("ReportRecorded", data, behalf=behalf)], incident.version)
+
+
+def item(incident: Incident, duties: list[Obligation]) -> dict[str, Any]:
+    """An incident as the JSON of lists."""
+    return {
+        "id": incident.id,
+        "title": incident.title,
+        "state": incident.state,
+        "severity": incident.severity,
+        "legal_class": incident.legal_class,
+        "tlp": incident.tlp,
+        "class": incident.class_,
+        "regime": incident.regime,
+        "agencies": incident.agencies,
+        "systems": incident.systems,
+        "owner": incident.owner,
+        "detected_at": incident.detected_at,
+        "opened_at": incident.opened_at,
+        "next_due_at": next_due(duties),
+        "overdue": is_overdue(duties),
+        "version": incident.version,
+        "scope": incident.scope,
+    }
+
+
+def duties(app: App, incident: Incident) -> list[Obligation]:
+    """What has to be reported of an incident."""
+    return obligations(incident, app.clock.now_us())

@@ -1,0 +1,121 @@
+"""Clocks follow from facts and the regime in force at detection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from soc.application import incidents
+from soc.application.app import App
+from soc.clock import FrozenClock, from_iso, iso
+from soc.incidents.clocks import regime_at, regimes
+from tests.incidents.test_workflow import GIVEN, NOW, application
+
+HOUR = 3_600_000_000
+
+
+@pytest.fixture
+def app() -> App:
+    """An application in memory."""
+    return application()
+
+
+def states(app: App, name: str) -> dict[str, tuple[str, str]]:
+    """Obligation → state and due time."""
+    return {one.id: (one.state, one.due_at) for one in incidents.duties(app, incidents.get(app, name))}
+
+
+def opened(app: App, **fields: Any) -> str:
+    """An incident detected now."""
+    return incidents.open_incident(app, {"title": "sự cố", "detected_at": iso(NOW), **fields}).id
+
+
+def advance(app: App, hours: float) -> None:
+    """Let time pass."""
+    assert isinstance(app.clock, FrozenClock)
+    app.clock.advance(hours * 3600)
+
+
+def test_an_unconfirmed_incident_has_tentative_clocks_from_the_same_moment(app: App) -> None:
+    """Until triage everything is tentative; triage confirms it without moving T0."""
+    name = opened(app)
+    assert states(app, name) == {"report-72h": ("tentative", iso(NOW + 72 * HOUR))}
+    advance(app, 5)
+    incidents.move(app, name, "triage", GIVEN)
+    assert states(app, name) == {"report-72h": ("due", iso(NOW + 72 * HOUR))}
+
+
+def test_a_serious_incident_adds_the_first_notice(app: App) -> None:
+    """24 hours for the first notice, then 72; both from detection, and overdue when they have passed."""
+    name = opened(app)
+    incidents.move(app, name, "triage", {**GIVEN, "legal_class": "serious"}, reason="dịch vụ công ngừng")
+    advance(app, 25)
+    assert states(app, name) == {"first-notice": ("overdue", iso(NOW + 24 * HOUR)), "report-72h": ("due", iso(NOW + 72 * HOUR))}
+    [(found, duties)] = incidents.listed(app, overdue=True)
+    assert incidents.item(found, duties)["overdue"] is True
+    incidents.report(app, name, "first-notice", at=iso(NOW + 23 * HOUR), reference="12/BC-CNTT")
+    assert states(app, name)["first-notice"][0] == "met"
+    incidents.report(app, name, "report-72h", at=iso(NOW + 25 * HOUR))
+    assert {state for state, _ in states(app, name).values()} == {"met"}
+    assert incidents.item(*incidents.listed(app)[0])["next_due_at"] == ""
+
+
+def test_personal_data_have_a_clock_of_their_own(app: App) -> None:
+    """The same moment of detection, another recipient, its own report."""
+    name = opened(app, personal_data=True)
+    found = {one.id: one for one in incidents.duties(app, incidents.get(app, name))}
+    assert found["personal-data-notice"].clock == "personal-data"
+    assert found["personal-data-notice"].due_at == found["report-72h"].due_at
+    assert found["personal-data-notice"].to != found["report-72h"].to
+
+
+def test_a_corrected_time_of_detection_moves_deadlines_visibly_and_deletes_nothing(app: App) -> None:
+    """The correction is a fact with its reason; what was met stays met, also when it is late by now."""
+    name = opened(app)
+    incidents.move(app, name, "triage", {**GIVEN, "legal_class": "serious"}, reason="r")
+    advance(app, 10)
+    incidents.report(app, name, "first-notice")
+    incidents.edit(app, name, {"detected_at": iso(NOW - 20 * HOUR)}, reason="nhật ký cho thấy sớm hơn")
+    assert states(app, name) == {"first-notice": ("met-late", iso(NOW + 4 * HOUR)), "report-72h": ("due", iso(NOW + 52 * HOUR))}
+    incidents.edit(app, name, {"legal_class": "ordinary"}, reason="đánh giá lại")
+    assert states(app, name)["first-notice"][0] == "met-late"
+
+
+def test_a_rejected_incident_owes_nothing_and_says_why(app: App) -> None:
+    """Void with the reason; reopening brings the clocks back as they were."""
+    name = opened(app)
+    incidents.move(app, name, "reject", {}, reason="báo nhầm")
+    [duty] = incidents.duties(app, incidents.get(app, name))
+    assert (duty.state, duty.reason) == ("void", "báo nhầm")
+    incidents.move(app, name, "reopen", {}, reason="không phải nhầm")
+    assert states(app, name) == {"report-72h": ("tentative", iso(NOW + 72 * HOUR))}
+
+
+@pytest.mark.parametrize(
+    ("detected", "regime"),
+    [("2026-06-30T16:59:59Z", "vn-2017"), ("2026-06-30T17:00:00Z", "vn-2026"), ("2019-01-01T00:00:00Z", "vn-2017"), ("2026-11-21T00:00:00Z", "vn-2026")],
+)
+def test_the_regime_is_that_of_the_day_of_detection_in_vietnam(detected: str, regime: str) -> None:
+    """The new law counts from 1 July 2026, 00:00 +07."""
+    assert regime_at(detected).id == regime
+
+
+def test_the_older_regime_gives_five_days_and_asks_at_once_beyond_capacity(app: App) -> None:
+    """Five days from detection; an emergency report at once; the final report begins when the incident is closed."""
+    at = "2026-06-29T10:00:00Z"
+    name = opened(app, detected_at=at, beyond_capacity=True)
+    assert incidents.get(app, name).regime == "vn-2017"
+    found = states(app, name)
+    assert found["initial-report"][1] == iso(from_iso(at) + 120 * HOUR)
+    assert found["emergency-report"][1] == iso(from_iso(at))
+    assert found["final-report"] == ("waiting", "")
+
+
+def test_every_obligation_names_its_source_and_both_languages() -> None:
+    """Law is dated data: each rule has a source, and texts in Vietnamese and English."""
+    for regime in regimes().values():
+        assert set(regime.title) == {"vi", "en"}
+        for rule in regime.obligations:
+            assert rule.source
+            assert set(rule.title) == {"vi", "en"}
