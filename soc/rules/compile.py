@@ -109,11 +109,16 @@ def _flat(node: And | Or) -> Iterable[Node]:
 
 
 def _cost(node: Node) -> int:
-    """A rank by which to order tests: look-ups, then texts, then patterns, then whole trees, then keywords."""
+    """A rank by which to order tests: comparisons, look-ups, then texts, then patterns, then whole trees, then keywords.
+
+    A number beyond a limit is the rarest of these, and found without looking at fields of several values, which `Several` costs more.
+    """
     if not isinstance(node, Leaf):
         return 4
     if not node.field:
         return 9
+    if node.test in NUMBER_TESTS:
+        return -1
     return {"equals": 0, "null": 0, "exists": 0, "number": 1, "bool": 1, "startswith": 1, "endswith": 1, "contains": 2}.get(node.test, 3)
 
 

@@ -71,14 +71,24 @@ def number_of(value: Any) -> int | float | None:
     return None
 
 
-def scalars(value: Any, depth: int = 0) -> Iterator[Any]:
+def scalars(value: Any) -> Iterator[Any]:
     """The values of a field: none for an absent one or null, all of a list (also of lists in it); objects are no values."""
+    if value.__class__ is list:
+        for item in value:
+            if item.__class__ is not str:
+                break
+        else:
+            return iter(value)  # nearly all lists of events hold texts only
+    return _walk(value, 0)
+
+
+def _walk(value: Any, depth: int) -> Iterator[Any]:
     if value is None or isinstance(value, dict):
         return
     if isinstance(value, (list, tuple)):
         if depth < MOST_DEPTH:
             for item in value:
-                yield from scalars(item, depth + 1)
+                yield from _walk(item, depth + 1)
         return
     yield value
 
