@@ -8,7 +8,7 @@ from typing import Any
 from soc.clock import from_iso, iso
 from soc.model.alert import MOST_DOCUMENTS, Alert, RuleRef
 from soc.model.event import Doc, nest
-from soc.model.ids import group_id, shadow_name
+from soc.model.ids import digest_id, group_id, shadow_name
 from soc.model.level import ThreatLevel
 from soc.rules.collection import Collection
 from soc.rules.correlation import Correlation
@@ -24,9 +24,9 @@ _SEPARATOR = "\x1f"
 DocumentsOf = Callable[[Sequence[str]], list[Doc]]
 
 
-def alert_name(correlation_alert: str) -> str:
-    """The id of the alert of an episode (`c-…`)."""
-    return "a-" + correlation_alert.removeprefix("c-")
+def alert_name(correlation_alert: str, *, shadow: bool = False) -> str:
+    """The id of the alert of an episode (`c-…`); the shadow's is another, should the rule become live while it goes on."""
+    return "a-" + (digest_id("shadow", correlation_alert) if shadow else correlation_alert.removeprefix("c-"))
 
 
 class Teller:
@@ -40,6 +40,7 @@ class Teller:
         self._told = told
         self._documents = documents
         self._rules_hash = rules_hash
+        self._shadows = {rule.id for rule in collection.correlations if rule.shadow}
         self._titles = {rule.id: rule.title for rule in collection.ruleset.rules} | {rule.id: rule.title for rule in collection.correlations}
 
     def alert(self, rule: Correlation, found: CorrelationAlert) -> Alert:
@@ -56,7 +57,7 @@ class Teller:
         name = shadow_name(rule.id) if rule.shadow else rule.id
         sources = list(dict.fromkeys(doc["soc.source"] for doc in shown))
         return Alert(
-            id=alert_name(found.id),
+            id=alert_name(found.id, shadow=rule.shadow),
             group=group_id(name, _SEPARATOR.join(f"{field}={value}" for field, value in found.group.items()), found.scope),
             group_key=dict(found.group),
             rule=RuleRef(rule.id, rule.title, rule.level, rule.hash, rule.tags),
@@ -130,5 +131,7 @@ class Teller:
         }
 
     def _member(self, rule: Correlation, ts: int, name: str, rules: int) -> dict[str, Any]:
-        which = {"alert": alert_name(name), "events": self._events_at_first(name)[:MOST_MEMBERS]} if name.startswith("c-") else {"event": name}
+        child = self._told.get(name)
+        shadow = child is not None and child.rule in self._shadows
+        which = {"alert": alert_name(name, shadow=shadow), "events": self._events_at_first(name)[:MOST_MEMBERS]} if name.startswith("c-") else {"event": name}
         return {"time": iso(ts), **which, "rules": [rule.rules[place] for place in bits(rules)]}

@@ -228,6 +228,26 @@ def test_three_in_a_minute_are_one_alert_that_explains_itself(rigged: Rigged) ->
     assert why["rule_hash"] == alert.rule.hash
 
 
+def test_a_shadow_correlation_stands_apart_and_again_when_it_is_live(rigged: Rigged, tmp_path: Path) -> None:
+    """Its alerts are marked and in no live list; the rules it uses alert as ever; promoted, the same episode is an alert of its own."""
+    rig = rigged(DETECTION, MANY + "soc: {shadow: true}\n")
+    lines = records([line(0), line(20), line(45)])
+    rig.feed(lines)
+    rig.end()
+    assert [alert.rule.title for alert in rig.alerts()] == ["Intrusion seen"] * 3
+    _total, [noted] = rig.store.alerts(AlertQuery(shadow=True))
+    assert (noted.rule.title, noted.shadow, len(noted.events)) == ("Many intrusions from one address", True, 3)
+    collection, errors, _ = load_collection([tmp_path / "rules"], states={noted.rule.id: "live"})
+    assert not errors
+    live = Rig(collection, rig.store, settle=rig.settle)
+    live.feed([msgspec.structs.replace(one, partition="fw2", source="fw2", origin="fw2") for one in lines])
+    live.end()
+    [told] = live.alerts("Many intrusions from one address")
+    assert told.id != noted.id
+    assert told.group != noted.group
+    assert not told.shadow
+
+
 def test_the_rules_that_a_correlation_uses_raise_nothing_themselves(rigged: Rigged, tmp_path: Path) -> None:
     """Unless the correlation says `generate: true`."""
     rig = rigged(DETECTION, MANY)

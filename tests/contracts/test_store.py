@@ -361,6 +361,18 @@ def test_alerts_and_groups_are_filtered_and_paged(store: Store, rig: Rig) -> Non
     assert store.alert_groups(AlertQuery(group=raised[5].group, scope=None))[0] == 1
 
 
+def test_a_large_fact_comes_back_whole(store: Store, rig: Rig) -> None:
+    """A folder of rules is kept as one fact under a kind of its own; other kinds are not disturbed."""
+    kind = "rules-root:0123456789abcdef"
+    fact = {"at": "2026-11-21T00:00:00.000Z", "sources": "QUJD" * 100_000, "rules": {f"rule.{number}": f"hash-{number}" for number in range(2_000)}}
+    store.record_fact("rules-root:0123", {"other": True})
+    store.record_fact(kind, fact)
+    rig.settle()
+    assert store.facts(kind) == [fact]
+    assert store.facts("rules-root:0123") == [{"other": True}]
+    assert store.facts("rules-root:") == []
+
+
 def test_alerts_of_shadow_rules_stand_apart(store: Store, rig: Rig) -> None:
     """No list, count or group of live alerts has them, not even over all scopes; asked for, they come alone, in their scope."""
     events = [event(n, scope="exercise:x" if n == 3 else "real") for n in range(4)]
