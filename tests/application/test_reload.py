@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,29 @@ def rule(number: int, value: str = "deny", more: str = "") -> str:
     return f"title: R{number}\nid: {NAME}{number}\nlogsource: {{category: firewall}}\ndetection: {{sel: {{event.action: {value}}}, condition: sel}}\n{more}"
 
 
+class Counted:
+    """Metrics that are kept."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.gauges: dict[str, float] = {}
+
+    def count(self, name: str, amount: float = 1, **labels: str) -> None:
+        """Add to a counter."""
+        self.counts[" ".join([name, *labels.values()])] += int(amount)
+
+    def gauge(self, name: str, value: float, **labels: str) -> None:
+        """Set a gauge."""
+        self.gauges[" ".join([name, *labels.values()])] = value
+
+
 class Watched:
     """An application, its rule folder, and what was taken into use."""
 
     def __init__(self, app: App, folder: Path) -> None:
         self.app = app
         self.folder = folder
+        app.metrics = self.metrics = Counted()
         self.used: list[str] = []
         self.alerts: list[Any] = []
         self.wake = threading.Event()
@@ -125,6 +143,8 @@ def test_a_rule_that_breaks_keeps_the_whole_set_before(watched: Watched) -> None
     (alert,) = watched.alerts
     assert (alert.rule.kind, alert.rule.level, alert.group_key) == ("health", "high", {"path": str(watched.folder / "2.yml")})
     assert alert.explanation["errors"][0]["path"].endswith("2.yml")
+    assert watched.metrics.counts["soc_rules_reloads_total kept"] >= 1
+    assert watched.metrics.gauges == {"soc_rules_refused": 1}
     watched.write("4.yml", rule(4))
     watched.wake.set()
     watched.until(lambda: not watched.wake.is_set())
@@ -132,6 +152,8 @@ def test_a_rule_that_breaks_keeps_the_whole_set_before(watched: Watched) -> None
     assert len(watched.alerts) == 1
     watched.write("2.yml", rule(2, "accept"))
     watched.until(lambda: watched.titles == ["R1", "R2", "R3", "R4"])
+    assert watched.metrics.counts["soc_rules_reloads_total live"] == 1
+    assert watched.metrics.gauges == {"soc_rules_refused": 0}
 
 
 EXCEPTION = f"""\
