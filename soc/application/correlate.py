@@ -22,6 +22,7 @@ from soc.application.app import App
 from soc.application.correlation_alert import DocumentsOf, Teller
 from soc.clock import Clock, iso
 from soc.config import PipelineSettings
+from soc.ingest.storm import Breaker, fold_into_storm
 from soc.model.alert import Alert, RuleRef
 from soc.model.health import health_alert
 from soc.model.ids import digest_id
@@ -43,6 +44,8 @@ HOUR_US = 3_600_000_000
 _PACE = 5.0
 """Folding anew for stragglers may take one part in so many of the time."""
 _SEPARATOR = "\x1f"
+_STORMY = "stormy\x1f"
+"""Begins the key of what is kept of an alert in a storm."""
 
 SignalsSince = Callable[[int], Iterable[Signal]]
 """All signals that were ever taken, of events at or after a time; any order, repeats allowed."""
@@ -72,7 +75,17 @@ def make_stage(app: App, store: Store, *, documents: DocumentsOf | None = None, 
     """The stage of the rules in force, at the pace of the settings, over the signals of `store`."""
     engine = app.rules.engine
     pace = pace_of(app.settings.pipeline)
-    return CorrelationStage(engine.collection, store, clock=app.clock, rules_hash=engine.hash, pace=pace, documents=documents, signals=signals, crash=app.crash)
+    return CorrelationStage(
+        engine.collection,
+        store,
+        clock=app.clock,
+        rules_hash=engine.hash,
+        pace=pace,
+        documents=documents,
+        signals=signals,
+        storm_per_hour=app.settings.rules.storm_per_hour,
+        crash=app.crash,
+    )
 
 
 class CorrelationStage:
@@ -94,6 +107,7 @@ class CorrelationStage:
         signals: SignalsSince | None = None,
         marks: Callable[[], Mapping[str, int]] | None = None,
         documents: DocumentsOf | None = None,
+        storm_per_hour: int = 0,
         crash: CrashPoint = no_crash,
     ) -> None:
         self.name = name
@@ -111,6 +125,9 @@ class CorrelationStage:
         self._marks: dict[str, int] = {}
         self._heard: dict[str, int] = {}
         self._told: dict[str, CorrelationAlert] = {}
+        self._breaker = Breaker(storm_per_hour, store.state)
+        self._stormy: dict[str, str] = {}
+        """The day of the storm that an alert stands in, by its id: its revisions stay there."""
         self._begun: dict[str, int] = {}
         self._late: list[Signal] = []
         self._kept = 0
@@ -140,6 +157,8 @@ class CorrelationStage:
             return Effects(progress=[])
         state = self._store.state(self.name)
         self._told.clear()
+        self._breaker.forget_all()
+        self._stormy = {key.removeprefix(_STORMY): day.decode() for key, day in state.items() if key.startswith(_STORMY)}
         self._told.update((alert.id, alert) for key, body in state.items() if key.startswith("told" + _SEPARATOR) and (alert := _unpacked(body)) is not None)
         self.watermark = self._kept = max(int(state.get("watermark", b"0")), self.watermark)
         self._begun = msgspec.msgpack.decode(state["begun"], type=dict[str, int]) if "begun" in state else {}
@@ -310,14 +329,28 @@ class CorrelationStage:
             return effects
         self._crash("correlate.folded")
         for alert in told:
+            new = alert.id not in self._told
             self._told[alert.id] = alert
             effects.state[f"{self.name}{_SEPARATOR}told{_SEPARATOR}{alert.id}"] = _packed(alert)
             if alert.rule not in self._collection.silent:
-                effects.alerts.append(self._teller.alert(self._fold.rules[alert.rule], alert))
+                effects.alerts += self._broken_off(self._teller.alert(self._fold.rules[alert.rule], alert), alert.id, effects, new=new)
+        effects.state.update(self._breaker.take_changes())
         effects.alerts += self._overflows(told)
         self._keep_watermark(effects)
         self._crash("correlate.told")
         return effects
+
+    def _broken_off(self, alert: Alert, name: str, effects: Effects, *, new: bool) -> list[Alert]:
+        """The alert, in the storm of its rule if it is beyond the limit, and the message about that storm when it begins."""
+        if not new:
+            if name in self._stormy:
+                fold_into_storm(alert, self._stormy[name])
+            return [alert]
+        message = self._breaker.count(self.name, alert)
+        if alert.storm:
+            self._stormy[name] = alert.group_key["storm"]
+            effects.state[f"{self.name}{_SEPARATOR}{_STORMY}{name}"] = alert.group_key["storm"].encode()
+        return [alert] if message is None else [alert, message]
 
     def _keep_watermark(self, effects: Effects) -> None:
         if self.watermark:
@@ -353,6 +386,8 @@ class CorrelationStage:
                 del self._told[alert.id]
                 fold.forget_told(alert.id)
                 effects.state[f"{self.name}{_SEPARATOR}told{_SEPARATOR}{alert.id}"] = None
+                if self._stormy.pop(alert.id, ""):
+                    effects.state[f"{self.name}{_SEPARATOR}{_STORMY}{alert.id}"] = None
 
     def _drop_signals(self) -> None:
         """Forget signals that no rule reaches back to, now and then."""

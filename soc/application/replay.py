@@ -96,7 +96,13 @@ class _Correlations:
             app = self._app
             pace = pace_of(app.settings.pipeline)
             self._stage = CorrelationStage(
-                classifier.collection, self._scratch, clock=app.clock, rules_hash=classifier.hash, pace=pace, documents=app.store.get_events
+                classifier.collection,
+                self._scratch,
+                clock=app.clock,
+                rules_hash=classifier.hash,
+                pace=pace,
+                documents=app.store.get_events,
+                storm_per_hour=app.settings.rules.storm_per_hour,
             )
             self._stage.start(kept=False)
         self._stage.use(classifier.collection, classifier.hash)

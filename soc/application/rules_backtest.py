@@ -8,7 +8,7 @@ is in order of time, nothing comes late: the alerts are those to which the pipel
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -82,7 +82,7 @@ class Figures(msgspec.Struct):
 
 
 class Backtest(msgspec.Struct):
-    """The result. `read` of `stored` events were read; `narrowed`: the search left events out."""
+    """The result. `read` events were read of `stored`, those of the hours of the period; `narrowed`: the search left events out."""
 
     since: str
     until: str
@@ -120,7 +120,7 @@ def backtest(
     run = _Run(choice, since_us, until_us, ZoneInfo(app.settings.timezone), examples)
     where = narrowed(choice.collection.ruleset.rules) if narrow else All()
     # Correlations look back: what began before the period is read too, and only what holds inside it is told.
-    query = EventQuery(where=where, scope=scope, since_us=since_us - run.fold.reach_us, until_us=until_us, descending=False)
+    query = EventQuery(where=where, scope=scope, since_us=since_us - run.reach_us, until_us=until_us, descending=False)
     for doc in app.store.stream(query):
         run.event(doc)
         if run.read % _EVERY == 0:
@@ -128,7 +128,8 @@ def backtest(
     run.finish()
     everything = EventQuery(where=All(), scope=scope, since_us=since_us, until_us=until_us, descending=False, limit=1)
     first = app.store.search(everything).docs
-    stored = app.store.count(everything)
+    hours = {"since_us": since_us // HOUR_US * HOUR_US, "until_us": -(-until_us // HOUR_US) * HOUR_US}  # whole hours are counted already
+    stored = app.store.count(msgspec.structs.replace(everything, **hours))
     return Backtest(
         since=iso(since_us),
         until=iso(until_us),
@@ -166,6 +167,7 @@ class _Run:
         self._engine: Engine = Engine(collection.ruleset, collection)
         self._by_id = {rule.id: number for number, rule in enumerate(self._engine.rules)}
         self.fold = Correlator(collection.correlations)
+        self.reach_us = _reach_us(collection.correlations)
         self._counts: dict[str, _Count] = {rule.id: _Count() for rule in choice.rules()}
         self._told: dict[str, CorrelationAlert] = {}
         self._scopes: set[str] = set()
@@ -206,13 +208,13 @@ class _Run:
         scope = str(doc.get("soc.scope", "real"))
         if scope not in self._scopes:
             self._scopes.add(scope)
-            self.fold.begin(self._since - self.fold.reach_us, scope)
+            self.fold.begin(self._since - self.reach_us, scope)
         self.fold.extend(signals)
 
     def finish(self) -> None:
         """Everything was read: what is still open ends."""
         if not self._scopes:
-            self.fold.begin(self._since - self.fold.reach_us)
+            self.fold.begin(self._since - self.reach_us)
         self._advance(self._until, final=True)
         for alert in self._told.values():
             rule = self.fold.rules[alert.rule]
@@ -284,6 +286,14 @@ class _Run:
                 )
             )
         return out
+
+
+def _reach_us(correlations: Sequence[Correlation]) -> int:
+    """How far back signals are needed so that what is open at a time is known as it is."""
+    reach: dict[str, int] = {}
+    for rule in correlations:  # children stand before their parents
+        reach[rule.id] = 2 * rule.span_us + max((reach.get(member, 0) for member in rule.rules), default=0)
+    return max(reach.values(), default=0)
 
 
 def _detections(rule: Rule | Correlation, choice: Choice) -> Iterator[Rule]:

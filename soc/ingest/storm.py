@@ -2,7 +2,7 @@
 
 Counted per rule, source partition and hour of event time, in the order of the log, and kept with the partition's state: so a
 replay of the log, a restart, or another cut into batches gives the same alerts in the same groups. With several
-partitions a rule may raise the limit once in each of them. Alerts of a storm stay: stored, counted and explained like any.
+partitions a rule may raise the limit once in each of them; a correlation, once in each share of the signals that is folded. Alerts of a storm stay: stored, counted and explained like any.
 """
 
 from __future__ import annotations
@@ -62,9 +62,7 @@ class Breaker:
         if number <= self._limit:
             return None
         day = iso(ts // DAY_US * DAY_US)[:10]
-        alert.storm = True
-        alert.group_key = {"storm": day}
-        alert.group = group_id(rule, f"storm\x1f{day}", alert.namespace)
+        fold_into_storm(alert, day)
         return self._message(partition, alert, day) if number == self._limit + 1 else None
 
     def take_changes(self) -> dict[str, bytes]:
@@ -105,3 +103,10 @@ class Breaker:
             source=alert.source,
             scope=alert.scope,
         )
+
+
+def fold_into_storm(alert: Alert, day: str) -> None:
+    """Put an alert into the storm group of its rule and day."""
+    alert.storm = True
+    alert.group_key = {"storm": day}
+    alert.group = group_id(alert.rule.id, f"storm\x1f{day}", alert.namespace)
