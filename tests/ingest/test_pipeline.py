@@ -43,6 +43,10 @@ class Levels:
         """Nothing is correlated."""
         return []
 
+    def rule_id(self, index: int) -> str:
+        """There is one rule."""
+        return f"r{index + 1}"
+
     def classify(self, doc: Doc) -> Verdict:
         return (
             Verdict("high", "intrusion", "r1", ())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
@@ -17,6 +17,7 @@ from soc.ingest.worker import Worker
 from soc.model.alert import Alert
 from soc.model.event import Doc, Event
 from soc.model.query import All
+from soc.model.signal import Signal
 from soc.ports import Committed, Effects, EventQuery, Gap, Verdict
 from tests.ingest.supplies import ListSource, Step, record, unavailable
 
@@ -27,6 +28,13 @@ class Plain:
     """No rules: every event is harmless."""
 
     hash = "none"
+    silent: frozenset[int] = frozenset()
+
+    def rule_id(self, index: int) -> str:
+        raise NotImplementedError
+
+    def signals(self, matches: Sequence[int], event: Event) -> list[Signal]:
+        return []
 
     def classify(self, doc: Doc) -> Verdict:
         return Verdict("none", "", "", ())
@@ -81,6 +89,11 @@ def _worker(store: Watched, *sources: ListSource, batch_size: int = 10, overlap:
     )
 
 
+def _pipeline(worker: Worker) -> Pipeline:
+    assert isinstance(worker._pipeline, Pipeline)
+    return worker._pipeline
+
+
 def _stored(store: Watched) -> int:
     return store.store.count(EventQuery(All(), scope=None))
 
@@ -110,7 +123,7 @@ def test_other_rules_begin_with_a_batch(*, overlap: bool) -> None:
 
     def switch() -> None:
         written_at.append(_stored(store))
-        worker._pipeline.use_rules(Other())
+        _pipeline(worker).use_rules(Other())
 
     worker._switch_due, worker._switch = due, switch
     worker.run()
@@ -205,8 +218,8 @@ def test_a_store_that_gives_no_answer_while_a_batch_is_processed_is_waited_out()
             return Verdict("low", "intrusion", "r", ())
 
     worker = _worker(store, source)
-    worker._pipeline._owners = owners
-    worker._pipeline.classifier = Threats()
+    _pipeline(worker)._owners = owners
+    _pipeline(worker).classifier = Threats()
     totals = worker.run()
     assert left == [0]
     assert (totals.received, _stored(store)) == (35, 35)
@@ -245,7 +258,7 @@ def test_an_exercise_moves_no_figure_of_real_work() -> None:
 
     store = Watched()
     worker = _worker(store, ListSource("fw", _records(10)), ListSource("drill", _records(15, "p1", "drill")))
-    worker._pipeline._sources = {"fw": SourceInfo("fw"), "drill": SourceInfo("drill", "exercise:d1")}
+    _pipeline(worker)._sources = {"fw": SourceInfo("fw"), "drill": SourceInfo("drill", "exercise:d1")}
     worker._metrics = Counting()
     worker.run()
     assert counted["soc_events_stored_total", "real"] == counted["soc_records_received_total", "real"] == 10
