@@ -46,7 +46,7 @@ class Tactic(msgspec.Struct, frozen=True):
 
 
 class Coverage(msgspec.Struct, frozen=True):
-    """What rules cover. `untagged`: ids of rules without a technique; `unknown`: per rule the tags that ATT&CK does not know."""
+    """What rules cover. `untagged`: ids of rules without a technique, members of correlations left out; `unknown`: per rule the tags that ATT&CK does not know."""
 
     version: str
     tactics: tuple[Tactic, ...]
@@ -70,7 +70,7 @@ def coverage(collection: Collection, idle: Mapping[str, str] | None = None) -> C
             unknown[rule.id] = (*tags.unknown, *tags.newer)
         if tags.revoked:
             revoked[rule.id] = tags.revoked
-        if not tags.techniques:
+        if not tags.techniques and why != "member":
             untagged.append(rule.id)
         for name in tags.techniques:
             if why:

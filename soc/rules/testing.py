@@ -259,9 +259,10 @@ def _detection(rule: Rule, cases: list[Case]) -> tuple[Callable[[Any], bool], It
 def _correlated(rule: Correlation, cases: list[Case], collection: Collection) -> tuple[Callable[[Any], bool], Iterator[tuple[str, Any]]]:
     """The same of a correlation: its collection in place of the condition."""
     alone = collection.part(rule.id)
+    shortest = sorted(cases, key=lambda case: len(case.docs))
 
     def noticed(part: Any) -> bool:
         changed = next(one for one in part.correlations if one.id == rule.id)
-        return any(_unmet(changed, case, _episodes(part, changed, case, range(len(case.docs)))) for case in cases)
+        return any(_unmet(changed, case, _episodes(part, changed, case, range(len(case.docs)))) for case in shortest)
 
     return noticed, correlation_mutants(rule, alone)

@@ -375,3 +375,12 @@ def test_coverage_of_what_is_live(soc: Run, tmp_path: Path) -> None:
     after = json.loads(soc("rules", "coverage", "--live", "--json", "--store", store).out)["items"]
     assert sum(len(item["rules"]) for item in after) < sum(len(item["rules"]) for item in before)
     assert "disabled" in {why for item in after for why in item["idle"].values()}
+
+
+def test_list_names_filters_and_the_rules_that_they_change(soc: Run, folder: Path) -> None:
+    """A filter stands among the rules."""
+    text = "title: Not bob\nid: 11111111-0000-4000-8000-000000000004\nlogsource: {category: authentication}\nfilter: {rules: [failed], sel: {user.name: bob}, condition: not sel}\n"
+    (folder / "f.yml").write_text(text, encoding="utf-8")
+    items = json.loads(soc("rules", "list", "--rules", str(folder), "--json").out)["items"]
+    (found,) = (item for item in items if item["kind"] == "filter")
+    assert (found["title"], found["rules"]) == ("Not bob", ["11111111-0000-4000-8000-000000000001"])

@@ -28,7 +28,7 @@ def _sees(item: dict[str, Any]) -> str:
     return _("blind: {sources} silent").format(sources=", ".join(blind["sources"])) if blind["state"] == "silent" else _("blind: no source feeds it")
 
 
-@click.command("list", help=_("The rules, correlations with them."))
+@click.command("list", help=_("The rules, with correlations and filters."))
 @RULES
 @list_options
 @pass_session
@@ -78,6 +78,25 @@ def command(session: Session, folder: Path | None, form: str | None, fields: tup
             **life(rule),
         }
         for rule in collection.correlations
+    ]
+    items += [
+        {
+            "id": one.id,
+            "kind": "exception" if one.owner else "filter",
+            "level": "",
+            "title": one.title,
+            "title_vi": "",
+            "logsource": str(one.logsource),
+            "path": one.path,
+            "line": one.line,
+            "state": "live",
+            "blind": None,
+            "replaces": "",
+            "verdicts": {},
+            "false_positive_rate": None,
+            "rules": sorted(rule for rule, several in collection.filters.items() if one in several),
+        }
+        for one in {one.id: one for several in collection.filters.values() for one in several}.values()
     ]
     items.sort(key=lambda item: (str(item["path"]), item["line"]))
     words = {"live": _("live"), "shadow": _("shadow"), "disabled": _("off")}
