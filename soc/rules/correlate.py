@@ -6,20 +6,18 @@ events of one instant together. An episode is a run of the instants of a group's
 two further apart than T; it is one alert, which grows by revisions. What means what: docs/reference/correlation-semantics.md.
 
 `soc.rules.correlate_naive` says the same plainly; the tests compare the two. Here is what holds the folds of all rules together:
-chains, stragglers, what is told. One rule: `soc.rules.fold` and `soc.rules.quiet`; what it costs stands there.
+chains, and what is told. One rule: `soc.rules.fold` and `soc.rules.quiet`; what it costs stands there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from fractions import Fraction
 
 from soc.rules.correlation import Correlation
 from soc.rules.episodes import Bounds, CorrelationAlert, Episode, Member, plain
 from soc.rules.fold import Fold
 from soc.rules.quiet import fold_of
 from soc.rules.signals import Signal, of_alert
-from soc.rules.stragglers import Stragglers
 from soc.rules.waiting import BUCKET
 
 __all__ = ["Bounds", "CorrelationAlert", "Correlator", "Member", "plain"]
@@ -30,23 +28,18 @@ class Correlator:
 
     `rules`: children before parents, references as ids (as `soc.rules.collection` gives them). `add` signals in any order,
     `advance` the watermark; what comes out depends only on the signals, and on nothing else: not on their order, on how they
-    were cut into batches, or on a clock. `late`: what becomes of a signal before the watermark: "drop" counts it,
-    "revise" folds its group anew over the last two timespans and gives revisions and alerts marked late.
-
-    State is rebuilt by `restore` from the signals of the last `reach_us` and the alerts still open; it is never stored.
+    were cut into batches, or on a clock. Signals before the watermark are dropped and counted. State is never stored: how it
+    is rebuilt, and what the pipeline does with stragglers, stands in `soc.rules.rebuild`.
     """
 
-    def __init__(self, rules: Sequence[Correlation], *, bounds: Bounds | None = None, late: str = "drop") -> None:
+    def __init__(self, rules: Sequence[Correlation], *, bounds: Bounds | None = None) -> None:
         self.bounds = bounds or Bounds()
         self.rules = {rule.id: rule for rule in rules}
         self.folds = {rule.id: fold_of(rule, self.bounds) for rule in rules}
         self.dropped = 0
-        self._revise = late == "revise"
         self._before: dict[tuple[str, tuple[str, ...]], list[CorrelationAlert]] = {}
         self._parents: dict[str, list[tuple[Correlation, int]]] = {}
         self._lag: dict[str, int] = {}
-        self._late: dict[str, list[Signal]] = {}
-        self._stragglers = {rule.id: Stragglers(self.folds[rule.id], self.bounds) for rule in rules} if self._revise else {}
         for rule in rules:
             children = [member for member in rule.rules if member in self.rules]
             for place, member in enumerate(rule.rules):
@@ -56,7 +49,7 @@ class Correlator:
 
     @property
     def reach_us(self) -> int:
-        """How far back signals are needed to rebuild the state."""
+        """How far back signals are needed to have the state right."""
         return max((self._lag[rule.id] + 2 * rule.span_us for rule in self.rules.values()), default=0)
 
     def begin(self, us: int, scope: str = "real") -> None:
@@ -80,8 +73,6 @@ class Correlator:
                     fold.waiting.add(signal)
                 else:
                     bucket.append(signal)
-            elif self._revise:
-                self._late.setdefault(signal.correlation, []).append(signal)
             else:
                 self.dropped += 1
 
@@ -93,14 +84,9 @@ class Correlator:
         """
         out: list[CorrelationAlert] = []
         for rule_id, fold in self.folds.items():
-            batch = fold.advance(watermark if final else watermark - self._lag[rule_id], final=final)
-            late = self._late.pop(rule_id, None)
-            if late:
-                self.dropped += self._stragglers[rule_id].take(late)
+            fold.advance(watermark if final else watermark - self._lag[rule_id], final=final)
             if self._before:
                 self._resume(fold)
-            if self._revise:
-                self._stragglers[rule_id].remember(batch)
             for episode in fold.opened:
                 for parent, place in self._parents.get(rule_id, ()):
                     signal = of_alert(parent, place, fold.rule, episode.at, episode.id, episode.key, episode.shown)
@@ -120,30 +106,8 @@ class Correlator:
             fold.changed.clear()
         return out
 
-    def restore(self, signals: Iterable[Signal], watermark: int, told: Iterable[CorrelationAlert] = ()) -> list[CorrelationAlert]:
-        """Rebuild the state from signals of the last `reach_us`, and tell what differs from the alerts that were told."""
-        for alert in told:
-            self._before.setdefault((alert.rule, alert.key), []).append(alert)
-        self.extend(signals)
-        out = self.advance(watermark)
-        self._before.clear()
-        return out
-
     def _resume(self, fold: Fold) -> None:
-        """Let episodes that were told go on under the ids that they have: their beginnings may lie before what was read back."""
-        for episode, _ in fold.changed.values():
-            for alert in self._before.get((fold.rule.id, episode.key), ()):
-                if alert.at <= episode.end and episode.at <= alert.end:
-                    new = [member for member in (*episode.head, *episode.tail) if member[0] > alert.end]
-                    episode.id, episode.first, episode.at, episode.late = alert.id, alert.first, alert.at, alert.late
-                    episode.shown = tuple(alert.group.values())
-                    episode.measure = Fraction(repr(alert.measure)) if isinstance(alert.measure, float) else alert.measure
-                    episode.head, episode.count = [], 0
-                    episode.tail.clear()
-                    episode.take((*alert.members, *new), self.bounds.members)
-                    episode.count, episode.truncated = alert.count + len(new), episode.truncated or alert.truncated
-                    episode.emitted, episode.told, episode.steps = alert.count, alert.revision, alert.revision + len({ts for ts, _, _ in new})
-                    break
+        """Called while `_before` has alerts that were told, before what a fold found is told: let episodes go on under their ids."""
 
     def _alert(self, rule: Correlation, episode: Episode) -> CorrelationAlert:
         return CorrelationAlert(

@@ -95,19 +95,6 @@ class Episode:
                 tail.append(member)
 
 
-def grow(told: Episode, found: Episode, most: int) -> None:
-    """Give an episode that was told what folding anew found."""
-    members = sorted({*told.head, *told.tail, *found.head, *found.tail})
-    if len(members) <= told.count:
-        return
-    told.steps = max(told.steps, found.steps) + 1
-    told.at, told.end = min(told.at, found.at), max(told.end, found.end)
-    told.last_measure, told.late = found.last_measure, True
-    told.head, told.count = [], 0
-    told.tail.clear()
-    told.take(members, most)
-
-
 def plain(measure: Number | None) -> int | float | None:
     """A measure for people: a whole number, or the nearest float (rounded here and nowhere else)."""
     if measure is None or isinstance(measure, int):

@@ -20,7 +20,6 @@ from soc.rules.signals import Signal
 from soc.rules.waiting import ties_in_order
 
 _MOMENT = attrgetter("ts", "key")
-_TIME = attrgetter("ts")
 
 
 class NegatedFold(Fold):
@@ -82,19 +81,6 @@ class NegatedFold(Fold):
         near = self._near.get(key)
         if near is not None and all(times[-1] <= last for times in near.values()):
             del self._near[key]
-
-    def adopt(self, other: Fold, key: tuple[str, ...]) -> None:
-        super().adopt(other, key)
-        assert isinstance(other, NegatedFold)
-        times, undecided = other.ahead(key)
-        if times:
-            self._near[key] = times
-        if undecided:
-            self._undecided = deque(sorted([signal for signal in self._undecided if signal.key != key] + undecided, key=_TIME))
-
-    def ahead(self, key: tuple[str, ...]) -> tuple[dict[int, list[int]], list[Signal]]:
-        """What is known of a group besides its members: when rules had events that must be silent, and what is not judged yet."""
-        return self._near.get(key, {}), [signal for signal in self._undecided if signal.key == key]
 
 
 class SilenceFold(Fold):
