@@ -45,6 +45,7 @@ ELSEWHERE = {
     "soc/application/verdicts.py": "tests/cli/test_rule_life.py",
     "soc/application/events.py": "tests/cli/test_commands.py",
     "soc/application/incidents.py": "tests/incidents/test_workflow.py",
+    "soc/application/notices.py": "tests/incidents/test_notices.py",
     "soc/application/ingest.py": "tests/application/test_pipelines.py",
     "soc/application/reclassify.py": "tests/cli/test_commands.py",
     "soc/application/redrive.py": "tests/application/test_pipelines.py",
