@@ -15,6 +15,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "parser": ("soc.parser",),
     "blocked": ("soc.blocked",),
     "verdict": ("soc.mail.verdict",),
+    "campaign": ("soc.mail.campaign",),
     "time": ("@timestamp",),
     "received": ("soc.received_at",),
     "source": ("source.ip",),
