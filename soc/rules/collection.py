@@ -347,9 +347,11 @@ def _filters(loaded: _Loaded) -> dict[str, list[Filter]]:
     rules = [entry for entry in loaded.entries.values() if isinstance(entry, Rule)]
     for one in [entry for entry in loaded.entries.values() if isinstance(entry, Filter)]:
         if not one.rules:
-            for rule in rules:
-                if one.covers(rule.logsource):
-                    out.setdefault(rule.id, []).append(one)
+            covered = [rule for rule in rules if one.covers(rule.logsource)]
+            for rule in covered:
+                out.setdefault(rule.id, []).append(one)
+            if not covered:
+                loaded.notes.append(f"{one.path}:{one.line}: no rule is of the log source of the filter ({one.logsource}): it changes nothing")
             continue
         for reference in one.rules:
             try:

@@ -160,3 +160,12 @@ def test_what_was_written_for_a_correlation_alerts_never(tmp_path: Path) -> None
     apart = files(tmp_path, both=CORRELATION.format(rule="d"), own=DETECTION.format(n=1))
     assert base not in load_collection([apart], states={"c": "shadow"})[0].silent
     assert [rule.id for rule in load_collection([apart], disabled=["c"])[0].ruleset.rules] == [base]
+
+
+def test_a_filter_that_changes_nothing_is_noted(tmp_path: Path) -> None:
+    """`rules: any` of a log source that no rule has."""
+    text = DETECTION.format(n=1) + "---\ntitle: F\nid: f\nlogsource: {category: nobody}\nfilter: {rules: any, sel: {a: 1}, condition: not sel}\n"
+    collection, errors, notes = load_collection([files(tmp_path, a=text)])
+    assert (errors, collection.filters) == ([], {})
+    assert len(notes) == 1
+    assert "it changes nothing" in notes[0]

@@ -25,12 +25,18 @@ if TYPE_CHECKING:
 @pass_session
 def command(session: Session, rules: tuple[str, ...], mutate: bool, at_least: float, form: str | None, fields: tuple[str, ...]) -> int:
     """Test rules: files, folders, ids or names; all that the settings name when none is given."""
+    from soc.cli._progress import Progress
     from soc.rules.testing import mutation_scores, run_tests
 
     with rule_folders(session) as library:
         paths = list(_paths(rules, library))
         if mutate:
-            scores = [score for path in paths for score in mutation_scores(path, parse=case_parser(), library=library)]
+            with Progress(session) as progress:
+
+                def step(done: int, every: int) -> None:
+                    progress(_("{done} of {every} rule files").format(done=done, every=every))
+
+                scores = [score for path in paths for score in mutation_scores(path, parse=case_parser(), library=library, progress=step)]
             return _tell_scores(session, scores, at_least, form, fields)
         results = [result for path in paths for result in run_tests(path, parse=case_parser(), library=library)]
     return _tell_results(session, results, form, fields)
