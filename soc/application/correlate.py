@@ -382,7 +382,7 @@ class CorrelationStage:
     def _prune(self, effects: Effects) -> None:
         fold = self._fold
         for alert in list(self._told.values()):
-            if alert.end < self._horizon(fold.reach.get(alert.rule, 0)):
+            if alert.end < self._horizon(fold.reach.get(alert.rule, 0)) and not fold.is_open(alert):
                 del self._told[alert.id]
                 fold.forget_told(alert.id)
                 effects.state[f"{self.name}{_SEPARATOR}told{_SEPARATOR}{alert.id}"] = None

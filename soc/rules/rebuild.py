@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+from operator import attrgetter
 
 import msgspec
 
@@ -17,10 +18,12 @@ from soc.rules.correlate import Correlator
 from soc.rules.correlation import Correlation
 from soc.rules.episodes import Bounds, CorrelationAlert, Episode
 from soc.rules.fold import Fold
+from soc.rules.groups import NEVER
 from soc.rules.quiet import NegatedFold, SilenceFold
 from soc.rules.signals import Signal, shape_of
 
 Key = tuple[str, ...]
+_BEGIN = attrgetter("at")
 _ALWAYS = ("", ())
 
 
@@ -52,17 +55,25 @@ class LiveCorrelator(Correlator):
 
     def since(self, rule_id: str, base: int) -> int:
         """From which time on signals of a rule are needed to have its state right from `base - reach` on."""
-        return base - 2 * self.reach[rule_id]
+        return base - 2 * self.reach[rule_id] - self.rules[rule_id].span_us
 
     def advance(self, watermark: int, *, final: bool = False) -> list[CorrelationAlert]:
         """As `Correlator.advance`; an episode that goes on is told at least once a timespan, so that a restart finds it."""
         out = super().advance(watermark, final=final)
         for fold in self.folds.values():
             for name, episode in list(fold.untold.items()):
-                if episode.end - self._told_until.get(episode.id, episode.at) >= fold.span:
+                group = fold.groups.get(episode.key)
+                still = isinstance(fold, SilenceFold) and group is not None and group.due >= NEVER  # nothing happens until an event comes
+                if still or episode.end - self._told_until.get(episode.id, episode.at) >= fold.span:
                     del fold.untold[name]
                     out.append(self._tell(fold, episode))
         return out
+
+    def is_open(self, alert: CorrelationAlert) -> bool:
+        """Whether an alert may still grow."""
+        fold = self.folds.get(alert.rule)
+        group = fold.groups.get(alert.key) if fold is not None else None
+        return group is not None and group.episode is not None and group.episode.id == alert.id
 
     def forget_told(self, alert_id: str) -> None:
         """Forget until when an alert was told: it grows no more."""
@@ -85,19 +96,22 @@ class LiveCorrelator(Correlator):
     def rebuild(
         self, signals: Iterable[Signal], watermark: int, told: Iterable[CorrelationAlert], *, base: int, late_ids: Iterable[str] = ()
     ) -> list[CorrelationAlert]:
-        """Fold signals since `base - 2 * reach` of each rule, up to `watermark`; what differs from the alerts that were told.
+        """Fold signals since `since(base)` of each rule, up to `watermark`; what differs from the alerts that were told.
 
         Until `base - reach` windows are not whole, so what they seem to say counts only where it was told. `late_ids`: events
         that came late; what they change is marked so.
         """
         self._before = {_ALWAYS: []}  # `advance` asks us to resume only while there is something
+        stops = {base - reach for reach in self.reach.values()}
         for alert in told:
             self._before.setdefault((alert.rule, alert.key), []).append(alert)
+            if self.rules[alert.rule].by_time:  # how often silence was looked at before it was told cannot be counted afterwards
+                stops.add(alert.end + 1 + self._lag[alert.rule])
         self._late_ids = set(late_ids)
         self._warming = {rule_id: base - reach for rule_id, reach in self.reach.items()}
         self.extend(signal for signal in signals if self.understands(signal) and signal.ts >= self.since(signal.correlation, base))
         out: list[CorrelationAlert] = []
-        for until in sorted({end for end in self._warming.values() if end <= watermark}):
+        for until in sorted(stop for stop in stops if stop <= watermark):
             out += self.advance(until)
             for rule_id in [rule_id for rule_id, end in self._warming.items() if end == until]:
                 self._whole_from_here(rule_id)
@@ -110,24 +124,28 @@ class LiveCorrelator(Correlator):
 
     def _whole_from_here(self, rule_id: str) -> None:
         del self._warming[rule_id]
-        for group in self.folds[rule_id].groups.values():
-            if group.episode is not None and not group.episode.told:
+        fold = self.folds[rule_id]
+        for group in fold.groups.values():
+            episode = group.episode
+            if episode is not None and not episode.told:
                 group.episode = None
+            elif episode is not None and episode.steps != episode.told:
+                fold.untold[id(episode)] = episode
 
     def _resume(self, fold: Fold) -> None:
         """Let episodes that were told go on under the ids that they have: their beginnings may lie before what was read back."""
+        lasting = fold.rule.by_time and not fold.rule.group_by  # silence without end: nothing was judged since it was told
         for episode, _ in fold.changed.values():
-            if id(episode) in self._resumed:  # it was taken up in an earlier step, and has grown since
-                self._go_on(episode, self._resumed[id(episode)][1], again=True)
-                continue
-            for alert in self._before.get((fold.rule.id, episode.key), ()):
-                if alert.at <= episode.end and episode.at <= alert.end:
-                    self._resumed[id(episode)] = (episode, alert)
-                    self._go_on(episode, alert)
-                    break
+            told = self._before.get((fold.rule.id, episode.key), ())
+            fitting = [alert for alert in told if alert.at <= episode.end and (episode.at <= alert.end or lasting)]
+            if fitting:
+                alert = max(fitting, key=_BEGIN)  # what is found of an earlier one, in windows that are not whole, may run into it
+                known = self._resumed.get(id(episode))
+                self._go_on(episode, alert, again=known is not None and known[1] is alert)
+                self._resumed[id(episode)] = (episode, alert)
         if fold.rule.id in self._warming:
             fold.opened[:] = [episode for episode in fold.opened if episode.told]
-            fold.changed = {name: one for name, one in fold.changed.items() if one[0].told}
+            fold.changed.clear()  # what ended in this time was told when it ended
         if self._late_ids:
             self._mark_late(fold)
 
@@ -135,15 +153,18 @@ class LiveCorrelator(Correlator):
         """Put what was told before what was found now."""
         known = {(ts, name) for ts, name, _ in alert.members}
         found = dict.fromkeys((*episode.head, *episode.tail))
-        new = [one for one in found if one[:2] not in known and (one[0] > alert.end or not alert.truncated)]
-        late = any(ts <= alert.end for ts, _, _ in new)
+        since = NEVER if alert.truncated else -NEVER if self._late_ids else alert.start
+        new = [one for one in found if one[:2] not in known and (one[0] > alert.end or one[0] >= since)]
+        between = any(ts <= alert.end for ts, _, _ in new)
+        late = between or any(name in self._late_ids for _, name, _ in new)
         episode.id, episode.first = alert.id, alert.first
-        episode.at = min(alert.at, episode.at) if late else alert.at
+        episode.at = min(alert.at, episode.at) if between else alert.at
+        told_last = episode.end <= alert.end
         episode.end = max(alert.end, episode.end)
         episode.late = alert.late or late
         episode.shown = shown_of(alert.group, len(self.rules[alert.rule].group_by))
         episode.measure = Fraction(repr(alert.measure)) if isinstance(alert.measure, float) else alert.measure
-        if not new:
+        if told_last:
             episode.last_measure = Fraction(repr(alert.last_measure)) if isinstance(alert.last_measure, float) else alert.last_measure
         truncated = alert.truncated or (episode.truncated and not again)
         episode.truncated = False
@@ -153,7 +174,8 @@ class LiveCorrelator(Correlator):
         episode.count, episode.truncated = alert.count + len(new), episode.truncated or truncated
         episode.emitted, episode.told = alert.count, alert.revision
         self._told_until[alert.id] = alert.end
-        episode.steps = alert.revision + len({ts for ts, _, _ in new})
+        if told_last or not (again and self.rules[alert.rule].by_time):
+            episode.steps = alert.revision + len({ts for ts, _, _ in new})
 
     def _mark_late(self, fold: Fold) -> None:
         """Mark the episodes that stragglers brought about; their alerts are stragglers to what is built on them."""
