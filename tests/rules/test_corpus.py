@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from soc.errors import RuleUnsupported
 from soc.rules.cache import Cache
+from soc.rules.collection import load_collection
 from soc.rules.engine import compile_ruleset
 from soc.rules.load import RuleSet, load_paths
 from soc.rules.match import matches
@@ -64,7 +64,7 @@ def test_all_published_rules_load_and_the_engine_equals_the_oracle(tmp_path: Pat
 
 
 def test_rsigma_examples_fire_as_often_as_their_events_say(tmp_path: Path) -> None:
-    """The small rules of another engine: counts per rule; its correlations are refused, not ignored."""
+    """The small rules of another engine: counts per rule; its correlations are read beside their rules."""
     folder = need_corpus() / "rsigma"
     cache = Cache(tmp_path / "c")
     ruleset, errors = load_paths([folder / "backtest" / "rules.yml"], cache=cache, ecs=False)
@@ -72,7 +72,11 @@ def test_rsigma_examples_fire_as_often_as_their_events_say(tmp_path: Path) -> No
     docs = [json.loads(line) for path in sorted((folder / "backtest" / "corpus").glob("*.ndjson")) for line in path.read_text().splitlines()]
     counts = {rule.title: sum(len(compile_ruleset(RuleSet((rule,), "", ecs=False)).classify(doc).matches) for doc in docs) for rule in ruleset.rules}
     assert counts == {"Whoami Execution": 2, "Netstat Execution": 1, "Ping Execution": 1}
-    singles, refused = load_paths([folder / "correlation.yml"], cache=cache, ecs=False)
+    singles, errors = load_paths([folder / "correlation.yml"], cache=cache, ecs=False)
+    assert not errors
     assert [rule.id for rule in singles.rules] == ["perf-auth-failure", "perf-auth-success"]
-    assert refused
-    assert all(isinstance(error, RuleUnsupported) and "correlation" in error.reason for error in refused)
+    whole, errors, _notes = load_collection([folder / "correlation.yml"], cache=cache, ecs=False)
+    assert not errors
+    assert whole.ruleset.rules == singles.rules
+    assert {member for rule in whole.correlations for member in rule.rules} <= {rule.id for rule in singles.rules} | {rule.id for rule in whole.correlations}
+    assert whole.correlations

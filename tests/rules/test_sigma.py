@@ -86,5 +86,5 @@ def test_the_title_in_vietnamese_is_kept_beside_the_shared_one() -> None:
     assert read_rule(document).title_vi == "Máy bên trong quét mạng"
     (wrong,) = read("r.yml", text.replace("vi: Máy bên trong quét mạng", "vi: [1]").encode())
     assert isinstance(wrong, Document)
-    with pytest.raises(RuleSyntaxError, match="soc.title"):
+    with pytest.raises(RuleSyntaxError, match=r"soc\.title"):
         read_rule(wrong)
