@@ -13,7 +13,7 @@ which everything is earlier than t; so nothing can be missed, however late or ea
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, cast
 
 import msgspec
@@ -36,6 +36,11 @@ log = get_logger(__name__)
 SOURCE = "(signals)"
 """What the topic is called where sources are listed; no name of a configured source."""
 TICK_US = 5_000_000
+CATCH_UP_US = 60_000_000
+"""A source partition that is behind is waited for as long as it gains on time at least once in so long."""
+GAIN_US = 30_000_000
+"""What counts as a gain: less behind than it ever was lately. One whose clock is wrong stays as far behind as it is."""
+LATELY_US = 600_000_000
 DOCUMENTS_S = 5.0
 """Events of a straggler may still be on their way into the store; an alert waits so long for them."""
 _SEPARATOR = "\x1f"
@@ -134,6 +139,8 @@ class Share(CorrelationStage):
         self._log_clock = _LogClock(clock, self.place.at_us)
         self._events = store.get_events
         self._beginnings = dict(self.place.begun)
+        self._least_behind: dict[str, tuple[int, int]] = {}
+        self._gained: dict[str, int] = {}
         super().__init__(
             collection,
             store,
@@ -166,6 +173,7 @@ class Share(CorrelationStage):
             for scope, us in record.begun.items():
                 self._begin(scope, us)
             self.next = offset + 1
+        self._note_gains(marks)
         merge(effects, self.take(signals, marks))
         if self._log_clock.now_us() - self._ticked_us >= TICK_US:
             self._ticked_us = self._log_clock.now_us()
@@ -205,10 +213,25 @@ class Share(CorrelationStage):
         return super()._rebuild(base)
 
     def _target(self, now_us: int) -> int:
-        idle = now_us - self.pace.idle
-        if any(not mark and self._heard[partition] >= idle for partition, mark in self._marks.items()):
-            return self.watermark  # of a partition that was not yet read nothing is known
-        return super()._target(now_us)
+        """The least time of the partitions that are heard of, and up to date or catching up; nothing while one of them was not yet read."""
+        active = {partition: mark for partition, mark in self._marks.items() if self._heard[partition] >= now_us - self.pace.idle}
+        if not active or not all(active.values()):
+            return self.watermark
+        live, gaining = now_us - self.pace.behind, now_us - CATCH_UP_US
+        waited = [mark for partition, mark in active.items() if mark >= live or self._gained.get(partition, now_us) >= gaining]
+        return max(self.watermark, min(waited or active.values()) - self.pace.lateness)
+
+    def _note_gains(self, marks: Mapping[str, int]) -> None:
+        """Note which partitions are less behind than they were: what reads a backlog comes to its end."""
+        now = self._log_clock.now_us()
+        for partition, mark in marks.items():
+            behind = now - max(mark, self._marks.get(partition, 0))
+            least, at = self._least_behind.get(partition, (behind + GAIN_US, now))
+            if behind <= least - GAIN_US:
+                self._gained[partition] = now
+                self._least_behind[partition] = (behind, now)
+            elif now - at >= LATELY_US:
+                self._least_behind[partition] = (behind, now)
 
     def _take_in(self, signals: Iterable[Signal]) -> None:
         signals = list(signals)

@@ -251,6 +251,46 @@ def test_a_partition_that_nobody_has_read_holds_time_up_for_a_while(engine: Engi
     assert alerts(store) == expected(engine, signals)
 
 
+HOUR = 3_600 * SECOND
+
+
+def test_a_backlog_is_judged_in_order_although_others_are_up_to_date(engine: Engine) -> None:
+    """As long as it is read faster than time goes by, it is waited for, and nothing of it is late."""
+    signals = traffic(engine, 5)
+    log = Log(engine, 2)
+    now = START + 3 * HOUR
+    log.append([], {"s": 0, "t": now}, now)
+    for at in range(0, len(signals), 10):
+        batch = signals[at : at + 10]
+        log.append(batch, {}, now)
+        log.append([], {"s": batch[-1].ts, "t": now}, now)
+        now += SECOND
+    log.append([], {"s": START + 1_200 * SECOND, "t": now}, now + 2 * SECOND)
+    store, counts = MemoryStore(clock=FrozenClock(START)), Counts()
+    for name in log.names:
+        worker = fold(engine, store, log, counts)
+        for at in range(len(log.records[name])):
+            store.commit(worker.process(log.poll(name, at, 1)))
+    assert counts.counted["soc_signals_late_total"] == 0
+    assert alerts(store) == expected(engine, signals)
+
+
+def test_a_partition_with_a_wrong_clock_is_not_waited_for(engine: Engine) -> None:
+    """Seven hours behind and hardly ever less: after a minute the others are judged without it."""
+    log = Log(engine, 1)
+    store = MemoryStore(clock=FrozenClock(START))
+    worker = fold(engine, store, log)
+    watermarks = []
+    for minute in range(60):
+        now = START + minute * 60 * SECOND
+        log.append([], {"right": now, "wrong": now - 7 * HOUR + (minute % 5) * 10 * SECOND}, now)
+        store.commit(worker.process(log.poll(log.names[0], minute, 1)))
+        watermarks.append(int(store.state(log.names[0])["watermark"]) - now)
+    assert watermarks[0] < -6 * HOUR
+    assert min(watermarks[3:]) >= -240 * SECOND, "however it jumps to and fro, it holds nothing up for long"
+    assert sum(behind == -60 * SECOND for behind in watermarks[3:]) > 40
+
+
 def test_what_is_no_record_is_counted_and_passed_over(engine: Engine) -> None:
     """Anybody with the right to write may write nonsense; the ledger says how much, and correlation goes on."""
     log = written(engine, traffic(engine, 2), 1, 2)

@@ -50,6 +50,17 @@ def comparable(state: dict[str, Any], *, beside: frozenset[str] = frozenset()) -
     }
 
 
+def without_correlations(state: dict[str, Any]) -> dict[str, Any]:
+    """A comparable state without the alerts that correlations made, and without their groups."""
+    made = {key for key, alert in state["alerts"].items() if alert["explanation"].get("node") == "correlation"}
+    groups = {state["alerts"][key]["group"] for key in made}
+    return {
+        **state,
+        "alerts": {key: alert for key, alert in state["alerts"].items() if key not in made},
+        "groups": {key: group for key, group in state["groups"].items() if key not in groups},
+    }
+
+
 def assert_balanced(store: Store) -> None:
     """The ledger balances in every partition."""
     wrong = [item for item in store.ledger() if item.difference or item.faults]

@@ -27,8 +27,8 @@ from tests.servers.process import wait_until
 Name = Callable[[str], str]
 pytestmark = pytest.mark.xdist_group("correlate-distributed")
 SECOND = 1_000_000
-START = NOW_US - 460 * SECOND
-"""Nothing is so old that it counts as a backlog, and all is over before the watermark of idle partitions."""
+START = NOW_US - 3 * 3_600 * SECOND
+"""A backlog, beside a partition that is up to date as it has no records."""
 LENGTH_S = 280
 RULES = """
 title: Intrusion seen
