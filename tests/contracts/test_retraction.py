@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from soc.adapters.memory import MemoryStore
+from soc.adapters.sqlite.store import open_store
+from soc.clock import FrozenClock
+from soc.config import StoreSettings
 from soc.model.alert import Alert, AlertGroup
 from soc.model.event import Event
 from soc.ports import AlertQuery, Store
@@ -173,3 +180,57 @@ def test_a_store_opened_again_remembers(filled: Rig) -> None:
     filled.settle()
     store = filled.open()
     assert seqs(store, rule="bad") == [0, 1, 6, 7]
+
+
+def test_a_command_beside_the_running_pipeline_is_obeyed(rig: Rig) -> None:
+    """Another handle on the store retracts; what the pipeline writes next is withdrawn, what it wrote is aside."""
+    pipeline = rig.open()
+    pipeline.commit(batch(*EVENTS[:4], alerts=[raised(of) for of in EVENTS[:4]]))
+    rig.settle()
+    command = rig.open(pipeline=False)
+    command.retract(fact(2, 6))
+    pipeline.commit(batch(*EVENTS[4:], alerts=[raised(of) for of in EVENTS[4:]]))
+    rig.settle()
+    assert seqs(pipeline, rule="bad") == seqs(command, rule="bad") == [0, 1, 6, 7]
+    assert groups(pipeline) == groups(command)
+
+
+Step = tuple[str, int, int, int]
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("alert"), st.integers(0, 7), st.integers(0, 2), st.integers(0, 2)),
+        st.tuples(st.just("retract"), st.integers(-1, 7), st.integers(1, 4), st.integers(0, 1)),
+        st.tuples(st.just("undo"), st.integers(0, 3), st.just(0), st.just(0)),
+    ),
+    max_size=14,
+)
+
+
+def play(store: Store, history: list[Step]) -> Any:
+    """Alerts with revisions, retractions and their undoing, in any order; what the store answers then."""
+    made: list[str] = []
+    for number, (what, first, second, third) in enumerate(history):
+        if what == "alert":
+            one = msgspec.structs.replace(raised(EVENTS[first], ("bad", "good")[second % 2]), revision=third, threat_level=("low", "high", "critical")[third])
+            store.commit(batch(event(number, partition=f"p/{number}"), alerts=[one]))
+        elif what == "retract":
+            made.append(f"x-{len(made)}")
+            store.retract(fact(first, first + second, identity=made[-1], rule=("bad", "good")[third]))
+        elif made:
+            store.retract({"undoes": made[first % len(made)], "by": "lan", "why": "", "at": ""})
+    queries = [AlertQuery(scope=scope, retracted=retracted) for scope in ("real", None) for retracted in (False, True)]
+    queries += [AlertQuery(rule="bad", since_us=T0 + 2 * HOUR, until_us=T0 + 5 * HOUR, retracted=retracted) for retracted in (False, True)]
+    return [(store.alerts(query), store.alert_groups(query)) for query in queries]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@given(history=steps)
+def test_the_embedded_store_answers_as_the_plainest_one(tmp_path_factory: pytest.TempPathFactory, history: list[Step]) -> None:
+    """Whatever the history: folded incrementally or anew, the same alerts and groups."""
+    clock = FrozenClock(T0)
+    folder: Path = tmp_path_factory.mktemp("history")
+    store = open_store(StoreSettings(), folder / "store", pipeline=True, read_only=False, clock=clock)
+    try:
+        assert play(store, history) == play(MemoryStore(clock=clock), history)
+    finally:
+        store.close()
