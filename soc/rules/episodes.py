@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections import deque
 from collections.abc import Iterable
 
 import msgspec
 
 from soc.rules.measures import Number
+
+_MOST_WHOLE = 1 << 63
 
 Member = tuple[int, str, int]
 """Time, id (of an event, or of the alert of a correlation), bits of the rules."""
@@ -96,7 +100,12 @@ class Episode:
 
 
 def plain(measure: Number | None) -> int | float | None:
-    """A measure for people: a whole number, or the nearest float (rounded here and nowhere else)."""
-    if measure is None or isinstance(measure, int):
-        return measure
-    return measure.numerator if measure.denominator == 1 else float(measure)
+    """A measure for people: a whole number that stores and JSON can hold, or the nearest float (rounded here and nowhere else)."""
+    if measure is None:
+        return None
+    if measure.denominator == 1 and -_MOST_WHOLE <= measure < _MOST_WHOLE:
+        return measure.numerator
+    try:
+        return float(measure)
+    except OverflowError:  # sums of numbers that are each at the end of what there is
+        return math.copysign(sys.float_info.max, measure)

@@ -101,3 +101,16 @@ def test_no_event_stops_an_evaluation(tmp_path: Path, kind: str, condition: dict
     assert all(alert["events"] == sorted(set(alert["events"])) for alert in found.alerts)
     assert all(1 <= number <= len(lines) for alert in found.alerts for number in alert["events"])
     assert kind not in NUMERIC or all(isinstance(alert["explanation"].get("measure"), int | float | None) for alert in found.alerts)
+
+
+def test_sums_beyond_whole_numbers_of_stores_are_told_as_floats() -> None:
+    """A measure always fits into JSON and a column: exact up to 64 bits, rounded beyond, and finite."""
+    from fractions import Fraction
+
+    from soc.rules.episodes import plain
+
+    assert [plain(None), plain(5), plain(Fraction(10, 2)), plain(Fraction(1, 4))] == [None, 5, 5, 0.25]
+    assert (plain((1 << 63) - 1), plain(-(1 << 63))) == ((1 << 63) - 1, -(1 << 63))
+    assert (plain(1 << 63), plain(1 << 70)) == (float(1 << 63), float(1 << 70))
+    assert isinstance(plain(1 << 63), float)
+    assert (plain(10**400), plain(-(10**400))) == (1.7976931348623157e308, -1.7976931348623157e308)

@@ -19,5 +19,6 @@ def test_the_page_on_writing_rules_works_as_printed(tmp_path: Path, monkeypatch:
     rule.write_text(next(block for block in blocks if block.startswith("title:")), encoding="utf-8")
     cases_file(rule).write_text(next(block for block in blocks if block.startswith("- name:")), encoding="utf-8")
     results = run_tests(tmp_path, parse=parse)
-    assert [result.reason for result in results] == ["", "", ""]
-    assert [result.matched for result in results] == [True, False, True]
+    assert [result.reason for result in results if not result.passed] == []
+    assert len(results) > 1
+    assert {result.matched for result in results} == {True, False}
