@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections import deque
 from collections.abc import Iterable
@@ -108,4 +107,4 @@ def plain(measure: Number | None) -> int | float | None:
     try:
         return float(measure)
     except OverflowError:  # sums of numbers that are each at the end of what there is
-        return math.copysign(sys.float_info.max, measure)
+        return sys.float_info.max if measure > 0 else -sys.float_info.max
