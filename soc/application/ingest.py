@@ -15,6 +15,8 @@ from soc.ingest.worker import Totals, Worker
 from soc.model.alert import Alert
 
 Progress = Callable[[Totals], None]
+BACKLOG = 6_000
+"""Lines of a file in a batch for the embedded store, some 80 MiB at a time: nobody waits for single ones. 8,000 gain little more."""
 
 
 def ingest_files(
@@ -41,7 +43,7 @@ def ingest_files(
         sources=[app.wiring.file_source(source, paths, settings)],
         clock=app.clock,
         metrics=app.metrics,
-        batch_size=app.settings.pipeline.batch_size,
+        batch_size=_at_once(app),
         batch_wait_s=app.settings.pipeline.batch_wait_s,
         on_alerts=on_alerts,
         on_batch=progress,
@@ -53,6 +55,12 @@ def ingest_files(
     )
     note_rules(app, app.store)
     return worker.run(stop)
+
+
+def _at_once(app: App) -> int:
+    """Lines of files that are processed and committed together: as the settings say, else many, where each batch costs syncs of its own."""
+    settings = app.settings.pipeline
+    return settings.batch_size if app.settings.store.kind == "elasticsearch" or "batch_size" in settings.model_fields_set else max(BACKLOG, settings.batch_size)
 
 
 def to_kafka(app: App, paths: Sequence[Path], *, source: str, topic: str, progress: Callable[[int], None] = lambda _count: None) -> int:
