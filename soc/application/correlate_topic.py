@@ -141,6 +141,7 @@ class Share(CorrelationStage):
         self._beginnings = dict(self.place.begun)
         self._least_behind: dict[str, tuple[int, int]] = {}
         self._gained: dict[str, int] = {}
+        self._patient_until = 0.0
         super().__init__(
             collection,
             store,
@@ -235,7 +236,10 @@ class Share(CorrelationStage):
 
     def _take_in(self, signals: Iterable[Signal]) -> None:
         signals = list(signals)
-        self.late += sum(1 for signal in signals if self._fold.understands(signal) and self._fold.is_late(signal))
+        late = sum(1 for signal in signals if self._fold.understands(signal) and self._fold.is_late(signal))
+        if late:
+            self.late += late
+            self._patient_until = self._real.monotonic() + DOCUMENTS_S
         super()._take_in(signals)
 
     def _since(self, us: int) -> Iterator[Signal]:
@@ -249,11 +253,10 @@ class Share(CorrelationStage):
             raise StoreUnavailable(error.message, hint=error.hint, retry_after_s=error.retry_after_s) from error
 
     def _whole(self, ids: Sequence[str]) -> list[Doc]:
-        """The events of these ids, waited for a little."""
-        until = self._real.monotonic() + DOCUMENTS_S
+        """The events of these ids; those of stragglers, whose batch may be under way to the store, are waited for a little."""
         while True:
             found = self._events(ids)
-            if len(found) >= len(ids) or self._real.monotonic() >= until:
+            if len(found) >= len(ids) or self._real.monotonic() >= self._patient_until:
                 return found
             self._real.sleep(0.2)
 

@@ -106,6 +106,7 @@ class Correlating(threading.Thread):
         self._app = app
         self._stop_run = stop
         self._once = once
+        log.debug("correlating with rules", rules=app.rules.hash)  # loads them, before there are two threads that would
         self._on_alerts = on_alerts
         self._reloader = Reloader(app, app.rules, lambda _rules: None, wake=hangup) if alone and not once else None
 

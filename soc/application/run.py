@@ -98,6 +98,7 @@ def run(
             stop.wait()
         if correlating is not None and once:
             correlating.work()
+            totals.alerts += correlating.totals.alerts
         parts: list[_Carrier | Correlating] = [*carriers, *([correlating] if correlating is not None else [])]
         for part in parts:
             if part.failure is not None:

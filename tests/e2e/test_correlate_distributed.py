@@ -11,7 +11,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from soc.application import sources
 from soc.application.app import Actor, App
+from soc.application.correlate_topic import SOURCE
+from soc.application.doctor import MOST_BEHIND, check_signals
 from soc.application.ingest import ingest_files
 from soc.application.run import run
 from soc.bootstrap import open_app
@@ -291,6 +294,13 @@ def test_all_roles_in_one_process(tmp_path: Path, stage: Stage, supply: Supply) 
         assert_same(_alerts(app), supply.expected)
         ends = app.wiring.signal_ends()
         assert {name: app.store.positions().get(name) for name in ends} == ends
+        (row,) = [row for row in sources.status(app) if row.source == SOURCE]
+        assert (row.lag, row.state, row.difference) == (0, "ok", 0)
+        assert [check.state for check in check_signals(app)] == ["ok"]
+        stage.broker.send(stage.settings.kafka.signals_topic, [b"x"] * (MOST_BEHIND + 1), partition=1)
+        (behind,) = check_signals(app)
+        assert (behind.state, f"{MOST_BEHIND + 1} records" in behind.text) == ("warn", True)
+        assert next(row.lag for row in sources.status(app) if row.source == SOURCE) == MOST_BEHIND + 1
     forget(stage.settings)
 
 

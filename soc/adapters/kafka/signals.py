@@ -15,7 +15,7 @@ from typing import Any
 
 from soc.adapters.kafka.catalog import Catalog
 from soc.adapters.kafka.settings import REQUEST_TIMEOUT_MS, connection_options, quiet_client_log, translate
-from soc.adapters.kafka.sink import KafkaSink
+from soc.adapters.kafka.sink import ACKNOWLEDGE_S, KafkaSink
 from soc.adapters.kafka.source import KafkaRecordSource
 from soc.clock import Clock
 from soc.config import KafkaSettings, KafkaSource
@@ -44,12 +44,20 @@ class KafkaSignalLog:
     `key_of`: the key of a signal; signals of one key are in one partition (`soc.rules.routes`).
     """
 
-    def __init__(self, settings: KafkaSettings, key_of: Callable[[Signal], bytes], *, clock: Clock, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        key_of: Callable[[Signal], bytes],
+        *,
+        clock: Clock,
+        metrics: Metrics | None = None,
+        acknowledge_s: float = ACKNOWLEDGE_S,
+    ) -> None:
         self._key_of = key_of
         self._clock = clock
         self._metrics = metrics
         self._begun: dict[str, int] = {}
-        self._sink = _Sink(settings, settings.signals_topic, clock=clock, metrics=metrics)
+        self._sink = _Sink(settings, settings.signals_topic, clock=clock, metrics=metrics, acknowledge_s=acknowledge_s)
 
     def append(self, signals: Sequence[Signal], marks: Mapping[str, int]) -> None:
         """Append signals, then marks; acknowledged by all in-sync replicas on return.   Cost: one round trip, with very many signals two.
@@ -123,8 +131,8 @@ def _record(partition: int, at_us: int, raw: bytes) -> RawRecord:
 class _Sink(KafkaSink):
     """Writes records, `seq` naming the partition; makes the topic when it is missing."""
 
-    def __init__(self, settings: KafkaSettings, topic: str, *, clock: Clock, metrics: Metrics | None = None) -> None:
-        super().__init__(settings, topic, clock=clock, metrics=metrics)
+    def __init__(self, settings: KafkaSettings, topic: str, *, clock: Clock, metrics: Metrics | None, acknowledge_s: float) -> None:
+        super().__init__(settings, topic, clock=clock, metrics=metrics, acknowledge_s=acknowledge_s)
         self._count_of = 0
 
     def partitions(self) -> int:

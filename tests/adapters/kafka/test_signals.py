@@ -3,8 +3,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from kafka import TopicPartition
 
-from soc.adapters.kafka.signals import MOST_SIGNALS, KafkaSignalLog, log_ends, partition_of, require_topic
+from soc.adapters.kafka.signals import MOST_SIGNALS, KafkaReadBack, KafkaSignalLog, KafkaSignalSource, log_ends, partition_of, require_topic
 from soc.clock import FrozenClock, SystemClock
 from soc.config import KafkaSettings
 from soc.errors import SourceUnavailable
@@ -12,7 +13,7 @@ from soc.model.signal import Signal
 from soc.model.signal_record import SignalRecord, decode, encode
 from tests.adapters.kafka.conftest import Counts, Opens, commit, read
 from tests.conftest import NOW_US
-from tests.servers.kafka_server import Broker
+from tests.servers.kafka_server import Broker, KafkaServer
 from tests.servers.process import free_port, wait_until
 
 Names = Callable[[str], str]
@@ -55,7 +56,7 @@ def test_signals_and_marks_are_in_the_topic_when_the_call_returns(kafka_broker: 
     log.append([], {})
     log.close()
     found = _read(kafka_broker, settings)
-    assert sorted((one.id for records in found for record in records for one in record.signals)) == sorted(one.id for one in signals)
+    assert sorted(one.id for records in found for record in records for one in record.signals) == sorted(one.id for one in signals)
     for number, records in enumerate(found):
         assert {partition_of(_key(one), 3) for record in records for one in record.signals} <= {number}
         assert [record.marks for record in records] == [{"kafka:c/t/0": 17}, {"kafka:c/t/0": 18}]
@@ -109,6 +110,63 @@ def test_ends_are_named_as_positions_are(kafka_broker: Broker, settings: KafkaSe
     assert sorted(ends.values()) == [1, 1, 1]
     records = read(opened([settings.signals_topic], settings=settings), 3)
     assert {record.partition: record.next for record in records} == ends
+
+
+def test_records_are_read_again_from_anywhere(kafka_broker: Broker, settings: KafkaSettings) -> None:
+    """The range that is asked for, of the partition that is asked for, as often as wanted; what was deleted is left out."""
+    require_topic(settings)
+    for number in range(3):
+        kafka_broker.send(settings.signals_topic, [b"%d-%d" % (number, at) for at in range(50)], partition=number)
+    names = sorted(log_ends(settings))
+    again = KafkaReadBack(settings, clock=SystemClock())
+    assert list(again.read(names[1], 10, 13)) == [b"1-10", b"1-11", b"1-12"]
+    assert list(again.read(names[2], 0, 50)) == [b"2-%d" % at for at in range(50)]
+    assert list(again.read(names[1], 49, 50)) == [b"1-49"]
+    assert list(again.read(names[1], 7, 7)) == []
+    with kafka_broker.admin() as admin:
+        admin.delete_records({TopicPartition(settings.signals_topic, 0): 40})
+    assert list(again.read(names[0], 30, 42)) == [b"0-40", b"0-41"]
+    assert list(again.read(names[0], 30, 35)) == []
+    again.close()
+    again.close()
+
+
+def test_the_source_makes_the_topic_and_has_a_group_of_its_own(kafka_broker: Broker, settings: KafkaSettings, unique_name: Names) -> None:
+    """A correlator may be the first to start; its group is not that of the ingest workers."""
+    own = settings.model_copy(update={"correlate_group": unique_name("correlate")})
+    source = KafkaSignalSource(own, "(signals)", clock=SystemClock())
+    source.open({})
+    log = _log(own)
+    log.append([signal(1, "u")], {"p": 1})
+    records = read(source, 3)
+    assert {record.source for record in records} == {"(signals)"}
+    assert sorted(log_ends(own)) == sorted(source.partitions()) == sorted(record.partition for record in records)
+    source.close()
+    log.close()
+
+
+def test_signals_survive_brokers_that_go_and_come(own_kafka: Callable[..., KafkaServer], unique_name: Names, counts: Counts) -> None:
+    """While the broker is away the caller is told; afterwards the same call writes everything, signals before marks."""
+    server = own_kafka()
+    settings = KafkaSettings(bootstrap_servers=[server.bootstrap], signals_topic=unique_name("signals"), signals_partitions=2, bootstrap_timeout_s=2.0)
+    log = KafkaSignalLog(settings, _key, clock=SystemClock(), metrics=counts, acknowledge_s=3.0)
+    log.append([signal(1, "u")], {"p": 1})
+    server.kill()
+    with pytest.raises(SourceUnavailable):
+        log.append([signal(2, "u")], {"p": 2})
+    server.start()
+    wait_until(lambda: _appended(log, [signal(2, "u")], {"p": 2}), within_s=60, what="the broker takes signals again", every_s=0.5)
+    log.close()
+    found = [decode(item.value) for item in server.read_all(settings.signals_topic, 2)]
+    assert {one.id for record in found if record is not None for one in record.signals} == {"e1", "e2"}
+
+
+def _appended(log: KafkaSignalLog, signals: list[Signal], marks: dict[str, int]) -> bool:
+    try:
+        log.append(signals, marks)
+    except SourceUnavailable:
+        return False
+    return True
 
 
 def test_what_is_no_record_of_signals_is_told_apart() -> None:
