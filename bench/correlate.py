@@ -30,7 +30,7 @@ import orjson
 from bench._measure import Measure, apart, pin, rss_mib, show
 from soc.rules.correlate import Correlator
 from soc.rules.correlation import All, Bound, Correlation, Lacks, Ref
-from soc.rules.signals import Signal
+from soc.rules.signals import Signal, shape_of
 
 TYPES = ("event_count", "value_count", "temporal", "temporal_ordered", "temporal with not", "value_sum", "value_percentile")
 GOAL = 0.3
@@ -81,6 +81,7 @@ def chunks(kind: str, count: int, groups: int, *, whole_seconds: bool = False) -
     if whole_seconds:
         times = [ts // SECOND * SECOND for ts in times]
     made = []
+    shape = shape_of(rule_of(kind))
     for number, ts in enumerate(times):
         hot = number % 50 == 0
         name = names[seed.randrange(200) if hot else number % groups]
@@ -92,7 +93,7 @@ def chunks(kind: str, count: int, groups: int, *, whole_seconds: bool = False) -
             values = (f"user{seed.randrange(100_000) if hot else number % 5}",)
         elif kind.startswith("value_"):
             values = (seed.randrange(500_000, 2_000_000) if hot else seed.randrange(60_000),)
-        made.append((ts + seed.randrange(DISORDER), Signal(START + ts, ("real", name), f"{seed.getrandbits(128):032x}", mask, _NAME, values, (name,))))
+        made.append((ts + seed.randrange(DISORDER), Signal(START + ts, ("real", name), f"e-{seed.getrandbits(80):020x}", mask, _NAME, values, (name,), shape)))
     made.sort(key=lambda one: one[0])
     for begin in range(0, count, CHUNK):
         yield [signal for _, signal in made[begin : begin + CHUNK]]

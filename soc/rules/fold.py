@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from operator import attrgetter, eq, ge, gt, le, lt, ne
+from sys import intern
 
 from soc.model.ids import digest_id
 from soc.rules.correlation import All, Correlation, Expression, Lacks, Ref
@@ -72,13 +73,15 @@ class Fold:
         add, least, full, counts, sees = need.add, need.least, need.full, need.kind == "count", need.kind == "seen"
         now, first, place, in_full = -NEVER, 0, 0, False
         fresh: list[Key] = []
+        most = self.bounds.groups
         for place, signal in enumerate(batch):
             ts, key = signal.ts, signal.key
             if ts != now:
-                if in_full or fresh:
+                if in_full or (fresh and len(light) + len(groups) > most):
                     self._end_instant(batch, first, place, fresh)
                     in_full = False
-                    fresh.clear()
+                if fresh:
+                    fresh = []
                 first, now = place, ts
                 if ts >= self._next:
                     self.expire(ts)
@@ -87,6 +90,8 @@ class Fold:
                 if key in groups:
                     in_full = True
                     continue
+                # One text for the scope of all groups: it is compared whenever a group is looked up.
+                key = (intern(key[0]), *key[1:])
                 fresh.append(key)
                 slot = wheel.get(ts // length)
                 if slot is None:

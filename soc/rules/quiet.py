@@ -20,6 +20,7 @@ from soc.rules.signals import Signal
 from soc.rules.waiting import ties_in_order
 
 _MOMENT = attrgetter("ts", "key")
+_TIME = attrgetter("ts")
 
 
 class NegatedFold(Fold):
@@ -31,7 +32,7 @@ class NegatedFold(Fold):
 
     def __init__(self, rule: Correlation, bounds: Bounds) -> None:
         super().__init__(rule, bounds)
-        self._undecided: deque[Signal] = deque()
+        self._undecided: deque[list[Signal]] = deque()
         self._unwanted = lacking(rule.expression) if rule.expression is not None else set()
         self._mask = sum(1 << place for place in self._unwanted)
         self._near: dict[tuple[str, ...], dict[int, list[int]]] = {}
@@ -43,14 +44,19 @@ class NegatedFold(Fold):
         past = self.watermark - 2 * self.span  # no window that is still to be judged reaches further back
         batch = self.waiting.take(watermark)
         self.watermark = watermark
-        for signal in batch:
-            if signal.rules & self._mask:
-                self._note(signal, past)
-        self._undecided.extend(batch)
+        mask, undecided = self._mask, self._undecided
+        for signal in [signal for signal in batch if signal.rules & mask]:
+            self._note(signal, past)
+        if batch:
+            undecided.append(batch)
         limit = watermark if final else watermark - self.span
-        decided = []
-        while self._undecided and self._undecided[0].ts < limit:
-            decided.append(self._undecided.popleft())
+        decided: list[Signal] = []
+        while undecided and undecided[0][0].ts < limit:
+            oldest = undecided.popleft()
+            end = bisect_left(oldest, limit, key=_TIME)
+            decided += oldest[:end]
+            if end < len(oldest):
+                undecided.appendleft(oldest[end:])
         self.fold(decided)
         self.expire(limit)
         return batch
