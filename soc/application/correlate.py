@@ -24,6 +24,7 @@ from soc.clock import Clock, iso
 from soc.config import PipelineSettings
 from soc.ingest.storm import Breaker, fold_into_storm
 from soc.model.alert import Alert, RuleRef
+from soc.model.event import Doc
 from soc.model.health import health_alert
 from soc.model.ids import digest_id
 from soc.model.signal import Signal
@@ -40,6 +41,8 @@ NAME = "correlate"
 BOUNDS_RULE = RuleRef(
     "soc-correlation-bounds", "A correlation has more groups or members than it keeps", "medium", digest_id("soc-correlation-bounds", "1"), (), "health"
 )
+MOST_RECENT = 10_000
+"""Documents that are at hand for alerts; about 30 MB."""
 HOUR_US = 3_600_000_000
 _PACE = 5.0
 """Folding anew for stragglers may take one part in so many of the time."""
@@ -120,7 +123,8 @@ class CorrelationStage:
         self._bounds = bounds or Bounds()
         self._signals = signals or store.signals
         self._read_marks = marks or store.marks
-        self._documents = documents or store.get_events
+        self._read = documents or store.get_events
+        self._recent: dict[str, Doc] = {}
         self._crash = crash
         self._marks: dict[str, int] = {}
         self._heard: dict[str, int] = {}
@@ -143,6 +147,21 @@ class CorrelationStage:
         self._collection, self._rules_hash = collection, rules_hash
         self._fold = LiveCorrelator(collection.correlations, bounds=self._bounds)
         self._teller = Teller(collection, self._told, self._documents, rules_hash)
+
+    def _documents(self, ids: Sequence[str]) -> list[Doc]:
+        """Events by id: those that just came are at hand, the others are read once."""
+        missing = [name for name in ids if name not in self._recent]
+        if missing:
+            self._remember({doc["soc.id"]: doc for doc in self._read(missing)})
+        found = [(name, self._recent.pop(name)) for name in ids if name in self._recent]
+        self._recent.update(found)  # what an alert shows is wanted again when it grows: it goes last
+        return [doc for _, doc in found]
+
+    def _remember(self, docs: Mapping[str, Doc]) -> None:
+        if len(self._recent) + len(docs) > MOST_RECENT:
+            for name in list(self._recent)[: len(docs) + MOST_RECENT // 8]:
+                del self._recent[name]
+        self._recent.update(docs)
 
     # from outside -----------------------------------------------------------------------------------------------------
 
@@ -181,6 +200,7 @@ class CorrelationStage:
         """Drop the fold: it is rebuilt from the log before anything else is done."""
         self._started = False
         self._late.clear()
+        self._recent.clear()
         self._use(self._collection, self._rules_hash)
 
     def take(self, signals: Sequence[Signal], marks: Mapping[str, int]) -> Effects:
@@ -205,6 +225,9 @@ class CorrelationStage:
 
     def follow(self, effects: Effects) -> list[Effects]:
         """`take` for a batch that was committed: what is to be committed after it."""
+        if effects.signals:
+            told = {signal.id for signal in effects.signals}
+            self._remember({event.id: event.doc for event in effects.events if event.id in told})
         found = self.take(effects.signals, effects.marks)
         return [found] if found.alerts or found.state else []
 
@@ -377,7 +400,7 @@ class CorrelationStage:
     def _horizon(self, reach: int) -> int:
         """What ended before it is needed no more by what reaches back so far."""
         behind = [mark for partition, mark in self._marks.items() if self._heard[partition] >= self._clock.now_us() - self.pace.idle]
-        return min(self.watermark, *behind) - 2 * reach - self.pace.lateness - self.pace.keep if behind else self.watermark - 2 * reach - self.pace.keep
+        return min([self.watermark, *behind]) - 5 * reach // 2 - self.pace.lateness - self.pace.keep  # of which two and a half are read back
 
     def _prune(self, effects: Effects) -> None:
         fold = self._fold
