@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from soc.errors import RuleError
-from soc.rules.ast import And, Leaf, LogSource, Node, Not, Or, Rule, leaves
+from soc.rules.ast import MOST_BYTES, And, Leaf, LogSource, Node, Not, Or, Rule, leaves
 from soc.rules.collection import Collection, load_collection
 from soc.rules.correlation import Correlation
 from soc.rules.documents import read
@@ -105,7 +105,11 @@ def _documents(folder: Path) -> Iterator[tuple[str, tuple[str, dict[str, Any]]]]
     import hashlib  # noqa: PLC0415 - only an import needs it
 
     for path, _placeholders in rule_files([folder], []):
-        for document in read(str(path), path.read_bytes()):
+        try:
+            content = path.read_bytes() if path.stat().st_size <= MOST_BYTES else b""
+        except OSError:
+            continue  # loading has said so
+        for document in read(str(path), content):
             if not isinstance(document, RuleError):
                 yield hashlib.blake2b(document.text.encode(), digest_size=16).hexdigest(), (document.text, document.data)
 

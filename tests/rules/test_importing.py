@@ -106,3 +106,13 @@ def test_reasons_are_counted(tmp_path: Path) -> None:
         put(tmp_path / "r", f"{n}.yml", text(n, source="product: windows" if n else "product: macos"))
     rows = survey(tmp_path / "r", {}, written).reasons()
     assert [(verdict, count) for verdict, _, count in rows] == [(NEVER, 2), (NEVER, 1)]
+
+
+def test_files_that_cannot_be_read_stop_nothing(tmp_path: Path) -> None:
+    """A link to nowhere, ten megabytes, half a character: each is refused, the rule beside them is ready."""
+    folder = put(tmp_path / "r", "good.yml", text(1)).parent
+    (folder / "link.yml").symlink_to(tmp_path / "nowhere.yml")
+    (folder / "big.yml").write_bytes(b"# " + b"x" * 10_485_760)
+    (folder / "half.yml").write_bytes(b"title: \xff\n")
+    found = survey(folder, {}, written)
+    assert {Path(one.path).name: one.verdict for one in found.candidates} == {"good.yml": READY, "link.yml": REFUSED, "big.yml": REFUSED, "half.yml": REFUSED}
