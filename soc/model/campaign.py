@@ -5,7 +5,8 @@ and invisible characters changed from mail to mail. Each part that is known make
 makes one only where nothing else is known, since a wave of a botnet has hundreds of them.
 Shape: `subject xac minh tai khoan truoc #h`, `link evil.example`, `file 9f86d081884c7d65…`, `content aabbcc…`,
 `network 198.51.100.0/24 evil.example`.
-Cost: 15 µs for a new subject with accents, 0.2 µs for one seen before; linear in its length, of which 256 characters are read.
+Cost: 15 µs for a new subject with accents, 0.1 µs for one seen before; linear in its length, of which 256 characters are read
+(0.3 ms for the worst of them).
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ def subject_key(subject: str) -> str:
         text = text[found.end() :].lstrip()
     text = _DIGITS.sub("#", _TOKEN.sub("#", _ADDRESS.sub("@", text)))
     words = [word for word in _REST.split(text) if word]
+    words = [word for before, word in zip(["", *words], words, strict=False) if word != "#" or before != "#"]  # dates and numbers are written in many ways
     key = " ".join(words)[:MOST_SUBJECT].rstrip()
     letters = sum(map(str.isalpha, key))
     return key if letters >= FEWEST_LETTERS else ""

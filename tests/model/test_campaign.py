@@ -40,6 +40,8 @@ def test_what_a_wave_changes_from_mail_to_mail_does_not_change_the_key(subject: 
         ("", ""),
         ("12345", ""),
         ("Báo cáo tuần", "bao cao tuan"),
+        ("Báo cáo 2026-11-20", "bao cao #"),
+        ("Báo cáo 20 11 2026", "bao cao #"),
         ("Quyết định 2b9e8c71", "quyet dinh #"),
     ],
 )
