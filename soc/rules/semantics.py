@@ -55,7 +55,7 @@ def markdown() -> str:
         "# What Sigma rules mean here",
         "",
         "Generated from `soc/rules/semantics.yml` by `python -m soc.rules.semantics`; the tests run every case on the naive and on the compiled matcher.",
-        "The language is Sigma 2.1; here are detections, [correlations and filters](correlation-semantics.md) have a page of their own. Where the specification is silent or engines disagree, the choice is stated with its reason.",
+        "The language is Sigma 2.1; here are detections, [correlations and filters](correlation-semantics.md) have a page of their own. Where the specification is silent or engines disagree, the choice is stated with its reason; what [other engines](witnesses.md) answer is told, too.",
     ]
     topic = ""
     for row in table():
