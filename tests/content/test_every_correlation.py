@@ -5,6 +5,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from sigma.collection import SigmaCollection
 
 import soc.rules
 from soc.rules.ast import Rule
@@ -111,3 +112,11 @@ def test_there_are_correlations_of_every_kind() -> None:
     assert {rule.type for rule in rules} >= {"event_count", "value_count", "temporal_ordered", "value_sum"}
     assert len({rule.title for rule in rules}) == len(rules)
     assert any(rule.by_time for rule in rules)
+
+
+def test_the_reference_implementation_reads_them() -> None:
+    """pySigma parses every file and resolves every reference: the rules can be used elsewhere."""
+    collection = SigmaCollection.from_yaml("\n---\n".join(path.read_text(encoding="utf-8") for path in FILES), collect_errors=True)
+    collection.resolve_rule_references()
+    assert collection.errors == []
+    assert len(collection.rules) == sum(len(of_file(path)) for path in FILES)
