@@ -9,6 +9,8 @@ from soc.config import Settings
 from soc.errors import Conflict, UsageError
 from soc.rules.ast import LogSource
 from soc.rules.collection import load_collection
+from soc.rules.fields import has_events, taxonomy
+from tests.rules.corpus import need_corpus
 from tests.rules.test_importing import text
 from tests.rules.test_load import put
 
@@ -67,3 +69,18 @@ def test_a_target_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be written"):
         take(look(Settings(), tmp_path / "in"), tmp_path / "in", tmp_path / "file")
+
+
+def test_the_published_rules(tmp_path: Path) -> None:
+    """Of the rules of the corpus each is ready or has its reason; what is taken over loads without an error, and lint calls none of it useless."""
+    folder = need_corpus() / "rules"
+    found = look(Settings(), folder)
+    counts = found.counts()
+    assert counts["ready"] > 100
+    assert counts["ready"] + counts["never"] == len(found.candidates) > 500
+    assert all(one.reason for one in found.candidates if one.verdict != "ready")
+    assert {gap.field for gap in found.gaps} >= {"EventID", "CommandLine"}
+    done = take(found, folder, tmp_path / "own")
+    collection, errors, _ = load_collection([tmp_path / "own"])
+    assert (len(collection.ruleset.rules), errors) == (done.rules, [])
+    assert all(has_events(rule.logsource, taxonomy()) for rule in collection.ruleset.rules)

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
 
-from soc.rules.ast import LogSource
+from soc.rules.ast import LogSource, Node, leaves
 from soc.rules.fields import taxonomy
-from soc.rules.importing import DUPLICATE, NEVER, READY, REFUSED, nearest, survey
+from soc.rules.importing import DUPLICATE, NEVER, READY, REFUSED, _can, nearest, survey
+from soc.rules.match import matches
+from tests.rules.strategies import conditions, docs
 from tests.rules.test_load import put
 
 ID = "11111111-0000-4000-8000-{:012}"
@@ -116,3 +120,13 @@ def test_files_that_cannot_be_read_stop_nothing(tmp_path: Path) -> None:
     (folder / "half.yml").write_bytes(b"title: \xff\n")
     found = survey(folder, {}, written)
     assert {Path(one.path).name: one.verdict for one in found.candidates} == {"good.yml": READY, "link.yml": REFUSED, "big.yml": REFUSED, "half.yml": REFUSED}
+
+
+@given(conditions, docs)
+def test_what_is_said_to_match_never_does_not(condition: Node, doc: dict[str, Any]) -> None:
+    """Of no event that lacks the fields; and what is said to match always does."""
+    absent = frozenset(leaf.field for leaf in leaves(condition) if leaf.field) - doc.keys()
+    if not _can(condition, absent, want=True):
+        assert not matches(condition, doc)
+    if not _can(condition, absent, want=False):
+        assert matches(condition, doc)
