@@ -178,9 +178,11 @@ class Plan:
         few = [target for target in targets if target.kind in _FEW]
         self._few = [(target.field, CONVERTERS[target.kind]) for target in few]
         fields = {target.field for target in targets}
-        self._sums = [unit for unit in ("bytes", "packets") if {f"source.{unit}", f"destination.{unit}"} <= fields]
+        self._sums = [
+            (f"network.{unit}", f"source.{unit}", f"destination.{unit}") for unit in ("bytes", "packets") if {f"source.{unit}", f"destination.{unit}"} <= fields
+        ]
         self._template: Doc = {**CONSTANTS, **dict.fromkeys(target.field for target in targets if target.kind not in {"hash", "ui"} and target.field != "url")}
-        self._template.update(dict.fromkeys(f"network.{unit}" for unit in self._sums))
+        self._template.update(dict.fromkeys(name for name, _, _ in self._sums))
         for name in _LATER:  # the copy then has room for what comes later, and is never resized
             self._template[name] = None
         for name in _LATER:
@@ -219,8 +221,8 @@ class Plan:
         for field, position in self._named:
             if "<" in values[position]:
                 doc[field] = values[position]
-        for unit in self._sums:
-            doc[f"network.{unit}"] = doc[f"source.{unit}"] + doc[f"destination.{unit}"]
+        for name, sent, received in self._sums:
+            doc[name] = doc[sent] + doc[received]
         telling = self._tell(values)
         event = self._classes.get(telling)
         doc.update(event if event is not None else self._class(telling, values))
