@@ -304,6 +304,42 @@ def test_all_roles_in_one_process(tmp_path: Path, stage: Stage, supply: Supply) 
     forget(stage.settings)
 
 
+def test_a_correlator_alone_takes_changed_rules_over(tmp_path: Path, stage: Stage, supply: Supply) -> None:
+    """A rule that never fired is changed while everything runs: it fires, and only where it would have fired all along."""
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    file = folder / "rules.yml"
+    file.write_text(RULES.replace("gte: 4", "gte: 1000"), encoding="utf-8")
+
+    def of(name: str, *roles: str) -> Settings:
+        settings = stage.of(name, *roles)
+        return settings.model_copy(update={"rules": settings.rules.model_copy(update={"directories": [folder]})})
+
+    def titled(alerts: dict[str, Any], title: str) -> set[str]:
+        return {key for key, alert in alerts.items() if alert["rule"]["title"] == title}
+
+    records = iter(_shuffled(supply.records))
+    with Workers(tmp_path / "workers") as workers, opened(of("c", "correlate"), pipeline=True) as app, Feed(stage.broker, stage.topics, _partition) as feed:
+        workers.start(of("a", "ingest"), "--run")
+
+        def meanwhile() -> None:
+            feed.write_until(records, lambda: stage.begun(app, 20), at_once=5)
+            before = app.rules.hash
+            assert not titled(everything(app.store)["alerts"], "Many intrusions from one address")
+            file.write_text(RULES, encoding="utf-8")
+            feed.write_until(records, lambda: app.rules.hash != before, at_once=5)
+            feed.write(records)
+
+        run_until(app, lambda: stage.judged(app) and received(app.store) >= len(supply.records), deadline_s=120, meanwhile=meanwhile)
+        found, wanted = _alerts(app)["alerts"], supply.expected["alerts"]
+        many = [set(found[key]["events"]) for key in titled(found, "Many intrusions from one address")]
+        all_along = [set(wanted[key]["events"]) for key in titled(wanted, "Many intrusions from one address")]
+        assert many
+        assert all(any(events <= known for known in all_along) for events in many), "the change may come in the middle of one, and nowhere else"
+        assert titled(found, "One kind, then the other") == titled(wanted, "One kind, then the other")
+    forget(stage.settings)
+
+
 def test_once_reads_what_there_is_and_ends(tmp_path: Path, stage: Stage, supply: Supply) -> None:
     """Everything that can be judged has been when the run is over."""
     fill(stage.broker, stage.topics, supply.records, partition=_partition)
