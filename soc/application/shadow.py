@@ -96,7 +96,7 @@ def make_shadow(app: App, name: str, *, why: str) -> Rule | Correlation:
     if isinstance(rule, Rule) and rule.classify is not None:
         raise UsageError(Phrase("{title} classifies events: it makes no alerts to compare", title=rule.title), hint="soc reclassify --dry-run")
     if rule.shadow:
-        raise Conflict(Phrase("the rule {title} is a shadow already", title=rule.title), hint=f"soc rules compare {rule.id}")
+        raise Conflict(Phrase("the rule {title} is a shadow already", title=rule.title), hint="soc rules compare RULE")
     _record(app, rule, "shadow", why)
     return rule
 
