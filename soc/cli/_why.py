@@ -41,7 +41,7 @@ def tree_lines(node: dict[str, Any], depth: int = 0, *, everything: bool = False
         return
     test = str(node.get("test", ""))
     pattern = node.get("pattern")
-    head = " ".join(filter(None, (str(node.get("field", "")), test, "" if pattern is None else display_safe(pattern, most=200))))
+    head = " ".join(filter(None, (str(node.get("field", "")), test, str(node.get("flags") or ""), "" if pattern is None else display_safe(pattern, most=200))))
     yield [(indent, ""), mark, (display_safe(head), "" if matched else "dim"), *_values(node)]
     blinds = node.get("blinds") or {}
     if blinds.get("count"):

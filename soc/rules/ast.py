@@ -28,7 +28,8 @@ class Leaf(msgspec.Struct, frozen=True, tag="leaf"):
     """One test of one field.
 
     `field` "" = a keyword: the test is made on the event's text. `pattern` is as written in the rule; for `like` the
-    pattern stands in `parts` (literals, `STAR`, `ANY_ONE`) and `pattern` is its text for people. `flags`: of `re`.
+    pattern stands in `parts` (literals, `STAR`, `ANY_ONE`) and `pattern` is its text for people. `flags`: of `re`, or how a part of
+    a time is compared (gt, gte, lt, lte; "" = it is equal).
     """
 
     field: str

@@ -213,10 +213,11 @@ def _scalar_check(leaf: Leaf) -> Callable[[Any], bool]:
         return _cidr(str(pattern))
     if leaf.test in TIME_TESTS:
         part = leaf.test
+        fits = _comparison(leaf.flags, pattern) if leaf.flags else pattern.__eq__
 
         def at(value: Any) -> bool:
             moment = local_time(value)
-            return moment is not None and time_part(moment, part) == pattern
+            return moment is not None and fits(time_part(moment, part)) is True
 
         return at
     raise AssertionError(leaf.test)

@@ -74,7 +74,10 @@ def holds(leaf: Leaf, value: Any, doc: Mapping[str, Any]) -> bool:
         return any(_text_holds(Leaf("", _REFERENCE[test], text_of(other), cased=leaf.cased), text_of(value)) for other in scalars(doc.get(str(pattern))))
     if test in TIME_TESTS:
         moment = local_time(value)
-        return moment is not None and time_part(moment, test) == pattern
+        if moment is None:
+            return False
+        part = time_part(moment, test)
+        return _compare(leaf.flags, part, pattern) if leaf.flags else part == pattern
     raise AssertionError(test)
 
 

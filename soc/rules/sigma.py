@@ -30,17 +30,24 @@ from soc.rules.ast import ANY_ONE, STAR, And, Classify, Leaf, LogSource, Node, N
 from soc.rules.compile import compile_condition
 from soc.rules.documents import Document
 from soc.rules.match import regex
+from soc.rules.values import text_of
 
 MOST_LEAVES = 20_000
 """Tests of one rule after expansion (the largest published rule has about 1,200)."""
 MOST_DEPTH = 32
 """Nesting of a condition after expansion (published rules need 6; Python's own compiler ends at 100)."""
+MOST_EXACT_BITS = 53
+"""Of an integer that a binary floating point number can be."""
 MOST_PATTERN = 8_192
 """Characters of one pattern."""
 
 _FLAGS = {"IGNORECASE": "i", "MULTILINE": "m", "DOTALL": "s"}
+modifier_mapping.setdefault("utf16le", modifier_mapping["wide"])  # the name that the specification has; pySigma knows the alias only
 _COMPARE = {"LT": "lt", "LTE": "lte", "GT": "gt", "GTE": "gte"}
 _TEXT_MODIFIERS = {"contains", "startswith", "endswith", "cased", "windash", "base64", "base64offset", "wide", "utf16", "utf16be", "expand"}
+_PART_MODIFIERS = {"contains", "startswith", "endswith", "cased"}
+"""«Generic» in the specification: they may stand with numbers, which pySigma refuses."""
+_TIME_RANGES = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "week": (1, 53), "month": (1, 12), "year": (1, 9999)}
 _SOC_KEYS = {"classify", "group_by", "triage", "title", "shadow", "replaces"}
 _NEUTRAL = {"title": "rule"}
 """What pySigma gets besides log source and detection: facts that evaluate nothing are read here, with lines."""
@@ -99,7 +106,7 @@ def _condition(document: Document, placeholders: dict[str, list[str]]) -> Node:
     """
     try:
         condition = _conditions(
-            document, SigmaRule.from_dict({**_NEUTRAL, "logsource": document.data["logsource"], "detection": document.data["detection"]}), placeholders
+            document, SigmaRule.from_dict({**_NEUTRAL, "logsource": document.data["logsource"], "detection": _spelt(document.data["detection"])}), placeholders
         )
     except SigmaError as error:
         raise RuleSyntaxError(document.path, _line_of_error(document, str(error)), display_safe(str(error), most=300)) from error
@@ -185,7 +192,13 @@ def _check_item(document: Document, line: int, key: str, value: Any) -> None:
         raise RuleUnsupported(document.path, line, "`re` stands alone or with i, m, s", hint="write the anchors and wildcards into the expression")
     if "windash" in known and "cased" in known:
         raise RuleUnsupported(document.path, line, "`windash` with `cased` is not evaluated")
+    part = next((modifier for modifier in modifiers if modifier in _TIME_RANGES), "")
     for item in value if isinstance(value, list) else [value]:
+        if item is None and known - {"all", "neq"}:
+            raise RuleUnsupported(document.path, line, f"null has no meaning with {'|'.join(modifiers)!r}", hint="write a selection of its own: `field: null`")
+        if part and (isinstance(item, bool) or not isinstance(item, int) or not _TIME_RANGES[part][0] <= item <= _TIME_RANGES[part][1]):
+            low, high = _TIME_RANGES[part]
+            raise RuleSyntaxError(document.path, line, f"`{part}` needs whole numbers from {low} to {high}, not {display_safe(item, most=40)}")
         if not isinstance(item, (str, int, float, bool, type(None))):
             raise RuleSyntaxError(
                 document.path,
@@ -197,6 +210,27 @@ def _check_item(document: Document, line: int, key: str, value: Any) -> None:
             raise RuleUnsupported(document.path, line, f"a pattern has more than {MOST_PATTERN:,} characters")
         if "re" in known and isinstance(item, str):
             _check_regex(document, line, item)
+
+
+def _spelt(detection: dict[str, Any]) -> dict[str, Any]:
+    """A detection with the numbers as texts that pySigma would refuse or round: parts of numbers, and integers beyond 2^53."""
+
+    def item_of(item: Any, modifiers: set[str]) -> Any:
+        if isinstance(item, bool) or not isinstance(item, (int, float)):
+            return item
+        inexact = isinstance(item, int) and not modifiers - {"all", "neq"} and (item.bit_length() > MOST_EXACT_BITS)
+        return text_of(item) if inexact or modifiers & _PART_MODIFIERS else item
+
+    def fields_of(selection: Any) -> Any:
+        if not isinstance(selection, dict):
+            return selection
+        out = {}
+        for key, value in selection.items():
+            modifiers = set(str(key).split("|")[1:])
+            out[key] = [item_of(item, modifiers) for item in value] if isinstance(value, list) else item_of(value, modifiers)
+        return out
+
+    return {name: [fields_of(part) for part in selection] if isinstance(selection, list) else fields_of(selection) for name, selection in detection.items()}
 
 
 def _check_regex(document: Document, line: int, pattern: str) -> None:
@@ -407,6 +441,8 @@ def _value(document: Document, field: str, value: Any, placeholders: dict[str, l
     if isinstance(value, sigma_types.SigmaCIDRExpression):
         return Leaf(field, "cidr", str(value.network))
     if isinstance(value, sigma_types.SigmaCompareExpression) and value.op.name in _COMPARE:
+        if isinstance(value.number, sigma_types.SigmaTimestampPart):
+            return Leaf(field, value.number.timestamp_part.name.lower(), value.number.number, flags=_COMPARE[value.op.name])
         return Leaf(field, _COMPARE[value.op.name], value.number.number)
     if isinstance(value, sigma_types.SigmaFieldReference):
         place = {(False, False): "fieldref", (True, True): "fieldref_contains", (True, False): "fieldref_startswith", (False, True): "fieldref_endswith"}

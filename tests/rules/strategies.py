@@ -119,7 +119,11 @@ _leaf: st.SearchStrategy[Node] = st.one_of(
     st.builds(Leaf, _field, st.just("re"), st.sampled_from(EXPRESSIONS), flags=st.sampled_from(("", "i", "s", "m", "ims"))),
     st.builds(Leaf, _field, st.sampled_from(("fieldref", "fieldref_contains", "fieldref_startswith", "fieldref_endswith")), _field),
     st.builds(
-        Leaf, _field, st.sampled_from(("hour", "day", "minute", "week", "month", "year")), st.sampled_from((0, 1, 11, 12, 20, 23, 30, 47, 53, 59, 2026, 2027))
+        Leaf,
+        _field,
+        st.sampled_from(("hour", "day", "minute", "week", "month", "year")),
+        st.sampled_from((0, 1, 11, 12, 20, 23, 30, 47, 53, 59, 2026, 2027)),
+        flags=st.sampled_from(("", "gt", "gte", "lt", "lte")),
     ),
     st.builds(Leaf, st.just(""), st.just("contains"), texts, cased=st.booleans()),
     st.builds(lambda parts: Leaf("", "like", "", parts=_joined([STAR, *parts, STAR])), _pieces),
