@@ -60,7 +60,7 @@ class Teller:
             id=alert_name(found.id, shadow=rule.shadow),
             group=group_id(name, _SEPARATOR.join(f"{field}={value}" for field, value in found.group.items()), found.scope),
             group_key=dict(found.group),
-            rule=RuleRef(rule.id, rule.title, rule.level, rule.hash, rule.tags),
+            rule=RuleRef(rule.id, rule.title, rule.level, rule.hash, rule.tags, title_vi=rule.title_vi),
             scope=found.scope,
             ts=iso(found.at),
             detected_at=detected,

@@ -66,6 +66,13 @@ def test_the_worst_member_gives_the_class() -> None:
     assert (alert.id, alert.revision, alert.group_key, alert.rules_hash) == ("a-abc", 2, {"g": "A"}, "rules-1")
 
 
+def test_it_has_the_titles_of_its_rule_in_both_languages() -> None:
+    """Who reads Vietnamese sees the Vietnamese title of a correlation too."""
+    named = msgspec.structs.replace(rule(), title="Guessing", title_vi="Dò mật khẩu")
+    made = teller([doc("e3")], rules=[named]).alert(named, found())
+    assert (made.rule.title, made.rule.title_vi) == ("Guessing", "Dò mật khẩu")
+
+
 def test_it_is_detected_when_the_completing_event_was_received() -> None:
     """Long after the fact it says so; a straggler says so in any case."""
     assert teller([doc("e3")]).alert(rule(), found()).detected_at == iso(RECEIVED)
