@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from operator import attrgetter, eq, ge, gt, le, lt, ne
-from sys import intern
 
 from soc.model.ids import digest_id
 from soc.rules.correlation import All, Correlation, Expression, Lacks, Ref
@@ -90,8 +89,6 @@ class Fold:
                 if key in groups:
                     in_full = True
                     continue
-                # One text for the scope of all groups: it is compared whenever a group is looked up.
-                key = (intern(key[0]), *key[1:])
                 fresh.append(key)
                 slot = wheel.get(ts // length)
                 if slot is None:
