@@ -393,6 +393,43 @@ def test_silence_fires_when_every_source_is_idle(rigged: Rigged) -> None:
     assert [alert.rule.title for alert in rig.alerts()] == ["The sensor fell silent"]
 
 
+CLASSIFIED = """
+title: Intrusions are high
+id: 88888888-8888-4888-8888-888888888888
+logsource: {product: fortigate}
+detection:
+    sel: {fortinet.firewall.attack|startswith: Some}
+    condition: sel
+level: informational
+soc: {classify: {level: high, category: intrusion}}
+"""
+
+
+def test_a_line_that_a_relay_sends_again_counts_once(rigged: Rigged) -> None:
+    """The occurrence is counted once, here as in every figure; its class is that of the alert."""
+    rig = rigged(DETECTION, MANY, CLASSIFIED)
+    rig.feed(records([line(0), line(10)]))
+    rig.feed(records([line(10), line(0)], source="fw2"))
+    rig.end()
+    assert rig.alerts() == []
+    rig.feed(records([line(20)], source="drill"))
+    rig.end()
+    [alert] = rig.alerts()
+    assert (len(alert.events), alert.threat_level, alert.threat_category) == (3, "high", "intrusion")
+
+
+def test_a_device_whose_clock_is_fast_does_not_make_others_late(rigged: Rigged) -> None:
+    """Times ahead of the time of receipt wait; they do not move the watermark beyond it."""
+    rig = rigged(DETECTION, MANY)
+    rig.feed(records([line(3000, "203.0.113.66", device="FAST"), line(0), line(10)], received=START + 15 * SECOND))
+    assert rig.stage.watermark <= START + 15 * SECOND
+    rig.feed([msgspec.structs.replace(records([line(20)], received=START + 25 * SECOND)[0], seq=3, next=4, origin_seq=3)])
+    rig.end()
+    [alert] = rig.alerts()
+    assert (len(alert.events), alert.explanation["count"]) == (3, 3)
+    assert alert.explanation["members"][0]["time"] == iso(START)
+
+
 def test_a_private_address_counts_by_the_place_where_it_is(rigged: Rigged) -> None:
     """192.168.1.5 behind two firewalls is two computers; the place stands in the group."""
     rig = rigged(DETECTION, MANY)
