@@ -17,7 +17,7 @@ import msgspec
 import yaml
 
 from soc.clock import from_iso, iso, to_datetime
-from soc.errors import ConfigError
+from soc.errors import ConfigError, Phrase
 from soc.incidents.model import Incident
 from soc.incidents.workflow import CLOSED, MERGED, NEW, REJECTED
 
@@ -83,7 +83,7 @@ def regimes() -> dict[str, Regime]:
                 for rule in regime.obligations:
                     _span_us(rule.within)
             except (yaml.YAMLError, msgspec.ValidationError, ValueError) as error:
-                raise ConfigError(f"this is no regime: {error}", file=file.name) from error
+                raise ConfigError(Phrase("this is no regime: {error}", error=error), file=file.name) from error
             found[regime.id] = regime
     return found
 
@@ -94,7 +94,7 @@ def regime_at(detected_at: str) -> Regime:
     for regime in regimes().values():
         if (regime.from_ is None or regime.from_ <= day) and (regime.until is None or day <= regime.until):
             return regime
-    raise ConfigError(f"no regime is in force on {day}", hint="add one to soc/incidents/regimes")
+    raise ConfigError(Phrase("no regime is in force on {day}", day=day), hint="add one to soc/incidents/regimes")
 
 
 def _span_us(text: str) -> int:

@@ -50,7 +50,7 @@ def syslog(product: str = "", scope: str = "real") -> SyslogSource:
 
 def states(app: App, collection: Collection) -> dict[str, str]:
     """The blind rules by title."""
-    titles = {one.id: one.title for one in (*collection.ruleset.rules, *collection.correlations)}
+    titles = {one.id: one.title for one in collection.ruleset.rules} | {one.id: one.title for one in collection.correlations}
     return {titles[name]: why.state for name, why in blind_rules(app, collection).items()}
 
 

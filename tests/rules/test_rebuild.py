@@ -55,8 +55,10 @@ def test_a_restart_at_any_time_changes_nothing(data: st.DataObject) -> None:
     """Any type of correlation, also one built on another: the same alerts with the same last revisions."""
     one = data.draw(correlations())
     rules = [one]
-    if one.group_by and data.draw(st.booleans()):
-        rules.append(rule("event_count", 1, Bound("gte", 2), id="parent", rules=("c",), group_by=data.draw(st.sampled_from(((), ("g",))))))
+    chained: bool = data.draw(st.booleans())
+    if one.group_by and chained:
+        keys: tuple[str, ...] = data.draw(st.sampled_from([(), ("g",)]))
+        rules.append(rule("event_count", 1, Bound("gte", 2), id="parent", rules=("c",), group_by=keys))
         rules[1] = msgspec.structs.replace(rules[1], span_us=data.draw(st.integers(1, 15)))
     found = shaped(rules, data.draw(signals(one)))
     cuts = sorted(data.draw(st.lists(st.integers(1, 60), min_size=1, max_size=4, unique=True)))
