@@ -26,7 +26,7 @@ DAY_US = 24 * HOUR_US
 LONGEST_TIME = 64
 """No device writes a time in more characters."""
 LONGEST_NAME = 255
-MOST_REMEMBERED = 65_536
+MOST_REMEMBERED = 16_384
 """Entries of a table; at about 100 bytes each a table stays below 10 MB, then it is emptied."""
 
 T = TypeVar("T")
@@ -330,6 +330,8 @@ def nearest_year_us(month: int, day: int, clock: int, zone: str, context: Contex
 _LATEST_US = (datetime(9990, 1, 1, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 _EARLIEST_US = -62_135_596_800 * SECOND_US
 _SECONDS: dict[int, str] = {}
+_MOST_SECONDS = 4_096
+"""An hour: lines come nearly in the order of time, what is longer ago comes no more."""
 
 
 def iso(us: int) -> str:
@@ -342,7 +344,7 @@ def iso(us: int) -> str:
     if text is None:
         if not _EARLIEST_US <= us <= _LATEST_US:
             raise ValueError("a year that no calendar here has")
-        if len(_SECONDS) >= MOST_REMEMBERED:
+        if len(_SECONDS) >= _MOST_SECONDS:
             _SECONDS.clear()
         moment = to_datetime(second * SECOND_US)
         text = _SECONDS[second] = f"{moment.year:04d}-{moment.month:02d}-{moment.day:02d}T{moment.hour:02d}:{moment.minute:02d}:{moment.second:02d}."

@@ -15,7 +15,7 @@ from typing import Any
 
 _D = str.maketrans({"đ": "d", "Đ": "d"})
 _FOLDED: dict[str, str] = {}
-_MOST_FOLDED = 65_536
+_MOST_FOLDED = 16_384
 
 
 def vi_fold(text: str) -> str:
@@ -47,7 +47,7 @@ MOST_TOKENS = 4096
 _BORDER = re.compile(r"[\w.:@-]|[^\x00-\x7f]").match
 """What may belong to a token (beyond ASCII anything: folding may split or join)."""
 _COMPOUNDS: dict[str, tuple[str, ...]] = {}
-_MOST_COMPOUNDS = 32_768
+_MOST_COMPOUNDS = 16_384
 
 
 def runs_of(text: str) -> list[str]:
@@ -142,7 +142,7 @@ _GROUPS: dict[tuple[Any, ...], str] = {}
 _MOST_GROUPS = 8_192
 _SEARCHED: dict[tuple[str, ...], tuple[str, ...]] = {}
 _MOST_SHAPES = 4096
-_MOST_VALUES = 32_768
+_MOST_VALUES = 16_384
 
 
 class _Values(dict[str, str]):

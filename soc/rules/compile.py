@@ -251,7 +251,7 @@ def _comparison(test: str, pattern: float) -> Callable[[Any], bool]:
     return {"gt": greater, "gte": greater_equal, "lt": less, "lte": less_equal}[test]
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=8_192)
 def _address(text: str) -> tuple[int, int]:
     """Version and number of an address, (0, 0) for what is none. Addresses repeat: reading one costs 1.5 µs."""
     address = address_of(text)

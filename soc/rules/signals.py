@@ -85,7 +85,7 @@ def shape_of(rule: Correlation) -> str:
     return blake2b("\x1f".join(parts).encode(), digest_size=4).hexdigest()
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=8_192)
 def is_private(text: str) -> bool:
     """Whether a text is an address that means something only with its place; those kept for documents are not.
 

@@ -127,7 +127,7 @@ def moment(date: str, clock: str, zone: str, event_time: str, line: Line, contex
     return ts_us + context.offset_us
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=4_096)
 def _utc(date: str, clock: str, zone: str, timezone: str) -> tuple[int, str]:
     """Microseconds since 1970 of a device time, and its seconds as text; `_NO_TIME` for a date that is none."""
     civil = civil_us(date, clock)

@@ -61,7 +61,7 @@ MOST_DIGITS = 512
 _ipv4 = partial(socket.inet_pton, socket.AF_INET)
 _ADDRESSES: set[str] = set()
 """IPv4 addresses that were looked at: the same come again and again."""
-MOST_ADDRESSES = 65_536
+MOST_ADDRESSES = 16_384
 _FEW = frozenset(["lower", "transport", "direction", "category"])
 """Kinds of fields that have few values: what they become is remembered together with what the event is."""
 _IN_C = frozenset(["", "ip", "port", "count"])
