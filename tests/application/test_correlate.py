@@ -15,7 +15,7 @@ from soc.adapters.memory import MemoryStore
 from soc.application.app import Actor, App
 from soc.application.correlate import CorrelationStage, Pace
 from soc.application.ingest import ingest_files
-from soc.application.replay import replay
+from soc.application.replay import RECORDED, replay
 from soc.bootstrap import open_app
 from soc.clock import FrozenClock, iso, to_datetime
 from soc.config import Settings
@@ -364,6 +364,8 @@ def test_a_backlog_behind_live_events_is_judged_all_the_same(rigged: Rigged) -> 
     for number, one in enumerate(records(old, source="fw2")):
         rig.feed([one])
         assert rig.stage.watermark >= START + 330 * SECOND, number
+    rig.feed([msgspec.structs.replace(records([line(398)])[0], seq=1, next=2, origin_seq=1)])
+    assert rig.stage.watermark >= START + 338 * SECOND
     rig.end()
     [alert] = rig.alerts()
     assert (len(alert.events), alert.late) == (3, True)
@@ -421,7 +423,7 @@ def test_a_line_that_a_relay_sends_again_counts_once(rigged: Rigged) -> None:
 def test_a_device_whose_clock_is_fast_does_not_make_others_late(rigged: Rigged) -> None:
     """Times ahead of the time of receipt wait; they do not move the watermark beyond it."""
     rig = rigged(DETECTION, MANY)
-    rig.feed(records([line(3000, "203.0.113.66", device="FAST"), line(0), line(10)], received=START + 15 * SECOND))
+    rig.feed(records([line(3000, "203.0.113.66", device="QUICK"), line(0), line(10)], received=START + 15 * SECOND))
     assert rig.stage.watermark <= START + 15 * SECOND
     rig.feed([msgspec.structs.replace(records([line(20)], received=START + 25 * SECOND)[0], seq=3, next=4, origin_seq=3)])
     rig.end()
@@ -547,6 +549,25 @@ def test_a_replay_gives_the_alerts_of_correlations_again(opened: Callable[..., A
         other = replay(app, query=EventQuery(All()), rules_dir=tmp_path / "other")
         assert [alert.rule.title for alert in other.removed] == ["Two busy addresses at one sensor"]
         assert {alert.rule.title for alert in other.added} == {"Many intrusions from one address"}
+
+
+def test_a_replay_compares_shadows_with_what_they_said(opened: Callable[..., App], tmp_path: Path) -> None:
+    """Alerts of shadows that are there already are nothing new."""
+    with opened(DETECTION.replace("level: low", "level: low\nsoc: {shadow: true}"), DENIED) as app:
+        ingest_files(app, [_write(tmp_path / "fw.log", [line(0), line(10)])], source="fw")
+        report = replay(app, query=EventQuery(All()))
+        assert (report.alerts_before, report.added, report.removed, report.changed) == (2, [], [], [])
+
+
+def test_a_replay_by_recorded_rules_gives_the_alerts_of_correlations_again(opened: Callable[..., App], tmp_path: Path) -> None:
+    """What an earlier threshold counted is not counted by a later one."""
+    with opened(DETECTION, MANY) as app:
+        ingest_files(app, [_write(tmp_path / "a.log", [line(0), line(10), line(20)])], source="fw")
+    with opened(DETECTION, MANY.replace("gte: 3", "gte: 2")) as app:
+        ingest_files(app, [_write(tmp_path / "b.log", [line(200, "203.0.113.8"), line(210, "203.0.113.8")])], source="fw")
+        assert app.store.alerts(AlertQuery())[0] == 2
+        report = replay(app, query=EventQuery(All()), rules_hash=RECORDED)
+        assert (report.alerts_before, report.missing, report.added, report.removed, report.changed) == (2, [], [], [], [])
 
 
 def test_files_read_one_after_the_other_are_one_log(opened: Callable[..., App], tmp_path: Path) -> None:
