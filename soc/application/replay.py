@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import groupby
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby, product
 from pathlib import Path
 
 import msgspec
@@ -67,6 +67,14 @@ class _Sets:
         """Which set an event is judged by, for `of`."""
         return str(doc.get("soc.rules_hash", "")) if self.recorded else ""
 
+    def turns(self, docs: Iterable[Doc]) -> dict[str, str]:
+        """When each of their sets came into force, as far as they tell: sets follow each other for all sources at once."""
+        first: dict[str, str] = {}
+        for doc in docs:
+            name, at = self.name(doc), str(doc["soc.received_at"])
+            first[name] = min(at, first.get(name, at))
+        return first
+
     def of(self, name: str) -> Classifier:
         """The set of a name."""
         if not name or name == self._present.hash:
@@ -87,6 +95,7 @@ class _Correlations:
         self._app = app
         self._scratch = scratch
         self._stage: CorrelationStage | None = None
+        self._hash = ""
 
     def take(self, classifier: Classifier, effects: Effects) -> list[Alert]:
         """The alerts that follow from the signals of a batch that these rules judged."""
@@ -105,10 +114,14 @@ class _Correlations:
                 storm_per_hour=app.settings.rules.storm_per_hour,
             )
             self._stage.start(kept=False)
+        before: list[Alert] = []
+        if self._hash and classifier.hash != self._hash:
+            before = self._told(self._stage.finish())  # what came under the rules before is theirs to judge
+        self._hash = classifier.hash
         self._stage.use(classifier.collection, classifier.hash)
         if effects.signals:
             self._scratch.commit(Effects(progress=[], signals=effects.signals))  # stragglers are folded anew from there
-        return self._told(self._stage.take(effects.signals, effects.marks))
+        return before + self._told(self._stage.take(effects.signals, effects.marks))
 
     def tidy(self) -> list[Alert]:
         """Forget the signals that no rule looks back to any more."""
@@ -143,7 +156,8 @@ def replay(
     try:
         for docs in _hours(app.store.stream(_lines_only(query))):
             before_levels = {doc["soc.id"]: doc.get("soc.threat.level", "none") for doc in docs}
-            docs.sort(key=lambda doc: (doc["soc.source"], doc["soc.scope"], doc["soc.partition"], doc["soc.seq"], doc.get("soc.sub", 0)))
+            turn = sets.turns(docs)
+            docs.sort(key=lambda doc: (turn[sets.name(doc)], doc["soc.source"], doc["soc.scope"], doc["soc.partition"], doc["soc.seq"], doc.get("soc.sub", 0)))
             for (source, scope, name), run in groupby(docs, key=lambda doc: (doc["soc.source"], doc["soc.scope"], sets.name(doc))):
                 at = (source, scope)
                 if at not in pipelines:
@@ -193,11 +207,13 @@ def _hours(docs: Iterator[Doc]) -> Iterator[list[Doc]]:
 
 
 def _stored_alerts(app: App, query: EventQuery) -> Iterator[Alert]:
-    """The alerts that the pipeline raised, those withdrawn since too."""
-    for retracted in (False, True):
+    """The alerts that the pipeline raised, also those withdrawn since and those of shadows."""
+    for shadow, retracted in product((False, True), repeat=2):
         offset, total = 0, 1
         while offset < total:
-            asked = AlertQuery(scope=query.scope, since_us=query.since_us, until_us=query.until_us, limit=1000, offset=offset, retracted=retracted)
+            asked = AlertQuery(
+                scope=query.scope, since_us=query.since_us, until_us=query.until_us, limit=1000, offset=offset, shadow=shadow, retracted=retracted
+            )
             total, page = app.store.alerts(asked)
             yield from (alert for alert in page if alert.rule.kind == "sigma")
             offset += len(page)
