@@ -97,7 +97,7 @@ class RuleException(msgspec.Struct, frozen=True):
 class Rule(msgspec.Struct, frozen=True):
     """One Sigma rule.
 
-    `hash` is over the source text of its document; `path` and `line` say where that begins. `classify` set = a
+    `hash` is over the source text of its document and the value lists it uses; `path` and `line` say where that begins. `classify` set = a
     classification rule; else a detection rule, whose alerts are grouped by `group_by`. `unmapped`: fields that no
     event of this program has (the rule names a Sigma field without ECS counterpart).
     """
@@ -130,6 +130,8 @@ class Rule(msgspec.Struct, frozen=True):
     """The rule (id or name) whose place it takes once it is live."""
     name: str = ""
     """What correlations and filters may call it by, beside its id."""
+    lists: tuple[str, ...] = ()
+    """The value lists that were put in place of its placeholders; `hash` is over what they held, too."""
 
 
 def leaves(node: Node) -> Iterator[Leaf]:

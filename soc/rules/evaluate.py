@@ -146,6 +146,8 @@ class _Run:
 
     def _detection(self, n: int, rule: Rule, doc: Doc) -> Alert:
         explanation = explain(rule.condition, doc) | {"rule_hash": rule.hash}
+        if rule.lists:
+            explanation["lists"] = list(rule.lists)
         filters = self.collection.filters.get(rule.id)
         if filters:
             explanation["filters"] = [{"id": one.id, "title": one.title, "hash": one.hash} for one in filters]
@@ -189,6 +191,7 @@ class _Run:
             which = {"alert": name, "events": sorted(self.lines[name])} if name in self.lines else {"event": int(name)}
             return {**which, "time": iso(ts), "rules": [rule.rules[place] for place in bits(rules)]}
 
+        filters = {one.id: {"id": one.id, "title": one.title, "hash": one.hash} for name in rule.rules for one in self.collection.filters.get(name, ())}
         return {
             "node": "correlation",
             "matched": True,
@@ -205,6 +208,7 @@ class _Run:
             "rules": {one: self._title(one) for one in rule.rules},
             "rule_hash": rule.hash,
             "alert_id": alert.id,
+            **({"filters": list(filters.values())} if filters else {}),
         }
 
     def _title(self, rule_id: str) -> str:

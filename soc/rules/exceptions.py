@@ -43,8 +43,10 @@ def letting_pass(rule: Rule, doc: Mapping[str, Any]) -> RuleException | None:
 
 
 def explained(rule: Rule, doc: Mapping[str, Any]) -> dict[str, Any]:
-    """The tree of a rule for an event; with `exceptions` when the rule has any, each with whether it covers the event."""
+    """The tree of a rule for an event; with `lists` and `exceptions` when the rule has any, of those with whether each covers the event."""
     tree = explain(rule.condition, doc)
+    if rule.lists:
+        tree["lists"] = list(rule.lists)
     if rule.exceptions:
         tree["exceptions"] = [
             {

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import re2
 from sigma import conditions as sigma_conditions
 from sigma import types as sigma_types
@@ -67,6 +68,7 @@ def read_rule(document: Document, placeholders: dict[str, list[str]] | None = No
     text_hash = hashlib.blake2b(document.text.encode(), digest_size=16).hexdigest()
     classify, group_by, triage = _soc(document)
     _check_detection(document)
+    lists = _Lists(placeholders or {})
     return Rule(
         id=_rule_id(document, text_hash),
         title=_text(document, "title"),
@@ -75,8 +77,9 @@ def read_rule(document: Document, placeholders: dict[str, list[str]] | None = No
         tags=_texts(document, "tags"),
         references=_texts(document, "references"),
         falsepositives=_texts(document, "falsepositives"),
-        condition=_condition(document, placeholders or {}),
-        hash=text_hash,
+        condition=_condition(document, lists),
+        hash=lists.hashed(text_hash),
+        lists=tuple(sorted(lists.used)),
         path=document.path,
         line=document.line_of("title"),
         status=str(data.get("status") or ""),
@@ -92,6 +95,25 @@ def read_rule(document: Document, placeholders: dict[str, list[str]] | None = No
         replaces=_replaces(document),
         name=_name(document),
     )
+
+
+class _Lists(dict[str, list[str]]):
+    """Value lists that know which of them a rule used."""
+
+    def __init__(self, lists: dict[str, list[str]]) -> None:
+        super().__init__(lists)
+        self.used: set[str] = set()
+
+    def __getitem__(self, name: str) -> list[str]:
+        self.used.add(name)
+        return super().__getitem__(name)
+
+    def hashed(self, text_hash: str) -> str:
+        """The hash of a rule of this text: what its lists hold is what it says."""
+        if not self.used:
+            return text_hash
+        held = msgspec.json.encode([[name, self[name]] for name in sorted(self.used)])
+        return hashlib.blake2b(text_hash.encode() + held, digest_size=16).hexdigest()
 
 
 def _name(document: Document) -> str:

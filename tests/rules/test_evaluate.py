@@ -41,6 +41,26 @@ def test_a_long_chain_of_correlations_is_told(tmp_path: Path) -> None:
     assert [(alert["rule_id"], alert["events"]) for alert in found.alerts] == [("c2000", [1, 2])]
 
 
+def test_an_explanation_names_the_lists_and_filters_that_were_asked(tmp_path: Path) -> None:
+    """Of a rule its value lists, of a correlation the filters of the rules that it counts."""
+    (tmp_path / "values.yml").write_text("kinds: [a]\n", encoding="utf-8")
+    documents = [
+        {"title": "listed", "id": "l", "name": "l", "logsource": {"category": "test"}, "detection": {"sel": {"kind|expand": "%kinds%"}, "condition": "sel"}},
+        {"title": "not x", "id": "f", "logsource": {"category": "test"}, "filter": {"rules": ["l"], "sel": {"u": "x"}, "condition": "not sel"}},
+        {
+            "title": "c",
+            "id": "c",
+            "correlation": {"type": "event_count", "rules": ["l"], "timespan": "1h", "condition": {"gte": 1}, "generate": True},
+        },
+    ]
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump_all(documents), encoding="utf-8")
+    collection, errors, _ = load_collection([tmp_path], ecs=False)
+    assert errors == []
+    of = {alert["rule_id"]: alert["explanation"] for alert in told(collection, {"@timestamp": "2026-11-20T00:00:00Z"}).alerts}
+    assert of["l"]["lists"] == ["kinds"]
+    assert [one["id"] for one in of["c"]["filters"]] == [one["id"] for one in of["l"]["filters"]] == ["f"]
+
+
 @pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
 def test_the_first_and_the_last_time_there_is_are_none(tmp_path: Path, time: str) -> None:
     """What systems write where they know no time puts an event into no window, and moves time nowhere."""

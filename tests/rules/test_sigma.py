@@ -78,6 +78,16 @@ def test_the_hash_follows_the_text() -> None:
     assert read_rule(one).hash == read_rule(two).hash != read_rule(three).hash
 
 
+def test_the_hash_follows_the_value_lists_that_the_rule_uses() -> None:
+    """A list decides what a rule says: with another one it is another rule, whatever other lists there are."""
+    text = "title: t\nid: x\nlogsource: {category: firewall}\ndetection: {s: {user|expand: '%admins%'}, condition: s}\n"
+    [document] = read("r.yml", text.encode())
+    assert isinstance(document, Document)
+    first, other = read_rule(document, {"admins": ["root"], "beside": ["1"]}), read_rule(document, {"admins": ["root", "an"]})
+    assert first.hash == read_rule(document, {"admins": ["root"], "beside": ["2"]}).hash != other.hash
+    assert (first.lists, first.id) == (("admins",), other.id)
+
+
 def test_the_title_in_vietnamese_is_kept_beside_the_shared_one() -> None:
     """`soc.title.vi` is the title that Vietnamese readers get; anything but a text is refused."""
     text = RULE.replace("soc: {", "soc: {title: {vi: Máy bên trong quét mạng}, ")
