@@ -246,6 +246,10 @@ class AlertQuery(msgspec.Struct):
     """The alerts of shadow rules instead of those of live ones; they never stand together."""
     retracted: bool = False
     """The alerts that recorded defects of rules withdrew instead of those that count; they never stand together."""
+    ids: frozenset[str] | None = None
+    """Only these groups (None = all); of `alert_groups`."""
+    without: frozenset[str] = frozenset()
+    """Not these groups; of `alert_groups`."""
 
 
 @runtime_checkable

@@ -285,6 +285,7 @@ class MemoryStore:
         for alert in self._kept_alerts(retracted=query.retracted):
             members.setdefault(alert.group, []).append(alert)
         fitting = [_fold(alerts, retracted=query.retracted) for alerts in members.values() if _group_fits(query, alerts)]
+        fitting = [group for group in fitting if (query.ids is None or group.id in query.ids) and group.id not in query.without]
         fitting.sort(key=lambda group: (_us(group.last_at), group.id), reverse=True)
         return len(fitting), fitting[query.offset : query.offset + query.limit]
 

@@ -47,6 +47,19 @@ class MemoryJournal:
     def read(self, stream: str, after: int = 0) -> list[Stored]:
         return [one for one in self.facts if one.fact.stream == stream and one.fact.sequence > after]
 
+    def read_each(self, streams: Sequence[str]) -> dict[str, list[Stored]]:
+        wanted = set(streams)
+        found: dict[str, list[Stored]] = {}
+        for one in self.facts:
+            if one.fact.stream in wanted:
+                found.setdefault(one.fact.stream, []).append(one)
+        return found
+
+    def under(self, prefix: str) -> Iterator[tuple[str, list[Stored]]]:
+        names = sorted({one.fact.stream for one in self.facts if one.fact.stream.startswith(prefix)})
+        found = self.read_each(names)
+        return ((name, found[name]) for name in names)
+
     def heads(self, prefix: str = "") -> Iterator[Head]:
         ends = {one.fact.stream: one for one in self.facts if one.fact.stream.startswith(prefix)}
         for stream in sorted(ends):

@@ -35,7 +35,7 @@ def kind_of(rule: Rule | Correlation) -> str:
 def stats(app: App, *, since_us: int | None = None, until_us: int | None = None, everything: bool = False) -> list[RuleStats]:
     """The figures of every rule that has any (of all with `everything`), the worst false-positive rate first, then the most alerts."""
     collection = app.rules.engine.collection
-    said = verdicts.by_rule(app.store)
+    said = verdicts.by_rule(app)
     passed: dict[str, int] = {}
     for (_exception, rule_id), let_pass in hits(app.store).items():
         passed[rule_id] = passed.get(rule_id, 0) + let_pass.count

@@ -1,7 +1,7 @@
 """What analysts say of alerts: verdicts, and how often each rule was wrong.
 
-A verdict is a fact of kind `verdict`: `{"target", "rule", "rule_hash", "verdict", "note", "by", "at"}`; of each alert or group the last word
-counts. This module is the only one that knows where verdicts are kept.
+A verdict is a fact in the stream of the group: `VerdictGiven` of one alert or of the group, or the `GroupClosed` of the group. Of each alert
+or group the last word counts. Verdicts of former versions, which stand in the store, count where nothing newer was said.
 """
 
 from __future__ import annotations
@@ -11,46 +11,56 @@ from collections.abc import Mapping, Sequence
 
 from soc.application import alerts
 from soc.application.app import App
-from soc.clock import iso
-from soc.errors import Phrase, UsageError
-from soc.ports import Store
+from soc.application.triage import MOST_NOTE, VERDICTS, check
+from soc.model.alert import AlertGroup
+from soc.model.fact import ANY_VERSION, NewFact
+from soc.model.journal import Append
+from soc.triage.model import PREFIX, last_words
 
-VERDICTS = ("true-positive", "false-positive", "benign", "duplicate", "test")
-"""`benign`: the rule was right, and what it saw was allowed. `duplicate` and `test` say nothing about the rule."""
-MOST_NOTE = 2_000
-_FACT = "verdict"
+__all__ = ["MOST_NOTE", "VERDICTS", "by_rule", "false_positive_rate", "latest", "record"]
+
+_FORMER = "verdict"
+"""The kind of the store's facts of former versions."""
 _JUDGED = ("true-positive", "false-positive", "benign")
 
 
 def record(app: App, names: Sequence[str], verdict: str, note: str = "") -> list[dict[str, str]]:
-    """Say what some alerts or groups (ids or unique beginnings) were; the facts.
+    """Say what some alerts or groups (ids or unique beginnings) were, and leave them open; the facts.
 
     Nothing is written unless all are found. Raises: UsageError, NotFound, Conflict.
     """
-    if verdict not in VERDICTS:
-        raise UsageError(Phrase("no verdict is named {verdict!r}", verdict=verdict), hint=Phrase("one of {names}", names=", ".join(VERDICTS)))
-    if len(note) > MOST_NOTE:
-        raise UsageError(Phrase("a note has at most {count} characters", count=MOST_NOTE))
-    found = [alerts.get(app, name) for name in dict.fromkeys(names)]
-    at = iso(app.clock.now_us())
-    facts = [
-        {"target": one.id, "rule": one.rule.id, "rule_hash": one.rule.hash, "verdict": verdict, "note": note.strip(), "by": app.actor.name, "at": at}
-        for one in {one.id: one for one in found}.values()
-    ]
-    for fact in facts:
-        app.store.record_fact(_FACT, fact)
-    return facts
+    check(verdict, note)
+    found = {one.id: one for one in (alerts.get(app, name) for name in dict.fromkeys(names))}
+    streams: dict[tuple[str, str], list[NewFact]] = {}
+    for one in found.values():
+        data = {"target": one.id, "rule": one.rule.id, "rule_hash": one.rule.hash, "verdict": verdict, "note": note.strip()}
+        group = one.id if isinstance(one, AlertGroup) else one.group
+        streams.setdefault((one.scope, PREFIX + group), []).append(NewFact("VerdictGiven", data))
+    facts: dict[str, dict[str, str]] = {}
+    for scope in dict.fromkeys(scope for scope, _ in streams):
+        appends = [Append(stream, ANY_VERSION, tuple(new)) for (of, stream), new in streams.items() if of == scope]
+        for outcome in app.journal.append_each(appends, actor=app.actor.name, scope=scope):
+            if isinstance(outcome, Exception):
+                raise outcome
+            for stored in outcome:
+                facts[stored.fact.data["target"]] = {**stored.fact.data, "by": stored.fact.actor, "at": stored.fact.at}
+    return [facts[identity] for identity in found]
 
 
-def latest(store: Store) -> dict[str, dict[str, str]]:
+def latest(app: App) -> dict[str, dict[str, str]]:
     """By id of an alert or group the verdict that counts."""
-    return {str(fact["target"]): {name: str(value) for name, value in fact.items()} for fact in store.facts(_FACT)}
+    out = {str(fact["target"]): {name: str(value) for name, value in fact.items()} for fact in app.store.facts(_FORMER)}
+    for _, stored in app.journal.under(PREFIX):
+        for target, fact in last_words(one.fact for one in stored).items():
+            said = {name: str(fact.data.get(name, "")) for name in ("rule", "rule_hash", "verdict", "note")}
+            out[target] = {"target": target, **said, "by": fact.actor, "at": fact.at}
+    return out
 
 
-def by_rule(store: Store) -> dict[str, dict[str, int]]:
+def by_rule(app: App) -> dict[str, dict[str, int]]:
     """By id of a rule how many alerts and groups have which verdict."""
     counts: dict[str, Counter[str]] = {}
-    for fact in latest(store).values():
+    for fact in latest(app).values():
         counts.setdefault(fact["rule"], Counter())[fact["verdict"]] += 1
     return {rule: {name: count[name] for name in VERDICTS if count[name]} for rule, count in counts.items()}
 

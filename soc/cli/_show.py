@@ -97,6 +97,15 @@ def read_time(text: str, now_us: int, zone: str) -> int:
     return from_datetime(moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone)))
 
 
+def read_end(text: str, now_us: int, zone: str) -> int:
+    """As `read_time`, for what is to come: `7d` is in seven days.
+
+    Raises: click.BadParameter.
+    """
+    found = read_time(text, now_us, zone)
+    return 2 * now_us - found if _SPAN.fullmatch(text.strip()) else found
+
+
 def ends(doc: dict[str, Any], side: str) -> str:
     """Address, domain or mail address of one end of an event (flat document)."""
     found = doc.get(f"{side}.ip") or doc.get(f"{side}.address") or doc.get(f"{side}.domain")

@@ -10,13 +10,15 @@ from soc.cli import _show
 from soc.cli._io import Column, cell, json_option, list_options, write_json
 from soc.cli._query import limit_option, period_options, scope_option
 from soc.cli._session import Session, pass_session
+from soc.cli._triage import COMMANDS, state_options, state_word, states_of
 from soc.i18n import gettext as _
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from soc.application.app import App
-    from soc.model.alert import Alert, AlertGroup
+    from soc.application.triage import Item
+    from soc.model.alert import Alert
 
 LEVELS = ("critical", "high", "medium", "low", "informational")
 
@@ -26,12 +28,17 @@ def command() -> None:
     """The noun."""
 
 
+for _command in COMMANDS:
+    command.add_command(_command)
+
+
 @command.command("list", help=_("List groups of alerts (one rule, one key), the newest first; --each lists single alerts."))
 @click.option("--each", is_flag=True, help=_("Single alerts instead of groups."))
 @click.option("--level", "levels", multiple=True, type=click.Choice(LEVELS), help=_("Only this level (may be repeated)."))
 @click.option("--rule", default="", metavar="ID", help=_("Only this rule."))
 @click.option("--group", default="", metavar="ID", help=_("Only alerts of this group (with --each)."))
 @click.option("--source", default="", metavar="NAME", help=_("Only alerts of this source."))
+@state_options
 @click.option("--retracted", is_flag=True, help=_("Those that were withdrawn with their rule's defect instead, which count nowhere else."))
 @click.option("--shadow", is_flag=True, help=_("Those of shadow rules instead, which count nowhere else."))
 @period_options
@@ -46,6 +53,8 @@ def list_command(
     rule: str,
     group: str,
     source: str,
+    state: str,
+    suppressed: bool,
     retracted: bool,
     shadow: bool,
     since_us: int | None,
@@ -56,7 +65,7 @@ def list_command(
     fields: tuple[str, ...],
 ) -> None:
     """List groups or alerts."""
-    from soc.application import alerts
+    from soc.application import alerts, triage
     from soc.ports import AlertQuery
 
     app = session.app()
@@ -70,16 +79,20 @@ def list_command(
             "alerts", [alert_item(alert) for alert in single], _alert_columns(now), total=total, form=form, fields=fields, narrow=_line(now, "ts")
         )
     else:
-        total, groups = alerts.groups(app, query)
+        found = triage.queue(app, query, states=states_of(state), suppressed=suppressed)
+        total = found.total
         session.out.items(
             "alert-groups",
-            [_group_item(app, group) for group in groups],
+            [group_item(app, one) for one in found.items],
             _group_columns(now),
             total=total,
             form=form,
             fields=fields,
+            more={"suppressed": found.suppressed},
             narrow=_line(now, "last_at"),
         )
+        if found.suppressed:
+            session.out.say(_("{count} more are suppressed: --suppressed shows them").format(count=_show.number(found.suppressed)))
     if not total:
         session.out.say(_("no alerts"))
 
@@ -109,10 +122,13 @@ def alert_item(alert: Alert) -> dict[str, Any]:
     }
 
 
-def _group_item(app: App, group: AlertGroup) -> dict[str, Any]:
+def group_item(app: App, found: Item) -> dict[str, Any]:
+    """A group as the JSON of lists."""
     from soc.application.alerts import first_document
+    from soc.application.triage import fields
     from soc.model.event import flatten
 
+    group = found.group
     doc = flatten(first_document(app, group))
     return {
         "id": group.id,
@@ -126,7 +142,7 @@ def _group_item(app: App, group: AlertGroup) -> dict[str, Any]:
         "scope": group.scope,
         "agencies": group.agencies,
         "threat": {"level": group.threat_level, "category": group.threat_category},
-        "state": group.state,
+        **fields(found),
         "retracted": group.retracted,
         "from": _show.ends(doc, "source"),
         "to": _show.ends(doc, "destination"),
@@ -145,11 +161,20 @@ def _line(now_us: int, when: str) -> Callable[[dict[str, Any]], tuple[str, str]]
             _show.title(item["rule"]),
             _ends(item),
             cell(item.get("agencies") or item.get("agency")),
+            _state(item),
             _("detected late") if item.get("late") else "",
         )
         return "  ".join(filter(None, parts)), _show.style_of(item["level"])
 
     return line
+
+
+def _state(item: dict[str, Any]) -> str:
+    """State, verdict, owner and generation of a group in a few words."""
+    if "state" not in item:
+        return ""
+    again = _("again ({number})").format(number=item["generation"]) if item["generation"] > 1 else ""
+    return " ".join(filter(None, (state_word(item["state"]), item["verdict"], item["owner"], again)))
 
 
 def _level_column() -> Column:
@@ -176,6 +201,7 @@ def _group_columns(now_us: int) -> list[Column]:
         Column("from", _("From → to"), _ends),
         Column("count", _("Count"), lambda item: _show.number(item["count"]), right=True),
         Column("agencies", _("Agency")),
+        Column("state", _("State"), _state),
         Column("id", "ID", lambda item: item["id"][:10], whole=True),
     ]
 
@@ -200,9 +226,14 @@ def get(session: Session, id: str, as_json: bool) -> None:
     """Show one alert or group."""
     import msgspec
 
-    from soc.application import alerts
+    from soc.application import alerts, triage
+    from soc.model.alert import AlertGroup
 
-    found = msgspec.to_builtins(alerts.get(session.app(), id))
+    app = session.app()
+    one = alerts.get(app, id)
+    found = msgspec.to_builtins(one)
+    if isinstance(one, AlertGroup):
+        found |= triage.fields(triage.get(app, one))
     if as_json:
         write_json(found)
         return
@@ -325,7 +356,7 @@ def _verdict_text(session: Session, app: App, alert: Alert) -> str:
     """What was said of an alert, or else of its group."""
     from soc.application.verdicts import latest
 
-    said = latest(app.store)
+    said = latest(app)
     fact = said.get(alert.id) or said.get(alert.group)
     return f"{fact['verdict']}  {fact['by']}  {_show.when(fact['at'], session.settings.timezone)}  {fact['note']}".rstrip() if fact else ""
 

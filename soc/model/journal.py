@@ -60,6 +60,12 @@ class Journal(Protocol):
     def read(self, stream: str, after: int = 0) -> list[Stored]:
         """The facts of a stream with numbers above `after`, in order; what was appended is there at once."""
 
+    def read_each(self, streams: Sequence[str]) -> dict[str, list[Stored]]:
+        """The facts of many streams, each in order; streams without facts are left out."""
+
+    def under(self, prefix: str) -> Iterator[tuple[str, list[Stored]]]:
+        """All streams with this beginning and their facts, by name."""
+
     def heads(self, prefix: str = "") -> Iterator[Head]:
         """The ends of all streams with this beginning, by name."""
 

@@ -50,9 +50,17 @@ class Desk:
 
     def ingest(self, *numbers: int) -> None:
         """Bring lines of these numbers in."""
+        self._ingest("".join(LINE.format(number) + "\n" for number in numbers))
+
+    def ingest_at(self, number: int, *, minute: int) -> None:
+        """Bring one line in that happened later, in this minute past nine."""
+        line = LINE.format(number).replace(f"eventtime=17952245{number}0000000000", f"eventtime={1795226400 + minute * 60}000000000")
+        self._ingest(line.replace(f"sessionid={number}", f"sessionid=9{minute}") + "\n")
+
+    def _ingest(self, text: str) -> None:
         self._read += 1
         path = self._folder / f"{self._read}.log"
-        path.write_text("".join(LINE.format(number) + "\n" for number in numbers))
+        path.write_text(text)
         assert self("ingest", "file", str(path), "--source", "fw").code == 0
 
 

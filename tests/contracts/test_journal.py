@@ -115,6 +115,20 @@ def test_many_streams_at_once_conflict_one_by_one(journal: Journal) -> None:
     assert [(head.stream, head.sequence) for head in journal.heads("group/")] == [(f"group/g-{number}", 1) for number in range(6)]
 
 
+def test_many_streams_are_read_at_once(journal: Journal) -> None:
+    """By name or by beginning, each whole and in order; what is not there is left out."""
+    assert (journal.read_each(["group/g-1"]), list(journal.under("group/"))) == ({}, [])
+    for number in (2, 1, 10):
+        journal.append(f"group/g-{number}", 0, [NewFact("GroupAcknowledged"), closed()], actor="an")
+        journal.append(f"incident/{number}", 0, [closed()], actor="an")
+        journal.append(f"group/g-{number}", 2, [NewFact("GroupReopened")], actor="an")
+    journal.append("group0", 0, [closed()], actor="an")
+    wanted = {f"group/g-{number}": journal.read(f"group/g-{number}") for number in (1, 10, 2)}
+    assert list(journal.under("group/")) == list(wanted.items())
+    assert dict(journal.under("group/g-1")) == {name: wanted[name] for name in ("group/g-1", "group/g-10")}
+    assert journal.read_each(["group/g-2", "group/g-3", "group/g-2"]) == {"group/g-2": wanted["group/g-2"]}
+
+
 def test_long_streams_are_read_whole(journal: Journal) -> None:
     """Hundreds of facts in appends of many sizes come back in order."""
     total = 0

@@ -359,6 +359,11 @@ def test_alerts_and_groups_are_filtered_and_paged(store: Store, rig: Rig) -> Non
     assert store.alert_groups(AlertQuery(rule="r-1", source="fw2"))[0] == 2
     assert store.alert_groups(AlertQuery(since_us=T0 + 9 * HOUR))[0] == 2
     assert store.alert_groups(AlertQuery(group=raised[5].group, scope=None))[0] == 1
+    three = frozenset(group.id for group in groups[:3])
+    assert store.alert_groups(AlertQuery(ids=three)) == (3, groups[:3])
+    assert store.alert_groups(AlertQuery(ids=frozenset())) == (0, [])
+    assert store.alert_groups(AlertQuery(without=three, limit=2, offset=1)) == (8, groups[4:6])
+    assert store.alert_groups(AlertQuery(ids=three, without=frozenset([groups[0].id]), levels=("low", "high", "critical")))[1] == groups[1:3]
 
 
 def test_a_large_fact_comes_back_whole(store: Store, rig: Rig) -> None:

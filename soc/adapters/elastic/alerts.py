@@ -115,7 +115,9 @@ class Alerts(Base):
         groups = [
             (bucket["last"]["value"], bucket["key"]["group"])
             for bucket in self._composite(index, whole, [{"group": {"terms": {"field": "group"}}}], aggs)
-            if "fitting" not in bucket or bucket["fitting"]["doc_count"]
+            if ("fitting" not in bucket or bucket["fitting"]["doc_count"])
+            and (query.ids is None or bucket["key"]["group"] in query.ids)
+            and bucket["key"]["group"] not in query.without
         ]
         groups.sort(reverse=True)
         return len(groups), self._fold([group for _, group in groups[query.offset : query.offset + query.limit]], retractions, retracted=query.retracted)

@@ -109,6 +109,20 @@ class ElasticJournal(Base):
         facts = self._streams([stream])[stream]
         return [one for one in facts if one.fact.sequence > after] if after > 0 else facts
 
+    def read_each(self, streams: Sequence[str]) -> dict[str, list[Stored]]:
+        return {stream: facts for stream, facts in self._streams(streams).items() if facts}
+
+    def under(self, prefix: str) -> Iterator[tuple[str, list[Stored]]]:
+        name, held = "", list[Stored]()
+        for stream, _, body, found in self._all({"prefix": {"stream": prefix}}):
+            if held and stream != name:
+                yield name, held
+                held = []
+            name = stream
+            held.append(self._decoded(stream, {"body": body.decode("utf-8", "surrogatepass"), "hash": found}))
+        if held:
+            yield name, held
+
     def _streams(self, streams: Iterable[str]) -> dict[str, list[Stored]]:
         """All facts of streams, by look-ups of the numbers that may come next."""
         found: dict[str, list[Stored]] = {stream: [] for stream in streams}

@@ -247,6 +247,11 @@ def _where_group(query: AlertQuery) -> tuple[str, list[Any]]:
         if value is not None:
             parts.append(f"{column} = ?")
             values.append(value)
+    aside = _ASIDE if query.retracted else ""
+    for condition, ids in (("IN", query.ids), ("NOT IN", query.without or None)):
+        if ids is not None:
+            parts.append(f"id {condition} (SELECT value FROM json_each(?))")
+            values.append(msgspec.json.encode([aside + one for one in ids]).decode())
     table, since, until = "grp_part", "last_us", "first_us"
     if query.since_us is not None and query.until_us is not None:
         table, since, until = "alert", "ts_us", "ts_us"

@@ -105,6 +105,32 @@ class SqliteJournal:
             rows = self._db.execute("SELECT body, hash FROM fact WHERE stream = ? AND sequence > ? ORDER BY sequence", (stream, max(after, 0))).fetchall()
         return [self._decoded(stream, body, found) for body, found in rows]
 
+    def read_each(self, streams: Sequence[str]) -> dict[str, list[Stored]]:
+        found = {stream: self.read(stream) for stream in dict.fromkeys(streams)} if self._look() else {}
+        return {stream: facts for stream, facts in found.items() if facts}
+
+    def under(self, prefix: str) -> Iterator[tuple[str, list[Stored]]]:
+        name, sequence = prefix, 0
+        held: list[Stored] = []
+        while self._look():
+            with guarded(self.path, "reading"):
+                rows = self._db.execute(
+                    f"SELECT stream, sequence, body, hash FROM fact WHERE (stream, sequence) > (?, ?) ORDER BY stream, sequence LIMIT {_AT_ONCE}",
+                    (name, sequence),
+                ).fetchall()
+            for stream, sequence, body, found in rows:  # noqa: B007 - the last one is where to go on
+                if held and stream != name:
+                    yield name, held
+                    held = []
+                if not stream.startswith(prefix):
+                    return
+                name = stream
+                held.append(self._decoded(stream, body, found))
+            if len(rows) < _AT_ONCE:
+                break
+        if held:
+            yield name, held
+
     def heads(self, prefix: str = "") -> Iterator[Head]:
         stream = prefix
         first = True

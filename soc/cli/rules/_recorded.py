@@ -30,8 +30,8 @@ def recorded(session: Session) -> Recorded | None:
     if settings.store.kind == "memory" or (settings.store.kind == "embedded" and not store_path(settings).exists()):
         return None
     try:
-        store = session.app().store
-        return Recorded(recorded_states(store), by_rule(store))
+        app = session.app()
+        return Recorded(recorded_states(app.store), by_rule(app))
     except Unreachable as error:
         session.out.warn(error.message)
         return None

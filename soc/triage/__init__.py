@@ -1,0 +1,1 @@
+"""Triage: what people say of groups of alerts, and what they do not want to be shown."""
