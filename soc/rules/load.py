@@ -149,7 +149,8 @@ def rule_files(paths: list[Path], errors: list[RuleError]) -> Iterator[tuple[Pat
     """The rule files of each path, with the value lists that hold there."""
     for start in paths:
         if start.is_file():
-            yield start, {}
+            beside = start.with_name(VALUES_FILE)
+            yield start, _value_lists(beside, errors) if beside.is_file() else {}
             continue
         if not start.is_dir():
             errors.append(RuleError(str(start), 0, "there is no such file or folder", hint="see `rules.directories` in the configuration"))

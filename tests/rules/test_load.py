@@ -168,3 +168,13 @@ def test_settings_choose_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert len(everything.rules) > 50
     assert everything.get("a") == ruleset.rules[0]
     assert everything.get("no such rule") is None
+
+
+def test_a_rule_that_is_named_by_its_file_has_the_lists_beside_it(tmp_path: Path) -> None:
+    """As when its folder is named."""
+    text = "title: t\nid: x\nlogsource: {category: firewall}\ndetection: {s: {user|expand: '%admins%'}, condition: s}\n"
+    (tmp_path / "r.yml").write_text(text, encoding="utf-8")
+    (tmp_path / "values.yml").write_text("admins: [root]\n", encoding="utf-8")
+    by_file, errors = load_paths([tmp_path / "r.yml"])
+    assert errors == []
+    assert by_file.hash == load_paths([tmp_path])[0].hash
