@@ -42,6 +42,8 @@ _TOKEN = re.compile(r"\s*(\(|\)|[\w.:@+-]+)")
 _KEYS = ("type", "rules", "group-by", "timespan", "condition", "aliases", "generate")
 _MOST_DEPTH = 32
 _HUNDRED = 100
+_MOST_NUMBER = 10**18
+"""What caches and stores hold: integers of 64 bits."""
 
 
 class Ref(msgspec.Struct, frozen=True, tag="ref"):
@@ -394,14 +396,13 @@ def _condition(document: Document, part: dict[str, Any], kind: str, rules: tuple
 
 
 def _bound(document: Document, op: str, value: Any) -> Bound:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return Bound(op, value)
-    if isinstance(value, float) and math.isfinite(value):
-        number = Fraction(repr(value))  # the decimal as written, not the nearest binary one
-        return Bound(op, number.numerator, number.denominator)
-    raise RuleSyntaxError(
-        document.path, document.line_of("correlation", "condition", op), f"{display_safe(value, most=40)!r} is no number", hint="write it without quotes"
-    )
+    line = document.line_of("correlation", "condition", op)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or (isinstance(value, float) and not math.isfinite(value)):
+        raise RuleSyntaxError(document.path, line, f"{display_safe(value, most=40)!r} is no number", hint="write it without quotes")
+    number = Fraction(value if isinstance(value, int) else repr(value))  # the decimal as written, not the nearest binary one
+    if max(abs(number.numerator), number.denominator) >= _MOST_NUMBER:
+        raise RuleUnsupported(document.path, line, "the condition compares with a number of more than 18 digits")
+    return Bound(op, number.numerator, number.denominator)
 
 
 def _parse(document: Document, line: int, text: str, rules: tuple[str, ...]) -> tuple[Expression, tuple[str, ...]]:

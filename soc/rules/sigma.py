@@ -39,6 +39,8 @@ MOST_DEPTH = 32
 """Nesting of a condition after expansion (published rules need 6; Python's own compiler ends at 100)."""
 MOST_EXACT_BITS = 53
 """Of an integer that a binary floating point number can be."""
+MOST_WHOLE_BITS = 63
+"""Of an integer that caches and stores hold."""
 MOST_PATTERN = 8_192
 """Characters of one pattern."""
 
@@ -465,7 +467,8 @@ def _value(document: Document, field: str, value: Any, placeholders: dict[str, l
     if isinstance(value, sigma_types.SigmaCompareExpression) and value.op.name in _COMPARE:
         if isinstance(value.number, sigma_types.SigmaTimestampPart):
             return Leaf(field, value.number.timestamp_part.name.lower(), value.number.number, flags=_COMPARE[value.op.name])
-        return Leaf(field, _COMPARE[value.op.name], value.number.number)
+        number = value.number.number
+        return Leaf(field, _COMPARE[value.op.name], number if abs(number) < 1 << MOST_WHOLE_BITS else float(number))
     if isinstance(value, sigma_types.SigmaFieldReference):
         place = {(False, False): "fieldref", (True, True): "fieldref_contains", (True, False): "fieldref_startswith", (False, True): "fieldref_endswith"}
         return Leaf(field, place[value.starts_with, value.ends_with], value.field)

@@ -52,6 +52,10 @@ BAD: dict[str, tuple[str, str]] = {
     "a condition of a wrong type": (rule("{sel: {action: deny}, condition: 5}"), ""),
     "a detection of a wrong type": (rule("5"), "no mapping"),
     "a selection of a wrong type": (rule("{sel: {action: {a: b}}, condition: sel}"), ""),
+    "a threshold that no store holds": (correlation(condition="{gt: 1000000000000000000000}"), "more than 18 digits"),
+    "a threshold with too fine a fraction": (correlation(condition="{gt: 1.0e-300}"), "more than 18 digits"),
+    "a threshold of five thousand digits": (correlation(condition="{gt: " + "9" * 5_000 + "}"), ""),
+    "a number of five thousand digits": (rule("{sel: {bytes|gt: " + "9" * 5_000 + "}, condition: sel}"), ""),
     "a title of a wrong type": (rule(SEL, title="[a]"), "title"),
     "a level of a wrong type": (rule(SEL, level="7"), "level"),
     "a log source of a wrong type": (rule(SEL, logsource="test"), "logsource"),
@@ -252,3 +256,14 @@ def test_a_line_without_end_is_left_out(tmp_path: Path, collection: Collection) 
         found = evaluate(collection, read_lines(file))
     assert [n for n, _ in found.refused] == [1]
     assert [alert["events"] for alert in found.alerts] == [[2]]
+
+
+def test_a_rule_with_a_number_beyond_64_bits_loads(tmp_path: Path) -> None:
+    """It is compared, and kept from the second load on."""
+    text = rule("{sel: {bytes|gt: 1180591620717411303424}, condition: sel}")
+    (tmp_path / "r.yml").write_text(text, encoding="utf-8")
+    for _ in range(2):
+        collection, errors, _ = load_collection([tmp_path], ecs=False)
+        assert errors == []
+        lines = [b'{"bytes": "1180591620717411303424"}', b'{"bytes": "1180591620717411303425"}', b'{"bytes": 1e22}']
+        assert [alert["events"] for alert in evaluate(collection, lines).alerts] == [[2], [3]]
