@@ -321,6 +321,9 @@ class Store(Protocol):
     def alert_groups(self, query: AlertQuery) -> tuple[int, list[AlertGroup]]:
         """Total and one page of groups, newest last_at first."""
 
+    def group_ends(self, query: AlertQuery) -> dict[str, tuple[str, int]]:
+        """By id the time of the newest alert and the count of every group of a query (limit and offset are ignored)."""
+
     def alerts(self, query: AlertQuery) -> tuple[int, list[Alert]]:
         """Total and one page of alerts, newest first."""
 

@@ -30,6 +30,8 @@ from soc.model.signal import Signal
 from soc.model.text import event_tokens
 from soc.ports import AlertQuery, Bucket, Committed, CrashPoint, Effects, EventPage, EventQuery, Gap, LedgerItem, Progress, no_crash
 
+_EVERY = 1_000_000_000
+
 
 class _Everything(msgspec.Struct):
     """All that the store holds; what a backup writes."""
@@ -288,6 +290,10 @@ class MemoryStore:
         fitting = [group for group in fitting if (query.ids is None or group.id in query.ids) and group.id not in query.without]
         fitting.sort(key=lambda group: (_us(group.last_at), group.id), reverse=True)
         return len(fitting), fitting[query.offset : query.offset + query.limit]
+
+    def group_ends(self, query: AlertQuery) -> dict[str, tuple[str, int]]:
+        _, groups = self.alert_groups(msgspec.structs.replace(query, limit=_EVERY, offset=0))
+        return {group.id: (group.last_at, group.count) for group in groups}
 
     def alerts(self, query: AlertQuery) -> tuple[int, list[Alert]]:
         fitting = [alert for alert in self._kept_alerts(retracted=query.retracted) if _alert_fits(query, alert)]

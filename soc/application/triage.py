@@ -63,7 +63,8 @@ def queue(app: App, query: AlertQuery, *, states: Sequence[str] = WAITING, suppr
         found = [_item(group, said, hidden[group.id][1]) for group in _newest(group for group, _ in hidden.values())]
         return _paged([one for one in found if one.triage.state in states], query)
     asked = [group for group, triage in said.items() if triage.state not in states or triage.state == CLOSED]
-    judged = {group.id: standing(said[group.id], last_at=group.last_at, count=group.count) for group in _of(app, query, asked)}
+    ends = app.store.group_ends(msgspec.structs.replace(query, ids=frozenset(asked))) if asked else {}
+    judged = {group: standing(said[group], last_at=last_at, count=count) for group, (last_at, count) in ends.items()}
     unwanted = {group for group, triage in judged.items() if triage.state not in states}
     shown_but_for = sum((judged.get(group) or said.get(group) or Triage()).state in states for group in hidden)
     if "open" not in states:  # only groups of which something was said can be in the others

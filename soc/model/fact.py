@@ -49,7 +49,7 @@ class NewFact(msgspec.Struct, frozen=True):
     behalf: Behalf | None = None
 
 
-class Fact(msgspec.Struct, frozen=True):
+class Fact(msgspec.Struct, frozen=True, gc=False):
     """A recorded fact. `at`: when it was recorded (RFC 3339 UTC); `previous`: hash of the fact before ("" = the first)."""
 
     schema: int
@@ -65,7 +65,7 @@ class Fact(msgspec.Struct, frozen=True):
     previous: str
 
 
-class Stored(msgspec.Struct, frozen=True):
+class Stored(msgspec.Struct, frozen=True, gc=False):
     """A fact as it stands in the journal: the bytes and their hash (hex)."""
 
     fact: Fact

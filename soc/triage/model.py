@@ -24,7 +24,7 @@ TABLE = {"ack": WAITING, "assign": WAITING, "close": WAITING, "reopen": (CLOSED,
 """Command → the states in which it is possible."""
 
 
-class Through(msgspec.Struct, frozen=True):
+class Through(msgspec.Struct, frozen=True, gc=False):
     """What a group held when it was closed: its newest alert, the time of that, and the count of occurrences."""
 
     last_alert: str
@@ -32,7 +32,7 @@ class Through(msgspec.Struct, frozen=True):
     count: int
 
 
-class Triage(msgspec.Struct, frozen=True):
+class Triage(msgspec.Struct, frozen=True, gc=False):
     """What people decided about a group. `version`: the number of the last fact, 0 = nobody said anything."""
 
     state: str = OPEN
@@ -80,7 +80,7 @@ def effective(facts: Sequence[Fact]) -> list[Fact]:
 def fold(facts: Sequence[Fact]) -> Triage:
     """What the facts of one group come to. Kinds that it does not know change nothing but the version."""
     triage = Triage()
-    for fact in effective(facts):
+    for fact in facts if all(one.kind != UNDONE for one in facts) else effective(facts):
         triage = _applied(triage, fact)
     return msgspec.structs.replace(triage, version=facts[-1].sequence) if facts else triage
 
@@ -92,15 +92,16 @@ def _applied(triage: Triage, fact: Fact) -> Triage:
     generation = int(fact.data.get("generation", 1))
     if generation > triage.generation:
         triage = _next(triage, generation)
-    triage = change(triage, by=fact.actor, at=fact.at)
+    by, at = fact.actor, fact.at
     if fact.kind == "GroupAcknowledged":
-        return change(triage, state=ACKNOWLEDGED, owner=triage.owner or fact.actor)
+        return change(triage, state=ACKNOWLEDGED, owner=triage.owner or fact.actor, by=by, at=at)
     if fact.kind == "GroupAssigned":
-        return change(triage, owner=str(fact.data.get("owner", "")))
+        return change(triage, owner=str(fact.data.get("owner", "")), by=by, at=at)
     if fact.kind == "GroupReopened":
-        return change(triage, state=OPEN, verdict="", note="", through=None)
-    through = msgspec.convert(fact.data["through"], Through)
-    return change(triage, state=CLOSED, verdict=str(fact.data["verdict"]), note=str(fact.data.get("note", "")), through=through)
+        return change(triage, state=OPEN, verdict="", note="", through=None, by=by, at=at)
+    seen = fact.data["through"]
+    through = Through(str(seen["last_alert"]), str(seen["last_at"]), int(seen["count"]))
+    return change(triage, state=CLOSED, verdict=str(fact.data["verdict"]), note=str(fact.data.get("note", "")), through=through, by=by, at=at)
 
 
 def _next(triage: Triage, generation: int) -> Triage:

@@ -362,6 +362,8 @@ def test_alerts_and_groups_are_filtered_and_paged(store: Store, rig: Rig) -> Non
     three = frozenset(group.id for group in groups[:3])
     assert store.alert_groups(AlertQuery(ids=three)) == (3, groups[:3])
     assert store.alert_groups(AlertQuery(ids=frozenset())) == (0, [])
+    assert store.group_ends(AlertQuery(limit=2, offset=1)) == {group.id: (group.last_at, group.count) for group in groups}
+    assert set(store.group_ends(AlertQuery(ids=three, without=frozenset([groups[0].id])))) == {group.id for group in groups[1:3]}
     assert store.alert_groups(AlertQuery(without=three, limit=2, offset=1)) == (8, groups[4:6])
     assert store.alert_groups(AlertQuery(ids=three, without=frozenset([groups[0].id]), levels=("low", "high", "critical")))[1] == groups[1:3]
 

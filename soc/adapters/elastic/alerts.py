@@ -31,6 +31,7 @@ _NEWEST = [{"us": "desc"}, {"id": "desc"}]
 _WORST = [{"rank": "desc"}, *_NEWEST]
 _MOST_AGENCIES = 1_000
 _KNOWN_S = 2.0
+_EVERY = 1_000_000_000
 
 
 class Alerts(Base):
@@ -77,6 +78,10 @@ class Alerts(Base):
         outcomes = send(self._link, actions, budget=budget)
         _accept(outcomes)
         return [alert for alert, outcome in zip(alerts, outcomes[1::3], strict=True) if outcome.status == CREATED]
+
+    def group_ends(self, query: AlertQuery) -> dict[str, tuple[str, int]]:
+        _, groups = self.alert_groups(msgspec.structs.replace(query, limit=_EVERY, offset=0))
+        return {group.id: (group.last_at, group.count) for group in groups}
 
     def alerts(self, query: AlertQuery) -> tuple[int, list[Alert]]:
         total, hits = self._page(self._names.control("alerts"), _filter(query, self._retractions()), _NEWEST, query.offset, query.limit)

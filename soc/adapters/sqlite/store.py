@@ -192,6 +192,9 @@ class SqliteStore:
     def alert_groups(self, query: AlertQuery) -> tuple[int, list[AlertGroup]]:
         return self._alerts.groups(query)
 
+    def group_ends(self, query: AlertQuery) -> dict[str, tuple[str, int]]:
+        return self._alerts.ends(query)
+
     def alerts(self, query: AlertQuery) -> tuple[int, list[Alert]]:
         return self._alerts.page(query)
 
