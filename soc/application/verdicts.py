@@ -7,20 +7,21 @@ or group the last word counts. Verdicts of former versions, which stand in the s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from soc.application import alerts
 from soc.application.app import App
 from soc.application.triage import MOST_NOTE, VERDICTS, check
-from soc.model.alert import AlertGroup
-from soc.model.fact import ANY_VERSION, NewFact
+from soc.model.alert import Alert, AlertGroup
+from soc.model.fact import ANY_VERSION, Fact, NewFact
 from soc.model.journal import Append
 from soc.triage.model import PREFIX, last_words
 
-__all__ = ["MOST_NOTE", "VERDICTS", "by_rule", "false_positive_rate", "latest", "record"]
+__all__ = ["MOST_NOTE", "VERDICTS", "by_rule", "false_positive_rate", "latest", "of_alert", "record"]
 
 _FORMER = "verdict"
 """The kind of the store's facts of former versions."""
+_PARTS = ("rule", "rule_hash", "verdict", "note")
 _JUDGED = ("true-positive", "false-positive", "benign")
 
 
@@ -49,12 +50,28 @@ def record(app: App, names: Sequence[str], verdict: str, note: str = "") -> list
 
 def latest(app: App) -> dict[str, dict[str, str]]:
     """By id of an alert or group the verdict that counts."""
-    out = {str(fact["target"]): {name: str(value) for name, value in fact.items()} for fact in app.store.facts(_FORMER)}
+    out = _former(app)
     for _, stored in app.journal.under(PREFIX):
-        for target, fact in last_words(one.fact for one in stored).items():
-            said = {name: str(fact.data.get(name, "")) for name in ("rule", "rule_hash", "verdict", "note")}
-            out[target] = {"target": target, **said, "by": fact.actor, "at": fact.at}
+        out |= _said(one.fact for one in stored)
     return out
+
+
+def _former(app: App) -> dict[str, dict[str, str]]:
+    return {str(fact["target"]): {name: str(value) for name, value in fact.items()} for fact in app.store.facts(_FORMER)}
+
+
+def _said(facts: Iterable[Fact]) -> dict[str, dict[str, str]]:
+    return {
+        target: {"target": target, **{name: str(fact.data.get(name, "")) for name in _PARTS}, "by": fact.actor, "at": fact.at}
+        for target, fact in last_words(facts).items()
+    }
+
+
+def of_alert(app: App, alert: Alert) -> dict[str, str] | None:
+    """What was said of an alert, or else of its group; None = nothing. Reads the facts of its group only."""
+    out = _former(app)
+    out |= _said(one.fact for one in app.journal.read(PREFIX + alert.group))
+    return out.get(alert.id) or out.get(alert.group)
 
 
 def by_rule(app: App) -> dict[str, dict[str, int]]:

@@ -66,8 +66,11 @@ def list_command(
 ) -> None:
     """List groups or alerts."""
     from soc.application import alerts, triage
+    from soc.errors import UsageError
     from soc.ports import AlertQuery
 
+    if (each or group or shadow or retracted) and (suppressed or state != "waiting"):
+        raise UsageError("--state and --suppressed are about groups that count", hint="leave out --each, --group, --shadow, --retracted")
     app = session.app()
     query = AlertQuery(
         scope=scope, levels=levels, rule=rule, group=group, source=source, since_us=since_us, until_us=until_us, limit=limit, shadow=shadow, retracted=retracted
@@ -354,10 +357,9 @@ def _withdrawn(session: Session, app: App, alert: Alert) -> str:
 
 def _verdict_text(session: Session, app: App, alert: Alert) -> str:
     """What was said of an alert, or else of its group."""
-    from soc.application.verdicts import latest
+    from soc.application.verdicts import of_alert
 
-    said = latest(app)
-    fact = said.get(alert.id) or said.get(alert.group)
+    fact = of_alert(app, alert)
     return f"{fact['verdict']}  {fact['by']}  {_show.when(fact['at'], session.settings.timezone)}  {fact['note']}".rstrip() if fact else ""
 
 

@@ -14,6 +14,7 @@ from soc.bootstrap import open_app
 from soc.clock import FrozenClock, iso
 from soc.config import Settings, StoreSettings
 from soc.errors import Conflict, NotFound, UsageError
+from soc.model.alert import Alert
 from soc.model.fact import ANY_VERSION, NewFact
 from soc.ports import AlertQuery
 from soc.triage.model import PREFIX, STATES, IllegalStep
@@ -156,7 +157,11 @@ def test_verdicts_of_former_versions_count_until_something_newer_is_said(app: Ap
     for item in (first, second):
         about = {"target": item.group.id, "rule": item.group.rule.id, "rule_hash": "h", "verdict": "false-positive", "note": "", "by": "an", "at": iso(T0)}
         app.store.record_fact("verdict", about)
+    newest = app.store.get_alert(first.group.last_alert)
+    assert isinstance(newest, Alert)
+    assert (verdicts.of_alert(app, newest) or {})["verdict"] == "false-positive"
     triage.close(app, [first], "true-positive")
+    assert (verdicts.of_alert(app, newest) or {})["verdict"] == "true-positive"
     said = verdicts.latest(app)
     assert {target: fact["verdict"] for target, fact in said.items()} == {first.group.id: "true-positive", second.group.id: "false-positive"}
     assert said[first.group.id]["by"] == "an"

@@ -123,6 +123,24 @@ def test_what_somebody_said_since_is_not_undone(desk: Desk, monkeypatch: pytest.
     assert (item["state"], item["owner"]) == ("acknowledged", "an")
 
 
+@pytest.mark.parametrize("words", [("--each",), ("--shadow",), ("--retracted",), ("--group", "g-1")])
+def test_states_are_those_of_groups_that_count(desk: Desk, words: tuple[str, ...]) -> None:
+    """An option that would change nothing is refused instead of being left unheard."""
+    assert desk("alerts", "list", *words).code == 0
+    assert desk("alerts", "list", *words, "--state", "closed").code == 2
+    assert desk("alerts", "list", *words, "--suppressed").code == 2
+
+
+def test_closing_an_incident_closes_no_group(desk: Desk) -> None:
+    """They are decided apart: the group that the incident came from waits as before."""
+    group = ids(desk)[0]
+    assert desk("incidents", "new", "Tấn công", "--alert", group).code == 0
+    assert desk("incidents", "reject", "1", "--reason", "diễn tập").code == 0
+    assert group in ids(desk)
+    assert desk("alerts", "close", group, "--verdict", "test").code == 0
+    assert desk.items("incidents", "list", "--all")[0]["state"] == "rejected"
+
+
 def test_the_queue_speaks_vietnamese(desk: Desk) -> None:
     """States and questions have Vietnamese words."""
     group = ids(desk)[0]
