@@ -46,11 +46,13 @@ class Triage(msgspec.Struct, frozen=True, gc=False):
     at: str = ""
     version: int = 0
     through: Through | None = None
-    """What was there when it was closed last."""
+    """What was there when this generation was closed."""
+    since: int = 0
+    """The count of occurrences when the generation before was closed."""
 
     def count_since(self, count: int) -> int:
         """How many of the occurrences of a group came in this generation."""
-        return count if self.through is None or self.state == CLOSED else max(count - self.through.count, 0)
+        return max(count - self.since, 0)
 
 
 class IllegalStep(Conflict):
@@ -105,7 +107,8 @@ def _applied(triage: Triage, fact: Fact) -> Triage:
 
 
 def _next(triage: Triage, generation: int) -> Triage:
-    return Triage(generation=generation, previous_verdict=triage.verdict or triage.previous_verdict, version=triage.version, through=triage.through)
+    since = triage.since if triage.through is None else triage.through.count
+    return Triage(generation=generation, previous_verdict=triage.verdict or triage.previous_verdict, version=triage.version, since=since)
 
 
 def standing(triage: Triage, *, last_at: str, count: int) -> Triage:

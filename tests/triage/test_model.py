@@ -69,7 +69,7 @@ def test_a_state_is_always_whole(facts: list[Fact]) -> None:
     triage = fold(facts)
     assert triage.state in (OPEN, ACKNOWLEDGED, CLOSED)
     assert bool(triage.verdict) == (triage.state == CLOSED)
-    assert triage.state != CLOSED or triage.through is not None
+    assert (triage.state == CLOSED) == (triage.through is not None)
     assert triage.state != ACKNOWLEDGED or triage.owner
 
 
@@ -83,7 +83,7 @@ def test_only_what_is_new_opens_a_closed_group(facts: list[Fact], count: int) ->
     through = triage.through
     found = standing(triage, last_at=through.last_at, count=count)
     assert (found.state, found.generation - triage.generation) == (("open", 1) if count > through.count else ("closed", 0))
-    assert found.count_since(count) == (count - through.count if count > through.count else count)
+    assert found.count_since(count) == max(count - (through.count if count > through.count else triage.since), 0)
     assert standing(triage, last_at="2026-11-20T08:00:01Z", count=through.count).previous_verdict == triage.verdict
 
 
@@ -100,6 +100,13 @@ def test_the_next_generation_begins_without_an_owner() -> None:
     facts = [fact(1, "GroupAcknowledged", generation=1), close(2, verdict="false-positive"), fact(3, "GroupAssigned", generation=2, owner="bình")]
     triage = fold(facts)
     assert (triage.state, triage.owner, triage.generation, triage.previous_verdict, triage.verdict) == (OPEN, "bình", 2, "false-positive", "")
+
+
+def test_a_generation_that_is_reopened_counts_from_its_own_beginning() -> None:
+    """Not from the first alert ever, and not from its own close."""
+    facts = [close(1, count=5), close(2, generation=2, count=8), fact(3, "GroupReopened", generation=2)]
+    assert [fold(facts[:number]).count_since(9) for number in (1, 2, 3)] == [9, 4, 4]
+    assert standing(fold(facts[:2]), last_at="2026-11-20T08:00:00Z", count=9).count_since(9) == 1
 
 
 def test_the_last_word_on_alert_and_group_counts() -> None:
