@@ -92,7 +92,10 @@ class Cache:
         if not self._changed:
             return
         kept = self._known if len(self._known) <= MOST_FILES else {key: value for key, value in self._known.items() if key in self._used}
-        body = msgspec.msgpack.encode(kept)
+        try:
+            body = msgspec.msgpack.encode(kept)
+        except (OverflowError, TypeError, UnicodeError):
+            return  # what cannot be kept is read again
         data = _checksum(body) + body
         temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         try:

@@ -282,6 +282,8 @@ def _line_of_error(document: Document, text: str) -> int:
                 except SigmaError as error:
                     if str(error) == text:
                         return document.line_of("detection", str(name), str(key))
+                except (TypeError, ValueError, AttributeError, KeyError, RecursionError):
+                    continue  # as above; it is not the error that is looked for
     return document.line_of("detection", "condition")
 
 
@@ -451,7 +453,7 @@ def _value(document: Document, field: str, value: Any, placeholders: dict[str, l
     if isinstance(value, sigma_types.SigmaTimestampPart):
         return Leaf(field, value.timestamp_part.name.lower(), value.number)
     if isinstance(value, sigma_types.SigmaNumber):
-        return Leaf(field, "number", value.number)
+        return Leaf(field, "number", _held(value.number))
     if isinstance(value, sigma_types.SigmaBool):
         return Leaf(field, "bool", value.boolean)
     if isinstance(value, sigma_types.SigmaNull):
@@ -467,14 +469,18 @@ def _value(document: Document, field: str, value: Any, placeholders: dict[str, l
     if isinstance(value, sigma_types.SigmaCompareExpression) and value.op.name in _COMPARE:
         if isinstance(value.number, sigma_types.SigmaTimestampPart):
             return Leaf(field, value.number.timestamp_part.name.lower(), value.number.number, flags=_COMPARE[value.op.name])
-        number = value.number.number
-        return Leaf(field, _COMPARE[value.op.name], number if abs(number) < 1 << MOST_WHOLE_BITS else float(number))
+        return Leaf(field, _COMPARE[value.op.name], _held(value.number.number))
     if isinstance(value, sigma_types.SigmaFieldReference):
         place = {(False, False): "fieldref", (True, True): "fieldref_contains", (True, False): "fieldref_startswith", (False, True): "fieldref_endswith"}
         return Leaf(field, place[value.starts_with, value.ends_with], value.field)
     raise RuleUnsupported(
         document.path, document.line_of("detection"), f"a value of type {type(value).__name__} (field {display_safe(field, most=60)!r}) is not evaluated"
     )
+
+
+def _held(number: float) -> int | float:
+    """A number as caches and stores can hold it; pySigma has rounded it to one of these before."""
+    return number if abs(number) < 1 << MOST_WHOLE_BITS else float(number)
 
 
 def _keyword(document: Document, value: Any, placeholders: dict[str, list[str]]) -> Node:

@@ -52,6 +52,7 @@ BAD: dict[str, tuple[str, str]] = {
     "a condition of a wrong type": (rule("{sel: {action: deny}, condition: 5}"), ""),
     "a detection of a wrong type": (rule("5"), "no mapping"),
     "a selection of a wrong type": (rule("{sel: {action: {a: b}}, condition: sel}"), ""),
+    "a selection that pySigma cannot even show": (rule("{sel: [], other: {action|day|s: '[a'}, condition: sel}"), ""),
     "a threshold that no store holds": (correlation(condition="{gt: 1000000000000000000000}"), "more than 18 digits"),
     "a threshold with too fine a fraction": (correlation(condition="{gt: 1.0e-300}"), "more than 18 digits"),
     "a threshold of five thousand digits": (correlation(condition="{gt: " + "9" * 5_000 + "}"), ""),
@@ -260,7 +261,7 @@ def test_a_line_without_end_is_left_out(tmp_path: Path, collection: Collection) 
 
 def test_a_rule_with_a_number_beyond_64_bits_loads(tmp_path: Path) -> None:
     """It is compared, and kept from the second load on."""
-    text = rule("{sel: {bytes|gt: 1180591620717411303424}, condition: sel}")
+    text = rule("{sel: {bytes|gt: 1180591620717411303424}, condition: sel}") + "---\n" + rule("{sel: {bytes: 1.0e+300}, condition: sel}", id=ID.format(3))
     (tmp_path / "r.yml").write_text(text, encoding="utf-8")
     for _ in range(2):
         collection, errors, _ = load_collection([tmp_path], ecs=False)
