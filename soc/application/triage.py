@@ -62,17 +62,17 @@ def queue(app: App, query: AlertQuery, *, states: Sequence[str] = WAITING, suppr
     if suppressed:
         found = [_item(group, said, hidden[group.id][1]) for group in _newest(group for group, _ in hidden.values())]
         return _paged([one for one in found if one.triage.state in states], query)
-    asked = [group for group, triage in said.items() if triage.state not in states or triage.state == CLOSED]
+    only = "open" not in states  # then only groups of which something was said can be among them
+    asked = [group for group, triage in said.items() if only or triage.state not in states or triage.state == CLOSED]
     ends = app.store.group_ends(msgspec.structs.replace(query, ids=frozenset(asked))) if asked else {}
     judged = {group: standing(said[group], last_at=last_at, count=count) for group, (last_at, count) in ends.items()}
-    unwanted = {group for group, triage in judged.items() if triage.state not in states}
-    shown_but_for = sum((judged.get(group) or said.get(group) or Triage()).state in states for group in hidden)
-    if "open" not in states:  # only groups of which something was said can be in the others
-        found = [_item(group, said) for group in _of(app, query, [group for group in said if group not in hidden])]
-        page = _paged([one for one in found if one.triage.state in states], query)
-        return Queue(page.total, page.items, shown_but_for)
-    total, groups = app.store.alert_groups(msgspec.structs.replace(query, limit=query.limit or _ALL, without=frozenset(unwanted | set(hidden))))
-    return Queue(total, [_item(group, said) for group in groups], shown_but_for)
+    hidden_ones = sum((judged.get(group) or said.get(group) or Triage()).state in states for group in hidden)
+    if only:
+        which = {"ids": frozenset(group for group, triage in judged.items() if triage.state in states) - set(hidden)}
+    else:
+        which = {"without": frozenset(group for group, triage in judged.items() if triage.state not in states) | set(hidden)}
+    total, groups = app.store.alert_groups(msgspec.structs.replace(query, limit=query.limit or _ALL, **which))
+    return Queue(total, [_item(group, said) for group in groups], hidden_ones)
 
 
 def _said(app: App) -> dict[str, Triage]:
@@ -81,11 +81,6 @@ def _said(app: App) -> dict[str, Triage]:
 
 def _item(group: AlertGroup, said: Mapping[str, Triage], suppressed: str = "") -> Item:
     return Item(group, standing(said.get(group.id, Triage()), last_at=group.last_at, count=group.count), suppressed)
-
-
-def _of(app: App, query: AlertQuery, ids: Sequence[str]) -> list[AlertGroup]:
-    """The groups of these ids that a query finds, newest first."""
-    return app.store.alert_groups(msgspec.structs.replace(query, ids=frozenset(ids), limit=_ALL, offset=0))[1] if ids else []
 
 
 def _newest(groups: Iterable[AlertGroup]) -> list[AlertGroup]:
