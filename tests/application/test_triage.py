@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from soc.adapters.elastic.store import erase
 from soc.application import triage, verdicts
 from soc.application.app import Actor, App
 from soc.bootstrap import open_app
@@ -18,18 +19,23 @@ from soc.model.alert import Alert
 from soc.model.fact import ANY_VERSION, NewFact
 from soc.ports import AlertQuery
 from soc.triage.model import PREFIX, STATES, IllegalStep
+from tests.contracts.conftest import STORES
 from tests.contracts.samples import DAY, HOUR, T0, alert, batch, event
 
 MANY = 9
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=STORES)
 def app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[App]:
     """Nine groups, one an hour, of three rules; the last of an exercise."""
     store = StoreSettings(kind="memory") if request.param == "memory" else StoreSettings(path=tmp_path / "store")
+    if request.param == "elasticsearch":
+        store = StoreSettings(kind="elasticsearch", hosts=[request.getfixturevalue("elastic_url")], prefix=f"q{abs(hash(str(tmp_path))):x}")
     with open_app(Settings(store=store, data_dir=tmp_path), Actor("an"), clock=FrozenClock(T0 + DAY), pipeline=True) as opened:
         put(opened, *range(MANY))
         yield opened
+    if request.param == "elasticsearch":
+        erase(store)
 
 
 def put(app: App, *numbers: int, key: int = -1, hour: int = -1) -> None:
@@ -38,6 +44,7 @@ def put(app: App, *numbers: int, key: int = -1, hour: int = -1) -> None:
     levels = ("low", "high", "critical")
     raised = [alert(one, rule=f"r-{n % 3}", rule_level=levels[n % 3], key=f"k{n if key < 0 else key}") for n, one in zip(numbers, events, strict=True)]
     app.store.commit(batch(*events, alerts=raised))
+    getattr(app.store, "refresh", lambda: None)()  # Elasticsearch finds only after a refresh
 
 
 def as_(app: App, name: str) -> App:
