@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -53,9 +54,10 @@ def as_(app: App, name: str) -> App:
     return app
 
 
-def shown(app: App, **asked: object) -> list[str]:
+def shown(app: App, **asked: Any) -> list[str]:
     """The keys of the groups of a queue, after a check that its pages are the whole and its total is right."""
-    states, query = tuple(asked.pop("states", triage.WAITING)), AlertQuery(**{"limit": 0, **asked})  # type: ignore[arg-type, call-overload]
+    states: tuple[str, ...] = tuple(asked.pop("states", triage.WAITING))
+    query = AlertQuery(**{"limit": 0, **asked})
     whole = triage.queue(app, query, states=states)
     assert whole.total == len(whole.items)
     pages = []

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from soc.cli import _session
 from tests.cli.conftest import Run
 from tests.cli.test_rule_life import ID, Desk
 
@@ -44,7 +43,7 @@ def states(desk: Desk, *more: str) -> dict[str, str]:
 
 def as_other(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Go on as somebody else."""
-    monkeypatch.setattr(_session.getpass, "getuser", lambda: name)
+    monkeypatch.setattr("getpass.getuser", lambda: name)
 
 
 def test_a_group_goes_from_open_to_closed_and_back(desk: Desk) -> None:
