@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from soc.clock import Clock, iso
 from soc.errors import NotAllowed
 from soc.model.fact import ANY_VERSION, Fact, NewFact, Stored, chained
-from soc.model.journal import Append, FactConflict, Head
+from soc.model.journal import Append, FactConflict, Head, sole
 
 
 class MemoryJournal:
@@ -21,10 +21,7 @@ class MemoryJournal:
         self.facts: list[Stored] = []
 
     def append(self, stream: str, expected: int, facts: Sequence[NewFact], *, actor: str, scope: str = "real") -> list[Stored]:
-        outcome = self.append_each([Append(stream, expected, tuple(facts))], actor=actor, scope=scope)[0]
-        if isinstance(outcome, FactConflict):
-            raise outcome
-        return outcome
+        return sole(self.append_each([Append(stream, expected, tuple(facts))], actor=actor, scope=scope))
 
     def append_each(self, appends: Sequence[Append], *, actor: str, scope: str = "real") -> list[list[Stored] | FactConflict]:
         if self._read_only:

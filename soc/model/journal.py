@@ -10,8 +10,8 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from soc.errors import Conflict, Phrase
-from soc.model.fact import Fact, NewFact, Stored
+from soc.errors import Conflict, Phrase, StoreCorrupt
+from soc.model.fact import Fact, NewFact, Stored, decoded
 
 
 class Append(msgspec.Struct, frozen=True):
@@ -42,6 +42,31 @@ class FactConflict(Conflict):
         self.stream = stream
         self.expected = expected
         self.since = list(since)
+
+
+def sole(outcomes: Sequence[list[Stored] | FactConflict]) -> list[Stored]:
+    """The facts of the only append of `Journal.append_each`.
+
+    Raises: FactConflict when that is what became of it.
+    """
+    [outcome] = outcomes
+    if isinstance(outcome, FactConflict):
+        raise outcome
+    return outcome
+
+
+def readable(body: bytes, found: str, *, place: object, stream: str) -> Stored:
+    """The stored fact of these bytes, as journals hand it out; `place` is where they lie.
+
+    Raises: StoreCorrupt when the bytes are no fact.
+    """
+    try:
+        return decoded(body, found)
+    except ValueError as error:
+        raise StoreCorrupt(
+            Phrase("{path}: a fact of {stream} cannot be read: {error}", path=place, stream=stream, error=error),
+            hint="soc audit verify names it; restore the last backup",
+        ) from error
 
 
 class Journal(Protocol):

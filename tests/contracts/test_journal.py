@@ -15,9 +15,9 @@ from soc.adapters.sqlite.journal import SqliteJournal
 from soc.application import audit
 from soc.clock import FrozenClock
 from soc.config import StoreSettings
-from soc.errors import NotAllowed, UsageError
+from soc.errors import NotAllowed, StoreCorrupt, UsageError
 from soc.model.fact import ANY_VERSION, Behalf, NewFact
-from soc.model.journal import Append, FactConflict, Journal
+from soc.model.journal import Append, FactConflict, Journal, readable, sole
 from soc.model.signing import SigningKey
 from tests.contracts.conftest import STORES
 from tests.contracts.samples import T0
@@ -194,3 +194,17 @@ def test_checkpoints_and_anchor_hold_while_the_journal_grows(journal: Journal) -
     kinds = {(problem.stream, problem.kind) for problem in audit.verify(other, anchor).problems}
     assert ("group/g-0", "fork") in kinds
     assert ("group/g-1", "truncated") in kinds
+
+
+def test_the_only_outcome_is_handed_out_or_raised_and_damaged_bytes_name_place_and_stream() -> None:
+    """What every journal says in the same words."""
+    kept = MemoryJournal(clock=FrozenClock(T0))
+    stored = kept.append("group/g-1", 0, [closed()], actor="an")
+    assert sole([stored]) == stored
+    conflict = FactConflict("group/g-1", 0, [stored[0].fact])
+    with pytest.raises(FactConflict) as caught:
+        sole([conflict])
+    assert caught.value is conflict
+    assert readable(stored[0].body, stored[0].hash, place="here", stream="group/g-1") == stored[0]
+    with pytest.raises(StoreCorrupt, match=r"here: a fact of group/g-1 cannot be read"):
+        readable(stored[0].body[:-1], stored[0].hash, place="here", stream="group/g-1")

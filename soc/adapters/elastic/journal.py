@@ -18,9 +18,9 @@ from soc.adapters.elastic.client import Link
 from soc.adapters.elastic.templates import Names
 from soc.clock import Clock, iso
 from soc.config import StoreSettings
-from soc.errors import Phrase, StoreCorrupt, StoreRefused
-from soc.model.fact import ANY_VERSION, Fact, NewFact, Stored, chained, decoded
-from soc.model.journal import Append, FactConflict, Head
+from soc.errors import Phrase, StoreRefused
+from soc.model.fact import ANY_VERSION, Fact, NewFact, Stored, chained
+from soc.model.journal import Append, FactConflict, Head, readable, sole
 from soc.ports import no_crash
 
 _MAPPINGS = {
@@ -48,10 +48,7 @@ class ElasticJournal(Base):
         self._made = False
 
     def append(self, stream: str, expected: int, facts: Sequence[NewFact], *, actor: str, scope: str = "real") -> list[Stored]:
-        outcome = self.append_each([Append(stream, expected, tuple(facts))], actor=actor, scope=scope)[0]
-        if isinstance(outcome, FactConflict):
-            raise outcome
-        return outcome
+        return sole(self.append_each([Append(stream, expected, tuple(facts))], actor=actor, scope=scope))
 
     def append_each(self, appends: Sequence[Append], *, actor: str, scope: str = "real") -> list[list[Stored] | FactConflict]:
         self._writable()
@@ -169,13 +166,7 @@ class ElasticJournal(Base):
         return facts[:most]
 
     def _decoded(self, stream: str, fact: dict[str, str]) -> Stored:
-        try:
-            return decoded(fact["body"].encode(), fact["hash"])
-        except ValueError as error:
-            raise StoreCorrupt(
-                Phrase("{path}: a fact of {stream} cannot be read: {error}", path=self._index, stream=stream, error=error),
-                hint="soc audit verify names it; restore the last backup",
-            ) from error
+        return readable(fact["body"].encode("utf-8", "surrogatepass"), fact["hash"], place=self._index, stream=stream)
 
     def _make(self) -> None:
         if self._made:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from soc.adapters.sqlite.database import Sort, connect, guarded, transaction
 from soc.clock import Clock, iso
-from soc.errors import NotAllowed, Phrase, StoreCorrupt
-from soc.model.fact import ANY_VERSION, Fact, NewFact, Stored, chained, decoded
-from soc.model.journal import Append, FactConflict, Head
+from soc.errors import NotAllowed, Phrase
+from soc.model.fact import ANY_VERSION, Fact, NewFact, Stored, chained
+from soc.model.journal import Append, FactConflict, Head, readable, sole
 
 FILE = "journal.db"
 _SORT = Sort(
@@ -66,10 +66,7 @@ class SqliteJournal:
         return self._there
 
     def append(self, stream: str, expected: int, facts: Sequence[NewFact], *, actor: str, scope: str = "real") -> list[Stored]:
-        outcome = self.append_each([Append(stream, expected, tuple(facts))], actor=actor, scope=scope)[0]
-        if isinstance(outcome, FactConflict):
-            raise outcome
-        return outcome
+        return sole(self.append_each([Append(stream, expected, tuple(facts))], actor=actor, scope=scope))
 
     def append_each(self, appends: Sequence[Append], *, actor: str, scope: str = "real") -> list[list[Stored] | FactConflict]:
         if self._read_only:
@@ -169,13 +166,7 @@ class SqliteJournal:
         return [self._decoded(stream, body, found).fact for stream, body, found in rows]
 
     def _decoded(self, stream: str, body: bytes, found: bytes) -> Stored:
-        try:
-            return decoded(body, found.hex())
-        except ValueError as error:
-            raise StoreCorrupt(
-                Phrase("{path}: a fact of {stream} cannot be read: {error}", path=self.path, stream=stream, error=error),
-                hint="soc audit verify names it; restore the last backup",
-            ) from error
+        return readable(body, found.hex(), place=self.path, stream=stream)
 
     def close(self) -> None:
         if self._there:
