@@ -10,12 +10,28 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from soc.errors import ConfigError, Phrase
 
 DEFAULT_TIMEZONE = "Asia/Ho_Chi_Minh"
+
+
+def _zone(name: str) -> str:
+    """The name of a zone that there is.
+
+    Raises: ValueError.
+    """
+    try:
+        ZoneInfo(name or DEFAULT_TIMEZONE)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(Phrase("there is no such time zone")) from error
+    return name
+
+
+ZoneName = Annotated[str, AfterValidator(_zone)]
 
 
 class Section(BaseModel):
@@ -195,6 +211,8 @@ class RulesSettings(Section):
     """Folders of own rules, beside the shipped ones."""
     shipped: bool = True
     """Whether the rules that come with the program are used."""
+    timezone: ZoneName = ""
+    """In which rules tell hours, days and weeks; "" = in `timezone`."""
     disabled: list[str] = []
     """Ids or file names of rules that are not used."""
     enable_limit_per_day: float = Field(default=50.0, ge=0)
@@ -224,6 +242,81 @@ class PipelineSettings(Section):
     """When the spool of received lines is this large, TCP senders are made to wait and UDP lines are dropped and counted."""
 
 
+class MailSettings(Section):
+    """The mail server that messages are handed over to."""
+
+    host: str = ""
+    """Name of the server; "" = no mail is sent, messages are held."""
+    port: int = Field(default=587, ge=1, le=65_535)
+    """587 with `starttls`, 465 with `tls`, 25 inside."""
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    """`none` only on the own machine or network: the password and all texts can be read on the way."""
+    username: str = ""
+    """To log in with; "" = none."""
+    password_file: Path | None = None
+    """File with the password, readable by its owner only."""
+    password_command: str = ""
+    """Command that prints the password."""
+    ca_file: Path | None = None
+    """Certificate authority of the server (PEM); default: the system's."""
+    sender: str = ""
+    """Our address, as `soc@example.vn`; also makes the Message-ID."""
+    sender_name: str = ""
+    """The name shown beside it."""
+    reply_to: str = ""
+    """Where answers go; "" = to the sender."""
+    timeout_s: float = Field(default=30.0, gt=0, le=600)
+    """How long the server may take over one answer; one message takes at most four times that."""
+    exercise_to: str = ""
+    """Address that gets all mail of exercises, in the place of the real recipients; "" = such mail is held."""
+
+
+class WebhookSettings(Section):
+    """A gateway for SMS, voice or chat that takes JSON by HTTP POST."""
+
+    url: str = Field(pattern=r"^https?://\S+$")
+    """Where to post; `https` anywhere but on the own machine."""
+    fields: dict[str, str] = {"id": "{id}", "to": "{to}", "subject": "{subject}", "text": "{body}", "scope": "{scope}"}
+    """The JSON object that is posted: name = text, in which `{id}`, `{to}`, `{subject}`, `{body}`, `{kind}`, `{about}`, `{step}`, `{scope}` are replaced; dots in a name make objects inside (`message.text`)."""
+    headers: dict[str, str] = {}
+    """Further headers; never secrets."""
+    token_file: Path | None = None
+    """File with a bearer token, readable by its owner only."""
+    token_command: str = ""
+    """Command that prints the bearer token."""
+    hmac_key_file: Path | None = None
+    """File with a key; with it `X-Soc-Signature: sha256=…` signs time and body."""
+    hmac_key_command: str = ""
+    """Command that prints the key."""
+    ca_file: Path | None = None
+    """Certificate authority of the gateway (PEM); default: the system's."""
+    text_most: int = Field(default=0, ge=0, le=50_000)
+    """Longer texts are cut (SMS: 160 or 70 letters a part); 0 = never."""
+    without_accents: bool = False
+    """Write Vietnamese without accents, for gateways that know only the letters of GSM."""
+    timeout_s: float = Field(default=10.0, gt=0, le=600)
+    """How long one message may take; what was not answered by then may have arrived, and is posted once more with the same key."""
+    exercise_to: str = ""
+    """Recipient of all messages of exercises, in the place of the real ones; "" = they are held."""
+
+
+class OutboxSettings(Section):
+    """How messages are tried again, and who hears of those that cannot be delivered."""
+
+    attempts: int = Field(default=100, ge=1, le=1_000)
+    """So many failed tries, and a message is given up (with the pauses below: after four days)."""
+    backoff_s: float = Field(default=60.0, gt=0)
+    """Pause after the first failed try; it doubles each time."""
+    backoff_most_s: float = Field(default=3_600.0, gt=0)
+    """The longest pause."""
+    held_days: float = Field(default=7.0, gt=0)
+    """A message that nothing is configured for is given up after this time."""
+    leads: list[str] = []
+    """Mail addresses that hear of messages that were given up, beside the leads among the people of the registry."""
+    language: Literal["vi", "en"] = "vi"
+    """The language that messages to people are written in."""
+
+
 class MetricsSettings(Section):
     """Prometheus metrics over HTTP."""
 
@@ -247,8 +340,8 @@ class Settings(Section):
     """Default: `$XDG_DATA_HOME/soc`, or `~/.local/share/soc`."""
     language: Literal["", "vi", "en"] = ""
     """"" = from the environment (`SOC_LANG`, `LC_ALL`, `LC_MESSAGES`, `LANG`)."""
-    timezone: str = DEFAULT_TIMEZONE
-    """Times are shown in it, with the zone."""
+    timezone: ZoneName = DEFAULT_TIMEZONE
+    """Times are shown in it, with the zone; rules tell hours and days in it."""
     read_only: bool = False
     """Refuse everything that would change the store."""
     roles: list[Literal["collect", "ingest", "correlate"]] = ["collect", "ingest", "correlate"]
@@ -260,8 +353,16 @@ class Settings(Section):
     sources: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")], SourceSettings] = {}
     rules: RulesSettings = RulesSettings()
     pipeline: PipelineSettings = PipelineSettings()
+    mail: MailSettings = MailSettings()
+    webhook: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")], WebhookSettings] = {}
+    outbox: OutboxSettings = OutboxSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
+
+    @property
+    def rules_in_zone(self) -> RulesSettings:
+        """The settings of rules, with the zone that counts."""
+        return self.rules.model_copy(update={"timezone": self.rules.timezone or self.timezone})
 
 
 def secret(name: str, file: Path | None, command: str) -> str:

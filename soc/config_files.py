@@ -320,6 +320,8 @@ def _reason(detail: Mapping[str, Any]) -> str:
         }[bounds[detail["type"]]]
     if detail["type"] == "literal_error":
         return Phrase("input should be {expected}", expected=facts["expected"])
+    if detail["type"] == "value_error":
+        return Phrase(facts["error"].args[0])
     reason = str(detail["msg"])
     return Phrase(reason[0].lower() + reason[1:])
 

@@ -17,7 +17,7 @@ from soc.config import RulesSettings, Settings, SourceBase
 from soc.errors import RuleError
 from soc.model.journal import Journal
 from soc.model.signal import Signal
-from soc.ports import Classifier, CrashPoint, Metrics, RecordSink, RecordSource, SignalLog, Store, no_crash
+from soc.ports import Classifier, CrashPoint, Messenger, Metrics, RecordSink, RecordSource, SignalLog, Store, no_crash
 
 if TYPE_CHECKING:
     from soc.application.correlating import SignalTopic
@@ -27,9 +27,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks: a name for the record; roles come with the incident part."""
+    """Who asks: the name of an account, for the record; its role stands in the registry (`soc.application.access`).
+
+    `service`: the program itself, where nobody sits before it.
+    """
 
     name: str
+    service: bool = False
 
 
 class Collector(Protocol):
@@ -75,6 +79,9 @@ class Wiring(Protocol):
 
     def journal(self) -> Journal:
         """Open the journal beside the store of the settings."""
+
+    def messenger(self, channel: str) -> Messenger | None:
+        """What hands messages of a channel (`mail`, `webhook`, `webhook:<name>`) over; None when nothing is configured for it."""
 
     def signing_key(self, *, make: bool = False) -> SigningKey | None:
         """The key that signs checkpoints; with `make` a new one, which takes the place of the one there was."""
@@ -143,7 +150,7 @@ class App:
         """The rule set in force: by files, settings, and what the store holds about rules; unusable rules stand in `rule_errors`."""
         from soc.application.ruleset import load_set, recorded_states  # noqa: PLC0415 - most commands ask no rules
 
-        found = load_set(self.settings.rules, recorded_states(self.store))
+        found = load_set(self.settings.rules_in_zone, recorded_states(self.store))
         self.rule_errors = found.errors
         return found
 

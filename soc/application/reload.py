@@ -215,7 +215,7 @@ class Reloader:
 
     def _load(self, states: States, cause: str, by: str, requests: list[str]) -> None:
         begun = perf_counter()
-        after = load_set(self._app.settings.rules, states)
+        after = load_set(self._app.settings.rules_in_zone, states)
         self._tried = (after.seen, states)
         broken = lost(self.loaded, after)
         if broken:

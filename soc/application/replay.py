@@ -191,7 +191,7 @@ def replay(
 
 
 def _only(app: App, rules_dir: Path) -> Classifier:
-    classifier, app.rule_errors = app.wiring.classifier(RulesSettings(directories=[rules_dir], shipped=False))
+    classifier, app.rule_errors = app.wiring.classifier(RulesSettings(directories=[rules_dir], shipped=False, timezone=app.settings.rules_in_zone.timezone))
     return classifier
 
 

@@ -30,7 +30,7 @@ class Choice(msgspec.Struct, frozen=True):
 def configured(settings: RulesSettings) -> tuple[Collection, list[RuleError]]:
     """Everything that the settings name, disabled rules too."""
     with as_file(files("soc.rules").joinpath("content")) as shipped:
-        collection, errors, _notes = load_collection([*([shipped] if settings.shipped else []), *settings.directories])
+        collection, errors, _notes = load_collection([*([shipped] if settings.shipped else []), *settings.directories], zone=settings.timezone)
     return collection, errors
 
 
@@ -51,10 +51,10 @@ def choose(settings: RulesSettings, name: str) -> Choice:
 
 
 def _of_path(settings: RulesSettings, path: Path) -> Choice:
-    collection, errors, _notes = load_collection([path])
+    collection, errors, _notes = load_collection([path], zone=settings.timezone)
     if errors:  # a correlation may build on rules that stand elsewhere
         with as_file(files("soc.rules").joinpath("content")) as shipped:
-            more, again, _notes = load_collection([path, *([shipped] if settings.shipped else []), *settings.directories])
+            more, again, _notes = load_collection([path, *([shipped] if settings.shipped else []), *settings.directories], zone=settings.timezone)
         mine = [error for error in again if _below(error.path, path)]
         if len(mine) < len(errors):
             collection, errors = more, mine

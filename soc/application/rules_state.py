@@ -46,7 +46,7 @@ def one_rule(app: App, name: str) -> tuple[Choice, Rule | Correlation]:
 
     Raises: NotFound, UsageError when the file holds several.
     """
-    choice = choose(app.settings.rules, name)
+    choice = choose(app.settings.rules_in_zone, name)
     rules = choice.rules()
     if len(rules) != 1:
         raise UsageError(Phrase("{name} holds {count} rules", name=name, count=len(rules)), hint="give the id of one: soc rules list")

@@ -22,7 +22,7 @@ import zstandard
 
 from soc import __version__
 from soc.clock import iso
-from soc.config import RulesSettings
+from soc.config import DEFAULT_TIMEZONE, RulesSettings
 from soc.errors import Conflict, NotFound, Phrase, RuleError, StoreCorrupt
 from soc.ports import Store
 from soc.rules.ast import MOST_BYTES, Rule
@@ -80,12 +80,14 @@ def recorded_states(store: Store) -> States:
 
 
 class Archive(msgspec.Struct):
-    """The sources of a rule set: files by root and path, and what was recorded about rules."""
+    """The sources of a rule set: files by root and path, what was recorded about rules, and their zone."""
 
     roots: list[dict[str, bytes]]
     off: list[str] = []
     life: dict[str, str] = {}
     program: str = ""
+    zone: str = ""
+    """In which its rules told hours and days, "" = `soc.config.DEFAULT_TIMEZONE`."""
 
 
 class Packed(msgspec.Struct):
@@ -164,8 +166,8 @@ def load_set(settings: RulesSettings, states: States | None = None) -> Loaded:
     with rule_roots(settings) as roots:
         while True:
             seen = look(roots)
-            collection, errors, notes = load_collection(roots, states=dict(states.life), disabled=states.off(settings))
-            archive = Archive([dict(_sources(root)) for root in roots], states.off(settings), dict(states.life), __version__)
+            collection, errors, notes = load_collection(roots, states=dict(states.life), disabled=states.off(settings), zone=settings.timezone)
+            archive = Archive([dict(_sources(root)) for root in roots], states.off(settings), dict(states.life), __version__, settings.timezone)
             if look(roots) == seen:
                 return Loaded(Engine(collection.ruleset, collection), errors, notes, archive, seen)
 
@@ -228,7 +230,16 @@ def packed(loaded: Loaded, at_us: int) -> Packed:
         name = blake2b(body, digest_size=16).hexdigest()
         names.append(name)
         roots[name] = {"at": at, "sources": b64encode(zstandard.compress(body, 10)).decode()}
-    fact = {"at": at, "hash": loaded.hash, "program": archive.program, "rules": loaded.manifest, "roots": names, "off": archive.off, "life": archive.life}
+    fact = {
+        "at": at,
+        "hash": loaded.hash,
+        "program": archive.program,
+        "rules": loaded.manifest,
+        "roots": names,
+        "off": archive.off,
+        "life": archive.life,
+        "zone": archive.zone,
+    }
     return Packed(fact, roots)
 
 
@@ -249,7 +260,13 @@ def kept_archive(store: Store, set_hash: str) -> Archive:
     try:
         fact = kept[0]
         roots = [_unpacked(store.facts(ROOT_FACT + str(name))[0]) for name in fact["roots"]]
-        return Archive(roots, [str(name) for name in fact["off"]], {str(rule): str(state) for rule, state in fact["life"].items()}, str(fact["program"]))
+        return Archive(
+            roots,
+            [str(name) for name in fact["off"]],
+            {str(rule): str(state) for rule, state in fact["life"].items()},
+            str(fact["program"]),
+            str(fact.get("zone", "")),
+        )
     except (LookupError, ValueError, zstandard.ZstdError, msgspec.MsgspecError) as error:
         raise StoreCorrupt(Phrase("the kept rule set {hash} cannot be read: {error}", hash=set_hash, error=error), hint="soc store restore") from error
 
@@ -280,7 +297,7 @@ def kept_set(store: Store, prefix: str) -> Loaded:
     archive = kept_archive(store, whole_hash(store, prefix))
     with TemporaryDirectory(prefix="soc-rules-") as folder:
         roots = unpack(archive, Path(folder))
-        collection, errors, notes = load_collection(roots, states=archive.life, disabled=archive.off)
+        collection, errors, notes = load_collection(roots, states=archive.life, disabled=archive.off, zone=archive.zone or DEFAULT_TIMEZONE)
     return Loaded(Engine(collection.ruleset, collection), errors, notes, archive, ())
 
 

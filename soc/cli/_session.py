@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
 import os
+import pwd
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from soc.cli._io import Output
     from soc.config import Settings
     from soc.config_files import Origins
+
+_NO_LOGIN = 4_294_967_295
+"""Nobody logged in (a service, a container): (uid_t) -1."""
 
 
 @dataclass
@@ -37,6 +40,7 @@ class Session:
     overrides: dict[str, Any] = field(default_factory=dict)
     _loaded: tuple[Settings, Origins] | None = None
     _apps: list[App] = field(default_factory=list)
+    _admitted: bool = False
 
     def load(self) -> tuple[Settings, Origins]:
         """The settings and where each came from."""
@@ -48,10 +52,11 @@ class Session:
                 folder = str(self.store.absolute())
                 # Spool and store together: two pipelines on two stores must not share what they receive.
                 overrides |= {"store.kind": "embedded", "store.path": folder, "data_dir": folder}
-            if self.timezone:
-                overrides["timezone"] = self.timezone
-            self._loaded = config_files.load(self.config, os.environ, overrides)
-            settings = self._loaded[0]
+            settings, origins = config_files.load(self.config, os.environ, overrides)
+            if self.timezone:  # how times are shown must not change what rules say
+                settings = settings.model_copy(update={"timezone": self.timezone, "rules": settings.rules_in_zone})
+                origins["timezone"] = config_files.Origin("flag")
+            self._loaded = settings, origins
             if settings.language and not self.language and not os.environ.get("SOC_LANG"):
                 i18n.use(settings.language)
         return self._loaded
@@ -80,7 +85,20 @@ class Session:
             self.out.warn(_("there is no store at {path}: an empty one is looked at").format(path=self.store))
         app = open_app(settings or self.settings, Actor(actor_name()), pipeline=pipeline)
         self._apps.append(app)
+        self._admit(app)
         return app
+
+    def _admit(self, app: App) -> None:
+        """Go on if the command that runs is one for the role of who asks.
+
+        Raises: NotAllowed.
+        """
+        context = click.get_current_context(silent=True)
+        if context is not None and not self._admitted:
+            from soc.application.access import require_command
+
+            require_command(app, context.command_path.partition(" ")[2])
+            self._admitted = True
 
     @property
     def out(self) -> Output:
@@ -99,11 +117,22 @@ pass_session = click.make_pass_decorator(Session, ensure=True)
 
 
 def actor_name() -> str:
-    """The name that stands in records for who did it: the login name, or the number where there is none."""
+    """The account that stands in records for who did it: as the system knows it, whatever the environment says.
+
+    Who became another account by `sudo` or `su` is named by the account of the login, where the kernel keeps that.
+    Source: proc(5), /proc/pid/loginuid.
+    """
+    number = os.getuid()
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid-{os.getuid()}"
+        login = int(Path("/proc/self/loginuid").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        login = _NO_LOGIN
+    if login != _NO_LOGIN:
+        number = login
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"uid-{number}"
 
 
 def may_ask(session: Session) -> bool:

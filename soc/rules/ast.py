@@ -29,7 +29,7 @@ class Leaf(msgspec.Struct, frozen=True, tag="leaf"):
 
     `field` "" = a keyword: the test is made on the event's text. `pattern` is as written in the rule; for `like` the
     pattern stands in `parts` (literals, `STAR`, `ANY_ONE`) and `pattern` is its text for people. `flags`: of `re`, or how a part of
-    a time is compared (gt, gte, lt, lte; "" = it is equal).
+    a time is compared (gt, gte, lt, lte; "" = it is equal). `zone`: in which a part of a time is told ("" = that of `soc.rules.values`).
     """
 
     field: str
@@ -38,6 +38,7 @@ class Leaf(msgspec.Struct, frozen=True, tag="leaf"):
     parts: tuple[str | int, ...] = ()
     cased: bool = False
     flags: str = ""
+    zone: str = ""
 
 
 class And(msgspec.Struct, frozen=True, tag="and"):

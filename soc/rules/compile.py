@@ -22,7 +22,7 @@ import re2
 
 from soc.rules.ast import FIELDREF_TESTS, NUMBER_TESTS, STAR, TEXT_TESTS, TIME_TESTS, And, Leaf, Node, Not, Or
 from soc.rules.match import searchable, values_of
-from soc.rules.values import address_of, composed, fold, local_time, number_of, scalars, text_of, time_part
+from soc.rules.values import address_of, composed, fold, local_time, number_of, scalars, text_of, time_part, zone_named
 
 Predicate = Callable[[Callable[[str], Any], dict[str, Any]], bool]
 """Called with `doc.get` and the document."""
@@ -212,11 +212,11 @@ def _scalar_check(leaf: Leaf) -> Callable[[Any], bool]:
     if leaf.test == "cidr":
         return _cidr(str(pattern))
     if leaf.test in TIME_TESTS:
-        part = leaf.test
+        part, zone = leaf.test, zone_named(leaf.zone)
         fits = _comparison(leaf.flags, pattern) if leaf.flags else pattern.__eq__
 
         def at(value: Any) -> bool:
-            moment = local_time(value)
+            moment = local_time(value, zone)
             return moment is not None and fits(time_part(moment, part)) is True
 
         return at

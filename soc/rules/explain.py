@@ -11,9 +11,9 @@ from typing import Any
 import re2
 
 from soc.model.text import display_safe
-from soc.rules.ast import FIELDREF_TESTS, STAR, TEXT_TESTS, And, Leaf, Node, Not, Or
+from soc.rules.ast import FIELDREF_TESTS, STAR, TEXT_TESTS, TIME_TESTS, And, Leaf, Node, Not, Or
 from soc.rules.match import TEXT_FIELDS, holds, leaf_holds, matches, regex, searchable, values_of
-from soc.rules.values import composed, fold, scalars, text_of
+from soc.rules.values import composed, fold, scalars, text_of, zone_in_use
 
 MOST_VALUES = 5
 """Values of a field shown where none matched."""
@@ -54,6 +54,8 @@ def _leaf(leaf: Leaf, doc: Mapping[str, Any]) -> dict[str, Any]:
         tree["cased"] = True
     if leaf.flags:
         tree["flags"] = leaf.flags
+    if leaf.test in TIME_TESTS:
+        tree["zone"] = leaf.zone or zone_in_use()
     values = list(values_of(leaf, doc)) if leaf.test not in {"null", "exists"} else list(scalars(doc.get(leaf.field)))
     if tree["matched"] and leaf.test not in {"null", "exists"}:
         value = next(value for value in values if holds(leaf, value, doc))

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from soc.rules.ast import FIELDREF_TESTS, And, Leaf, LogSource, Node, Or, Rule, rewrite
+from soc.rules.ast import FIELDREF_TESTS, TIME_TESTS, And, Leaf, LogSource, Node, Or, Rule, leaves, rewrite
 
 Place = tuple[Any, ...]
 """The values of the routing fields of an event, in the order of `Taxonomy.routing`."""
@@ -59,6 +59,18 @@ def mapped(rule: Rule, names: Taxonomy) -> Rule:
     condition = rewrite(rule.condition, change)
     exceptions = tuple(msgspec.structs.replace(one, condition=rewrite(one.condition, change)) for one in rule.exceptions)
     return msgspec.structs.replace(rule, condition=condition, exceptions=exceptions, unmapped=tuple(sorted(unmapped)))
+
+
+def zoned(rule: Rule, zone: str) -> Rule:
+    """The rule with parts of times told in a zone."""
+    if not any(leaf.test in TIME_TESTS for node in (rule.condition, *(one.condition for one in rule.exceptions)) for leaf in leaves(node)):
+        return rule
+
+    def change(leaf: Leaf) -> Node:
+        return msgspec.structs.replace(leaf, zone=zone) if leaf.test in TIME_TESTS else leaf
+
+    exceptions = tuple(msgspec.structs.replace(one, condition=rewrite(one.condition, change)) for one in rule.exceptions)
+    return msgspec.structs.replace(rule, condition=rewrite(rule.condition, change), exceptions=exceptions)
 
 
 def _all_null(leaves: tuple[Leaf, ...]) -> Node:

@@ -20,8 +20,9 @@ from soc.errors import RuleError, RuleSyntaxError
 from soc.rules.ast import MOST_BYTES, Rule
 from soc.rules.cache import Cache, Entry, Item, Refusal, entry_key
 from soc.rules.correlation import Correlation
-from soc.rules.fields import Taxonomy, mapped, taxonomy
+from soc.rules.fields import Taxonomy, mapped, taxonomy, zoned
 from soc.rules.filters import Filter
+from soc.rules.values import LOCAL_ZONE
 
 SUFFIXES = (".yml", ".yaml")
 TEST_SUFFIX = ".test.yml"
@@ -36,6 +37,8 @@ class RuleSet(msgspec.Struct, frozen=True):
     hash: str
     ecs: bool = True
     """Fields are mapped to ECS and rules are routed by log source; False: as written, asked of every event."""
+    zone: str = ""
+    """In which parts of times are told, "" = that of `soc.rules.values`."""
 
     def get(self, name: str) -> Rule | None:
         """The rule of an id, unique id prefix, or file name."""
@@ -80,15 +83,18 @@ def load_paths(paths: list[Path], *, disabled: list[str] | None = None, cache: C
     return make_ruleset(chosen, ecs=ecs), errors
 
 
-def make_ruleset(rules: list[Rule], *, ecs: bool = True) -> RuleSet:
-    """The set of these rules; with `ecs` their fields are mapped."""
+def make_ruleset(rules: list[Rule], *, ecs: bool = True, zone: str = "") -> RuleSet:
+    """The set of these rules; with `ecs` their fields are mapped. `zone`: the name of that in which they tell hours and days."""
     names = taxonomy()
-    return RuleSet(tuple(mapped(rule, names) for rule in rules) if ecs else tuple(rules), _hash(rules, names if ecs else None), ecs)
+    ready = [zoned(rule, zone) for rule in rules] if zone else rules
+    return RuleSet(tuple(mapped(rule, names) for rule in ready) if ecs else tuple(ready), _hash(rules, names if ecs else None, zone), ecs, zone)
 
 
-def _hash(rules: list[Rule], names: Taxonomy | None) -> str:
+def _hash(rules: list[Rule], names: Taxonomy | None, zone: str) -> str:
     digest = hashlib.blake2b(digest_size=16)
     digest.update(names.text.encode() if names else b"")
+    if zone and zone != LOCAL_ZONE.key:  # sets that were kept before zones could be chosen keep their names
+        digest.update(f"\x1d{zone}\x1d".encode())
     for part in sorted(f"{rule.id}\x1f{rule.hash}{chr(31) + 'shadow' if rule.shadow else ''}\x1e" for rule in rules):
         digest.update(part.encode())
     return digest.hexdigest()

@@ -13,7 +13,7 @@ from typing import Any
 import re2
 
 from soc.rules.ast import ANY_ONE, FIELDREF_TESTS, NUMBER_TESTS, STAR, TEXT_TESTS, TIME_TESTS, And, Leaf, Node, Not, Or
-from soc.rules.values import address_of, composed, fold, local_time, number_of, scalars, text_of, time_part
+from soc.rules.values import address_of, composed, fold, local_time, number_of, scalars, text_of, time_part, zone_named
 
 TEXT_FIELDS = ("event.original", "message")
 """What keywords are searched in: the first of these that the event has; without any, the values of all fields."""
@@ -73,7 +73,7 @@ def holds(leaf: Leaf, value: Any, doc: Mapping[str, Any]) -> bool:
     if test in FIELDREF_TESTS:
         return any(_text_holds(Leaf("", _REFERENCE[test], text_of(other), cased=leaf.cased), text_of(value)) for other in scalars(doc.get(str(pattern))))
     if test in TIME_TESTS:
-        moment = local_time(value)
+        moment = local_time(value, zone_named(leaf.zone))
         if moment is None:
             return False
         part = time_part(moment, test)

@@ -114,6 +114,16 @@ def use_zone(zone: ZoneInfo) -> None:
     _Local.zone = zone
 
 
+def zone_named(name: str) -> ZoneInfo | None:
+    """The zone of a name, None for "": then that of the process counts."""
+    return ZoneInfo(name) if name else None
+
+
+def zone_in_use() -> str:
+    """The name of the zone of this process."""
+    return _Local.zone.key or ""
+
+
 def local_time(value: Any, zone: ZoneInfo | None = None) -> datetime | None:
     """A scalar as a time in the local zone: RFC 3339 text (without zone: already local) or seconds or milliseconds since 1970."""
     zone = zone or _Local.zone

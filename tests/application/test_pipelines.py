@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,9 @@ from soc.application.app import Actor, App
 from soc.application.ingest import ingest_files
 from soc.application.redrive import redrive
 from soc.application.replay import replay
+from soc.application.rules_backtest import backtest
+from soc.application.rules_choice import choose
+from soc.application.ruleset import kept_set
 from soc.application.store import migrate
 from soc.bootstrap import open_app
 from soc.config import FileSource, RulesSettings, Settings
@@ -110,3 +114,50 @@ def test_what_came_in_an_exercise_stays_there_when_it_is_read_anew(tmp_path: Pat
         migrate(app, reparse=True, dry_run=False, progress=lambda _done, _total: None)
         assert app.store.count(EventQuery(All())) == 0
         assert list(app.store.stream(EVERYTHING)) == before
+
+
+AT_ONE = """\
+title: At one
+id: 44444444-0000-4000-8000-000000000001
+logsource: {category: firewall}
+detection: {sel: {"@timestamp|hour": 1}, condition: sel}
+level: low
+"""
+
+
+def _raised(app: App) -> int:
+    return sum(alert.rule.title == "At one" for alert in app.store.alerts(AlertQuery(limit=100))[1])
+
+
+@pytest.mark.parametrize(("zones", "alerts"), [({}, 0), ({"timezone": "UTC"}, 1), ({"timezone": "UTC", "rules": "Asia/Ho_Chi_Minh"}, 0), ({"rules": "UTC"}, 1)])
+def test_hours_are_those_of_the_zone_that_is_set(tmp_path: Path, opened: Opened, zones: dict[str, str], alerts: int) -> None:
+    """08:29 in Vietnam is one o'clock in UTC: so say ingest, redrive, replay, back-test and kept sets; the zone is part of the set's name."""
+    rules = tmp_path / "own"
+    rules.mkdir()
+    _file(rules, "one.yml", AT_ONE)
+    settings: dict[str, Any] = {
+        "rules": {"shipped": False, "directories": [rules], "timezone": zones.get("rules", "")},
+        "timezone": zones.get("timezone", "Asia/Ho_Chi_Minh"),
+    }
+    _file(tmp_path, "a.log", LINE.format(1) + " pad=" + "x" * 480)
+    source = {"fw": FileSource(type="file", paths=[str(tmp_path / "a.log")], follow=False)}
+    with opened(sources=source, pipeline={"max_record_bytes": 480}, **settings) as app:
+        ingest_files(app, [tmp_path / "a.log"], source="fw")
+    with opened(sources=source, **settings) as app:
+        redrive(app, None, raw_override=LINE.format(1).encode())
+        assert _raised(app) == alerts
+        ingest_files(app, [_file(tmp_path, "b.log", LINE.format(2))], source="fw")
+        assert _raised(app) == 2 * alerts
+        report = replay(app, query=EVERYTHING)
+        assert (report.events, report.alerts_after, report.added, report.removed) == (2, 2 * alerts, [], [])
+        fresh = replay(app, query=EVERYTHING, rules_dir=rules)
+        assert fresh.alerts_after == 2 * alerts
+        since, until = 1_795_200_000_000_000, 1_795_300_000_000_000
+        [figures] = backtest(app, choose(app.settings.rules_in_zone, "one"), since_us=since, until_us=until).rules
+        assert figures.alerts == 2 * alerts
+        kept = kept_set(app.store, app.rules.hash)
+        assert kept.hash == app.rules.hash
+        doc = next(iter(app.store.stream(EVERYTHING)))
+        assert len(kept.engine.classify(doc).matches) == alerts
+    with opened(rules=settings["rules"] | {"timezone": "Asia/Tokyo"}) as app:
+        assert app.rules.hash != kept.hash

@@ -221,3 +221,23 @@ def test_reload_checks_and_tells_when_nobody_answers(desk: Desk) -> None:
     assert (done.code, json.loads(done.out)["change"]["added"]) == (0, [ID.replace("000001", "000002")])
     done = desk("rules", "reload", "--wait", "0")
     assert (done.code, "No running pipeline" in done.err) == (1, True)
+
+
+def test_the_zone_of_rules_is_that_of_the_settings_and_not_that_of_what_is_shown(soc: Run, tmp_path: Path) -> None:
+    """`explain` tells hours as the pipeline does, `--tz` behind it in another zone, `--tz` before it only shows times; a zone that is none is refused."""
+    desk = Desk(soc, tmp_path)
+    (desk.rules / "a.yml").write_text(RULE.replace("fortinet.firewall.action: detected", '"@timestamp|hour": 1'))
+    desk.config.write_text('timezone = "UTC"\n' + desk.config.read_text())
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps({"@timestamp": "2026-11-21T01:29:00Z"}))
+    assert desk("rules", "explain", "attack", "--event", str(event)).code == 0
+    assert desk("rules", "explain", "attack", "--event", str(event), "--tz", "Asia/Ho_Chi_Minh").code == 1
+    desk.ingest(1)
+    log = tmp_path / "again.log"
+    log.write_text(LINE.format(2) + "\n")
+    assert desk("--tz", "Asia/Tokyo", "ingest", "file", str(log), "--source", "fw", "--product", "fortinet_fortigate").code == 0
+    assert len(desk.items("rules", "history")) == 1
+    assert len(desk.items("alerts", "list", "--each")) == 2
+    desk.config.write_text(desk.config.read_text().replace('"UTC"', '"Asia/Hanoi"'))
+    done = desk("rules", "history")
+    assert (done.code, "there is no such time zone" in done.err, "timezone" in done.err) == (3, True, True)

@@ -13,6 +13,7 @@ from soc.i18n import gettext as _
 FOLDER = click.Path(path_type=Path, exists=True)
 RULES = click.option("--rules", "folder", type=FOLDER, metavar="DIR", help=_("Rules of this file or folder instead of those that are set."))
 ZONE = click.option("--tz", default="Asia/Ho_Chi_Minh", show_default=True, metavar="ZONE", help=_("The zone of hours and days, and of times without a zone."))
+ZONE_SET = click.option("--tz", default="", metavar="ZONE", help=_("The zone of hours and days, and of times without a zone; default: that of the settings."))
 
 
 def pipeline_option(default: str) -> Callable[[F], F]:

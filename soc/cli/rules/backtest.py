@@ -41,7 +41,7 @@ def command(
     app = session.app()
     until = app.clock.now_us() + 1 if until_us is None else until_us
     since = until - DAYS * DAY_US if since_us is None else since_us
-    choice = choose(session.settings.rules, rule)
+    choice = choose(session.settings.rules_in_zone, rule)
     tell(list(choice.errors), [])
     with Progress(session) as progress:
 

@@ -12,7 +12,7 @@ from soc.cli._io import Column, list_options
 from soc.cli._query import period_options
 from soc.cli._session import Session, pass_session
 from soc.cli.rules._load import rule_folders, tell
-from soc.cli.rules._options import ZONE, pipeline_option, use_zone_named
+from soc.cli.rules._options import ZONE_SET, pipeline_option, use_zone_named
 from soc.cli.rules._recorded import recorded
 from soc.i18n import gettext as _
 
@@ -38,7 +38,7 @@ MOST_ALERTS = 100_000
 )
 @period_options
 @pipeline_option("ecs")
-@ZONE
+@ZONE_SET
 @list_options
 @pass_session
 def command(
@@ -58,7 +58,7 @@ def command(
 
     from soc.rules.diff import TEXT, difference
 
-    use_zone_named(tz)
+    use_zone_named(tz or session.settings.rules_in_zone.timezone)
     first, second = (_collection(session, name, ecs=pipeline == "ecs") for name in (before, after))
     found = difference(first, second)
     told = None

@@ -10,7 +10,7 @@ import click
 from soc.cli._io import json_option, write_json
 from soc.cli._session import Session, pass_session
 from soc.cli.rules._load import collection_of
-from soc.cli.rules._options import RULES, ZONE, moment, pipeline_option, use_zone_named
+from soc.cli.rules._options import RULES, ZONE_SET, moment, pipeline_option, use_zone_named
 from soc.cli.rules._recorded import recorded
 from soc.i18n import gettext as _
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option("--until", default="", metavar="T", help=_("Of a correlation: the time to which silence is judged; default: the time of the latest event."))
 @pipeline_option("ecs")
-@ZONE
+@ZONE_SET
 @json_option
 @pass_session
 def command(session: Session, rule: str, folder: Path | None, file: str, until: str, pipeline: str, tz: str, as_json: bool) -> int:
@@ -43,7 +43,7 @@ def command(session: Session, rule: str, folder: Path | None, file: str, until: 
     from soc.rules.evaluate import MOST_LINE, read_event
     from soc.rules.exceptions import explained, letting_pass
 
-    use_zone_named(tz)
+    use_zone_named(tz or session.settings.rules_in_zone.timezone)
     kept = recorded(session) if folder is None else None
     collection, _errors = collection_of(session, folder, ecs=pipeline == "ecs", life=dict(kept.states.life) if kept else None)
     found = collection.get(rule)
