@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from soc.application.app import App
-from soc.clock import from_iso, iso, to_datetime
+from soc.application.numbered import identity, local_day, not_later, take
+from soc.clock import from_iso, iso
 from soc.errors import Conflict, NotFound, Phrase, UsageError
-from soc.incidents.classes import CHANNELS, CODES, GROUPS, LEGAL, SEVERITIES, TLP
+from soc.incidents.classes import CHANNELS, CODES, FLAGS, GROUPS, LEGAL, SEVERITIES, TLP
 from soc.incidents.clocks import Obligation, is_overdue, next_due, obligations, regime_at
 from soc.incidents.model import EDITABLE, PREFIX, Incident, fold
 from soc.incidents.workflow import BEFORE, OPEN, step
-from soc.model.fact import ANY_VERSION, Behalf, NewFact
+from soc.model.fact import ANY_VERSION, Behalf, NewFact, Stored
 from soc.model.journal import FactConflict
 from soc.organization.registry import Registry
 
 _CHOICES: dict[str, Sequence[str]] = {"severity": SEVERITIES, "tlp": TLP, "legal_class": LEGAL, "channel": CHANNELS, "group": tuple(GROUPS)}
 _TIMES = ("detected_at", "reported_at")
-_FLAGS = ("personal_data", "national_security", "beyond_capacity", "complex")
-_TRIES = 50
-FUTURE_US = 300_000_000
-"""How far ahead of our clock a time that people give may be: five minutes."""
 
 
 def open_incident(
@@ -38,23 +34,13 @@ def open_incident(
         raise UsageError("an incident needs a title", hint="soc incidents new TITLE")
     data["regime"] = regime_at(data["detected_at"]).id
     data |= {"alerts": list(alerts), "owner": owner}
-    year = to_datetime(from_iso(data["detected_at"])).astimezone(ZoneInfo(app.settings.timezone)).year
+    stem = f"{PREFIX}INC-{local_day(app, from_iso(data['detected_at'])).year}-"
     fact = NewFact("IncidentOpened", data, reason, behalf)
-    number = _last_number(app, year)
-    for _ in range(_TRIES):
-        number += 1
-        identity = f"INC-{year}-{number:04d}"
-        try:
-            app.journal.append(PREFIX + identity, 0, [fact], actor=app.actor.name, scope=scope)
-        except FactConflict:
-            continue
-        return get(app, identity)
-    raise Conflict("too many incidents are opened at the same moment", hint="try again")
+    return _folded(take(app, stem, fact, scope=scope, busy="too many incidents are opened at the same moment"))
 
 
-def _last_number(app: App, year: int) -> int:
-    stem = f"{PREFIX}INC-{year}-"
-    return max((int(head.stream[len(stem) :]) for head in app.journal.heads(stem) if head.stream[len(stem) :].isdigit()), default=0)
+def _folded(facts: Sequence[Stored]) -> Incident:
+    return fold(facts[0].fact.stream.removeprefix(PREFIX), [one.fact for one in facts])
 
 
 def checked(app: App, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,9 +58,8 @@ def checked(app: App, fields: Mapping[str, Any]) -> dict[str, Any]:
     if data.get("rsit") and data["rsit"] not in CODES:
         raise UsageError(Phrase("{value} is no RSIT class", value=data["rsit"]), hint="as malicious-code/infected-system; all: soc incidents classes")
     for name in _TIMES:
-        if data.get(name) and from_iso(str(data[name])) > app.clock.now_us() + FUTURE_US:
-            raise UsageError(Phrase("{field}: {value} lies in the future", field=name, value=data[name]), hint="give the time to the minute: 2026-11-21 22:05")
-    for name in _FLAGS:
+        not_later(app, name, str(data.get(name, "")), hint="give the time to the minute: 2026-11-21 22:05")
+    for name in FLAGS:
         if name in data:
             data[name] = bool(data[name])
     _known_objects(app, data)
@@ -92,23 +77,14 @@ def _known_objects(app: App, data: Mapping[str, Any]) -> None:
 
 
 def get(app: App, name: str) -> Incident:
-    """The incident of this id (`INC-2026-0007`, or `7` of this year, or the beginning of one).
+    """The incident of this id: `INC-2026-0007` in any case, or the number alone (`7`) of this year; beginnings of ids are not accepted.
 
-    Raises: NotFound, Conflict.
+    Raises: NotFound.
     """
-    identity = _identity(app, name)
-    facts = app.journal.read(PREFIX + identity)
+    facts = app.journal.read(PREFIX + identity(f"INC-{local_day(app).year}-", name))
     if not facts:
         raise NotFound(Phrase("there is no incident {name}", name=name), hint="soc incidents list --all")
-    return fold(identity, [one.fact for one in facts])
-
-
-def _identity(app: App, name: str) -> str:
-    text = name.strip().upper()
-    if text.isdigit():
-        year = to_datetime(app.clock.now_us()).astimezone(ZoneInfo(app.settings.timezone)).year
-        return f"INC-{year}-{int(text):04d}"
-    return text
+    return _folded(facts)
 
 
 def listed(
@@ -117,8 +93,8 @@ def listed(
     """Incidents in these states with their obligations: what is due first comes first, then the newest."""
     now = app.clock.now_us()
     found = []
-    for head in app.journal.heads(PREFIX):
-        incident = fold(head.stream.removeprefix(PREFIX), [one.fact for one in app.journal.read(head.stream)])
+    for _, facts in app.journal.under(PREFIX):
+        incident = _folded(facts)
         if incident.state not in states or (scope is not None and incident.scope != scope) or (agency and agency not in incident.agencies):
             continue
         duties = obligations(incident, now)
@@ -148,8 +124,7 @@ def move(
                 hint=Phrase("soc incidents {command} --help", command=command),
             )
     fields = checked(app, {key: value for key, value in data.items() if key in EDITABLE})
-    if "at" in data and from_iso(str(data["at"])) > app.clock.now_us() + FUTURE_US:
-        raise UsageError(Phrase("{field}: {value} lies in the future", field="at", value=data["at"]))
+    not_later(app, "at", str(data.get("at", "")))
     if command == "close":
         _nothing_left(incident)
     content: dict[str, Any] = {
@@ -294,9 +269,7 @@ def report(app: App, name: str, obligation: str, *, at: str = "", reference: str
         raise NotFound(
             Phrase("{id} has no obligation {obligation}", id=incident.id, obligation=obligation), hint=Phrase("known: {known}", known=", ".join(known))
         )
-    when = at or iso(app.clock.now_us())
-    if from_iso(when) > app.clock.now_us() + FUTURE_US:
-        raise UsageError(Phrase("{field}: {value} lies in the future", field="at", value=when))
+    when = not_later(app, "at", at) or iso(app.clock.now_us())
     data = {"obligation": obligation, "at": when, "reference": reference, "channel": channel}
     return _record(app, name, "report", [NewFact("ReportRecorded", data, behalf=behalf)], incident.version)
 

@@ -6,17 +6,16 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from soc.application import incidents
 from soc.application.app import App
-from soc.clock import from_iso, iso, to_datetime
+from soc.application.numbered import identity, local_day, not_later, take
+from soc.clock import iso
 from soc.errors import Conflict, NotAllowed, NotFound, Phrase, UsageError
-from soc.incidents.classes import TLP
+from soc.incidents.classes import ANSWERS, NOTICE_CHANNELS, TLP
 from soc.incidents.notices import (
     ACTED,
     APPROVED,
-    CHANNELS,
     DRAFT,
     OUT,
     PREFIX,
@@ -30,15 +29,12 @@ from soc.incidents.notices import (
     fold,
     letter,
 )
-from soc.model.fact import Behalf, NewFact
-from soc.model.journal import FactConflict
+from soc.model.fact import Behalf, NewFact, Stored
 from soc.organization.model import Agency
 from soc.organization.registry import Registry
 from soc.organization.table import read
 
 MOST_RECIPIENTS = 2_000
-_TRIES = 50
-_ANSWERS = (RECEIVED, ACTED, VERIFIED)
 
 
 def draft(
@@ -74,24 +70,18 @@ def draft(
         "incident": incidents.get(app, incident).id if incident else "",
         "recipients": [{"agency": agency, "annex": list(annex.get(agency, ()))} for agency in recipients],
     }
-    year = to_datetime(app.clock.now_us()).astimezone(ZoneInfo(app.settings.timezone)).year
-    stem = f"{PREFIX}TB-{year}-"
-    number = max((int(head.stream[len(stem) :]) for head in app.journal.heads(stem) if head.stream[len(stem) :].isdigit()), default=0)
-    for _ in range(_TRIES):
-        number += 1
-        identity = f"TB-{year}-{number:04d}"
-        try:
-            app.journal.append(PREFIX + identity, 0, [NewFact("NoticeDrafted", data)], actor=app.actor.name, scope=scope)
-        except FactConflict:
-            continue
-        return get(app, identity)
-    raise Conflict("too many notices are drafted at the same moment", hint="try again")
+    stem = f"{PREFIX}TB-{local_day(app).year}-"
+    return _folded(take(app, stem, NewFact("NoticeDrafted", data), scope=scope, busy="too many notices are drafted at the same moment"))
+
+
+def _folded(facts: Sequence[Stored]) -> Notice:
+    return fold(facts[0].fact.stream.removeprefix(PREFIX), [one.fact for one in facts])
 
 
 def _recipients(app: App, to: Sequence[str], below: Sequence[str], annex: Mapping[str, Sequence[str]]) -> list[str]:
     """The agencies that get a notice: those that count today, each once."""
     registry = Registry(app.journal, ("agencies",))
-    today = to_datetime(app.clock.now_us()).astimezone(ZoneInfo(app.settings.timezone)).date()
+    today = local_day(app)
     wanted = [*to, *annex]
     for one in below:
         wanted += [key for key in registry.below(one) if (found := registry.get(Agency, key)) is not None and found.valid(today)]
@@ -127,23 +117,19 @@ def read_annex(file: Path) -> dict[str, list[str]]:
 
 
 def get(app: App, name: str) -> Notice:
-    """The notice of this id (`TB-2026-0007`, or `7` of this year).
+    """The notice of this id: `TB-2026-0007` in any case, or the number alone (`7`) of this year.
 
     Raises: NotFound.
     """
-    text = name.strip().upper()
-    if text.isdigit():
-        year = to_datetime(app.clock.now_us()).astimezone(ZoneInfo(app.settings.timezone)).year
-        text = f"TB-{year}-{int(text):04d}"
-    facts = app.journal.read(PREFIX + text)
+    facts = app.journal.read(PREFIX + identity(f"TB-{local_day(app).year}-", name))
     if not facts:
         raise NotFound(Phrase("there is no notice {name}", name=name), hint="soc notices list")
-    return fold(text, [one.fact for one in facts])
+    return _folded(facts)
 
 
 def listed(app: App, *, scope: str | None = "real", open_only: bool = False) -> list[Notice]:
     """All notices, the newest first; `open_only`: those that somebody still has to act on."""
-    found = [fold(head.stream.removeprefix(PREFIX), [one.fact for one in app.journal.read(head.stream)]) for head in app.journal.heads(PREFIX)]
+    found = [_folded(facts) for _, facts in app.journal.under(PREFIX)]
     found = [one for one in found if scope is None or one.scope == scope]
     if open_only:
         found = [one for one in found if one.state != WITHDRAWN and any(recipient.state not in (ACTED, VERIFIED) for recipient in one.recipients)]
@@ -195,20 +181,14 @@ def send(app: App, name: str, *, channel: str, to: Sequence[str] = (), at: str =
     """
     notice = get(app, name)
     _in(notice, *((OUT,) if remind else (APPROVED, OUT)))
-    if channel not in CHANNELS:
-        raise UsageError(Phrase("{field}: {value} is none of {known}", field="channel", value=channel, known=", ".join(CHANNELS)))
+    if channel not in NOTICE_CHANNELS:
+        raise UsageError(Phrase("{field}: {value} is none of {known}", field="channel", value=channel, known=", ".join(NOTICE_CHANNELS)))
     fitting = (SENT, RECEIVED) if remind else (WAITING,)
     chosen = [_recipient(notice, agency).agency for agency in to] or [one.agency for one in notice.recipients if one.state in fitting]
     if not chosen:
         raise Conflict("there is nobody left to send it to", hint=Phrase("soc notices show {id}", id=notice.id))
-    data = {"recipients": chosen, "channel": channel, "at": _not_later(app, at), "reference": reference}
+    data = {"recipients": chosen, "channel": channel, "at": not_later(app, "at", at), "reference": reference}
     return _record(app, notice, "NoticeReminded" if remind else "NoticeSent", data)
-
-
-def _not_later(app: App, at: str) -> str:
-    if at and from_iso(at) > app.clock.now_us() + incidents.FUTURE_US:
-        raise UsageError(Phrase("{field}: {value} lies in the future", field="at", value=at))
-    return at
 
 
 def _recipient(notice: Notice, agency: str) -> Recipient:
@@ -225,11 +205,11 @@ def answer(app: App, name: str, agency: str, state: str, *, text: str = "", at: 
     """
     notice = get(app, name)
     _in(notice, OUT)
-    if state not in _ANSWERS:
-        raise UsageError(Phrase("{field}: {value} is none of {known}", field="state", value=state, known=", ".join(_ANSWERS)))
+    if state not in ANSWERS:
+        raise UsageError(Phrase("{field}: {value} is none of {known}", field="state", value=state, known=", ".join(ANSWERS)))
     if _recipient(notice, agency).state == WAITING:
         raise Conflict(Phrase("{id} was not sent to {agency} yet", id=notice.id, agency=agency), hint=Phrase("soc notices send {id}", id=notice.id))
-    data = {"agency": agency, "state": state, "text": text, "at": _not_later(app, at), "channel": channel}
+    data = {"agency": agency, "state": state, "text": text, "at": not_later(app, "at", at), "channel": channel}
     return _record(app, notice, "NoticeAnswered", data, behalf=behalf)
 
 

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from soc.application.app import App
-from soc.clock import to_datetime
+from soc.application.numbered import local_day
 from soc.errors import Conflict, NegativeResult, NotFound, Phrase
 from soc.organization import gaps as gaps_of
 from soc.organization.directory import Directory
@@ -18,14 +17,9 @@ from soc.organization.registry import Plan, Registry, record
 from soc.organization.table import read
 
 
-def today(app: App) -> date:
-    """The day it is where the users are."""
-    return to_datetime(app.clock.now_us()).astimezone(ZoneInfo(app.settings.timezone)).date()
-
-
 def plan(app: App, kind: str, file: Path, *, replace: bool) -> Plan:
     """What importing a file would change; nothing is recorded."""
-    return Registry(app.journal).plan(kind, read(file), replace=today(app) if replace else None)
+    return Registry(app.journal).plan(kind, read(file), replace=local_day(app) if replace else None)
 
 
 def apply(app: App, plan: Plan, *, origin: str, reason: str = "", skip_rejected: bool = False) -> int:
@@ -43,7 +37,7 @@ def apply(app: App, plan: Plan, *, origin: str, reason: str = "", skip_rejected:
 def listed(app: App, kind: str, *, at: date | None = None, agency: str = "", every: bool = False) -> list[Entry]:
     """The objects of a kind that count on a day (`every`: also those that do not), of one agency and those below it or of all."""
     registry = Registry(app.journal)
-    found: Iterable[Entry] = registry.all(KINDS[kind], None if every else at or today(app))
+    found: Iterable[Entry] = registry.all(KINDS[kind], None if every else at or local_day(app))
     if agency:
         below = set(registry.below(agency))
         field = {"agencies": "id", "systems": "owner"}.get(kind, "agency")
@@ -82,12 +76,12 @@ def gaps(app: App, agency: str = "") -> list[gaps_of.Missing]:
     registry = Registry(app.journal)
     if agency and agency not in registry.entries["agencies"]:
         raise NotFound(Phrase("there is no {key} among the {kind}", key=agency, kind="agencies"), hint="soc agencies list")
-    return gaps_of.missing(registry, today(app), agency)
+    return gaps_of.missing(registry, local_day(app), agency)
 
 
 def directory(app: App) -> Directory:
     """The registry as the pipeline asks it."""
-    return Directory(Registry(app.journal, ("agencies", "points", "systems", "mailboxes")), today(app))
+    return Directory(Registry(app.journal, ("agencies", "points", "systems", "mailboxes")), local_day(app))
 
 
 def as_json(entry: Entry) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import msgspec
 
 from soc.application.app import App
+from soc.application.numbered import identity, take
 from soc.clock import from_iso, iso
 from soc.errors import Conflict, NotFound, Phrase, UsageError
 from soc.model.alert import AlertGroup
 from soc.model.fact import NewFact
-from soc.model.journal import FactConflict
 from soc.ports import AlertQuery
 from soc.triage.suppression import OF_GROUPS, PREFIX, Suppression, fits, fold
 
@@ -19,7 +19,7 @@ PREVIEW_US = 7 * 86_400_000_000
 MOST_FIELDS = 20
 MOST_VALUE = 1_000
 MOST_REASON = 2_000
-_TRIES = 50
+_STEM = "SUP-"
 _ALL = 1_000_000_000
 
 
@@ -58,15 +58,8 @@ def add(app: App, given: Mapping[str, str], *, until_us: int, reason: str, begin
     if until_us <= max(now, begin):
         raise UsageError(Phrase("{field}: {value} does not lie in the future", field="expires", value=iso(until_us)), hint="--expires 7d, or a date")
     fact = NewFact("SuppressionAdded", {"fields": checked(given), "begin": iso(begin), "until": iso(until_us)}, reason.strip())
-    number = sum(1 for _ in app.journal.heads(PREFIX))
-    for _ in range(_TRIES):
-        number += 1
-        try:
-            stored = app.journal.append(f"{PREFIX}SUP-{number:04d}", 0, [fact], actor=app.actor.name, scope=scope)
-        except FactConflict:
-            continue
-        return fold([one.fact for one in stored])
-    raise Conflict("too many suppressions are added at the same moment", hint="try again")
+    stored = take(app, PREFIX + _STEM, fact, scope=scope, busy="too many suppressions are added at the same moment")
+    return fold([one.fact for one in stored])
 
 
 def listed(app: App) -> list[Suppression]:
@@ -84,17 +77,16 @@ def end(app: App, name: str, reason: str = "") -> Suppression:
 
     Raises: NotFound, Conflict when it has ended.
     """
-    identity = name.strip().upper()
-    identity = f"SUP-{int(identity):04d}" if identity.isdigit() and len(identity) < 10 else identity  # noqa: PLR2004
-    facts = app.journal.read(PREFIX + identity)
+    stream = PREFIX + identity(_STEM, name)
+    facts = app.journal.read(stream)
     if not facts:
         raise NotFound(Phrase("there is no suppression {name}", name=name), hint="soc suppressions list")
     found = fold([one.fact for one in facts])
     now = iso(app.clock.now_us())
     if found.until <= now:
-        raise Conflict(Phrase("{id} has ended", id=identity), hint="soc suppressions list")
-    app.journal.append(PREFIX + identity, found.version, [NewFact("SuppressionEnded", {"until": now}, reason)], actor=app.actor.name, scope=found.scope)
-    return fold([one.fact for one in app.journal.read(PREFIX + identity)])
+        raise Conflict(Phrase("{id} has ended", id=found.id), hint="soc suppressions list")
+    app.journal.append(stream, found.version, [NewFact("SuppressionEnded", {"until": now}, reason)], actor=app.actor.name, scope=found.scope)
+    return fold([one.fact for one in app.journal.read(stream)])
 
 
 def hidden(app: App, query: AlertQuery) -> dict[str, tuple[AlertGroup, str]]:

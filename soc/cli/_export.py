@@ -1,4 +1,4 @@
-"""Writing a file that appears only when it is whole."""
+"""Writing files: one that appears only when it is whole, and one that must not have been there before."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-from soc.errors import NotAllowed, StoreFull
+from soc.errors import NotAllowed, Phrase, StoreFull
 
 
 @contextmanager
@@ -41,3 +42,28 @@ def text_file(target: Path | None) -> Iterator[Callable[[str], object]]:
         raise (StoreFull if error.errno == 28 else NotAllowed)(f"{target} cannot be written: {error.strerror}") from error  # noqa: PLR2004 - ENOSPC
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_file(path: Path, *, hint: str = "give a new name", mode: int = 0o600) -> Iterator[BinaryIO]:
+    """A file that was not there before, synced at the end; after an error nothing of it is left.
+
+    Raises: NotAllowed when it exists (`hint` says what to do), or cannot be written.
+    """
+    try:
+        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    except FileExistsError:
+        raise NotAllowed(Phrase("{path} exists already", path=path), hint=hint) from None
+    except OSError as error:
+        raise NotAllowed(Phrase("{path} cannot be written: {strerror}", path=path, strerror=error.strerror)) from error
+    try:
+        with os.fdopen(opened, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise NotAllowed(Phrase("{path} cannot be written: {strerror}", path=path, strerror=error.strerror)) from error
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from soc.cli import _show
+from soc.cli import _export, _show
 from soc.cli._io import Column, json_option, list_options, write_json
 from soc.cli._query import limit_option
 from soc.cli._session import Session, pass_session
@@ -126,25 +125,14 @@ def checkpoint(session: Session, anchor: Path | None, as_json: bool) -> None:
     assert key is not None  # made above
     made = audit.checkpoint(app.journal, key, actor=app.actor.name)
     if anchor is not None:
-        _write_anchor(anchor, msgspec.json.format(msgspec.json.encode(made), indent=2))
+        with _export.new_file(anchor, hint="give a new name: anchors are not overwritten", mode=0o644) as file:
+            file.write(msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n")
     if as_json:
         write_json(msgspec.to_builtins(made))
     else:
         session.out.text(_("checkpoint {number}  {root}").format(number=made.checkpoint, root=made.root))
     if anchor is not None:
         session.out.say(_("written: {path}; keep it where nobody who can write to this store can change it").format(path=anchor))
-
-
-def _write_anchor(path: Path, content: bytes) -> None:
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644), "wb") as file:
-            file.write(content + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-    except FileExistsError:
-        raise NotAllowed(Phrase("{path} exists already", path=path), hint="give a new name: anchors are not overwritten") from None
-    except OSError as error:
-        raise NotAllowed(Phrase("{path} cannot be written: {strerror}", path=path, strerror=error.strerror)) from error
 
 
 def _read_anchor(path: Path) -> Anchor:
@@ -176,15 +164,8 @@ def export(session: Session, file: Path | None) -> None:
         count = audit.export(app.journal, out.write)
         out.flush()
     else:
-        try:
-            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as target:
-                count = audit.export(app.journal, target.write)
-                target.flush()
-                os.fsync(target.fileno())
-        except FileExistsError:
-            raise NotAllowed(Phrase("{path} exists already", path=file), hint="give a new name") from None
-        except OSError as error:
-            raise NotAllowed(Phrase("{path} cannot be written: {strerror}", path=file, strerror=error.strerror)) from error
+        with _export.new_file(file) as target:
+            count = audit.export(app.journal, target.write)
     session.out.say(_("{count} facts written").format(count=_show.number(count)))
 
 

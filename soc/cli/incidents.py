@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from soc.cli import _show
+from soc.cli import _record, _show
 from soc.cli._io import Column, json_option, list_options, write_json
 from soc.cli._session import Session, pass_session
 from soc.i18n import current
 from soc.i18n import gettext as _
+from soc.incidents.classes import CHANNELS, FLAGS, GROUPS, LEGAL, SEVERITIES, TLP
 
 if TYPE_CHECKING:
     from soc.incidents.clocks import Obligation
@@ -20,12 +21,6 @@ if TYPE_CHECKING:
     from soc.model.fact import Behalf
 
 F = TypeVar("F", bound=Callable[..., Any])
-_CHANNELS = ("telephone", "letter", "hotline", "mail", "alert", "national-centre", "in-person", "web", "other")
-_SEVERITIES = ("critical", "high", "medium", "low")
-_LEGAL = ("undecided", "ordinary", "serious")
-_TLP = ("RED", "AMBER+STRICT", "AMBER", "GREEN", "CLEAR")
-_GROUPS = tuple(f"N{number}" for number in range(1, 10))
-_FLAGS = ("personal_data", "national_security", "beyond_capacity", "complex")
 
 
 @click.group(help=_("Incidents: what somebody follows to its end, with its clocks."))
@@ -68,11 +63,11 @@ def _fields(function: F) -> F:
     """The options that describe an incident."""
     options = [
         click.option("--summary", metavar="TEXT", help=_("What is known, in a few sentences.")),
-        click.option("--severity", type=click.Choice(_SEVERITIES), help=_("How bad it is for us.")),
+        click.option("--severity", type=click.Choice(SEVERITIES), help=_("How bad it is for us.")),
         click.option("--rsit", "--class", "rsit", metavar="CODE", help=_("RSIT class, as malicious-code/infected-system (soc incidents classes).")),
-        click.option("--group", type=click.Choice(_GROUPS), help=_("Vietnamese group; follows from the class where left out.")),
-        click.option("--tlp", type=click.Choice(_TLP, case_sensitive=False), help=_("Traffic Light Protocol 2.0.")),
-        click.option("--legal-class", type=click.Choice(_LEGAL), help=_("Ordinary or serious by law: a person decides it, with --reason.")),
+        click.option("--group", type=click.Choice(tuple(GROUPS)), help=_("Vietnamese group; follows from the class where left out.")),
+        click.option("--tlp", type=click.Choice(TLP, case_sensitive=False), help=_("Traffic Light Protocol 2.0.")),
+        click.option("--legal-class", type=click.Choice(LEGAL), help=_("Ordinary or serious by law: a person decides it, with --reason.")),
         click.option("--personal-data/--no-personal-data", default=None, help=_("Personal data are concerned: a clock of its own.")),
         click.option("--national-security/--no-national-security", default=None, help=_("Signs of harm to national security, or serious disruption.")),
         click.option("--beyond-capacity/--no-beyond-capacity", default=None, help=_("The agency cannot handle it alone.")),
@@ -83,22 +78,8 @@ def _fields(function: F) -> F:
         click.option("--detected-by", metavar="NAME", help=_("Who or what detected it.")),
         click.option("--reported", "reported_at", metavar="TIME", help=_("When it was reported to us.")),
         click.option("--reported-by", metavar="NAME", help=_("Who reported it, with a telephone number.")),
-        click.option("--channel", type=click.Choice(_CHANNELS), help=_("How it came to us.")),
+        click.option("--channel", type=click.Choice(CHANNELS), help=_("How it came to us.")),
         click.option("--reference", metavar="TEXT", help=_("Number of the letter, call or warning.")),
-    ]
-    for option in reversed(options):
-        function = option(function)
-    return function
-
-
-def _behalf(function: F) -> F:
-    """The options of recording on somebody's behalf."""
-    options = [
-        click.option("--reason", default="", metavar="TEXT", help=_("Why, for the record.")),
-        click.option("--on-behalf", default="", metavar="NAME", help=_("Recorded for somebody else (ghi thay).")),
-        click.option("--by", "by", default="", metavar="CHANNEL", help=_("How they said so: telephone, paper, mail, …")),
-        click.option("--said-at", default="", metavar="TIME", help=_("When they said so.")),
-        click.option("--their-reference", default="", metavar="TEXT", help=_("Number of their letter or call.")),
     ]
     for option in reversed(options):
         function = option(function)
@@ -109,14 +90,6 @@ def _with_version(function: F) -> F:
     return click.option("--expect", "expected", type=int, metavar="VERSION", help=_("Only if nobody changed it since this version."))(function)
 
 
-def _time(session: Session, text: str | None) -> str | None:
-    from soc.clock import iso
-
-    if not text:
-        return None
-    return iso(_show.read_time(text, session.app().clock.now_us(), session.settings.timezone))
-
-
 def _given(session: Session, values: dict[str, Any]) -> dict[str, Any]:
     """The fields that were given, times read in the zone of the settings."""
     found = {name: value for name, value in values.items() if value is not None and value != ()}
@@ -125,14 +98,8 @@ def _given(session: Session, values: dict[str, Any]) -> dict[str, Any]:
             found[name] = list(found[name])
     for name in ("detected_at", "reported_at"):
         if name in found:
-            found[name] = _time(session, found[name])
+            found[name] = _record.past(session, found[name])
     return found
-
-
-def _on_behalf(session: Session, on_behalf: str, by: str, said_at: str, their_reference: str) -> Behalf | None:
-    from soc.model.fact import Behalf
-
-    return Behalf(on_behalf, by, _time(session, said_at) or "", their_reference) if on_behalf else None
 
 
 # --- showing ---------------------------------------------------------------------------------------------------------
@@ -169,9 +136,10 @@ def _tell_duty(session: Session, duty: Obligation) -> None:
 @click.option("--alert", "alerts", multiple=True, metavar="ID", help=_("Alert or group that it comes from (may be repeated)."))
 @click.option("--owner", default="", metavar="NAME", help=_("Who handles it."))
 @click.option("--scope", default="real", metavar="SCOPE", help=_("real, or exercise:<id>."))
-@_behalf
+@_record.reason_option
 @json_option
 @pass_session
+@_record.behalf_options
 def new(
     session: Session,
     /,
@@ -180,10 +148,7 @@ def new(
     owner: str,
     scope: str,
     reason: str,
-    on_behalf: str,
-    by: str,
-    said_at: str,
-    their_reference: str,
+    behalf: Behalf | None,
     as_json: bool,
     **fields: Any,
 ) -> None:
@@ -191,7 +156,6 @@ def new(
     from soc.application import incidents
 
     app = session.app(new_store=True)
-    behalf = _on_behalf(session, on_behalf, by, said_at, their_reference)
     opened = incidents.open_incident(app, {"title": title, **_given(session, fields)}, owner=owner, reason=reason, behalf=behalf, scope=scope)
     if alerts:
         opened = incidents.attach(app, opened.id, alerts)
@@ -291,7 +255,7 @@ def _tell_whole(session: Session, incident: Incident) -> None:
         (_("Severity"), _show.level(incident.severity)),
         (_("Class"), f"{known['rsit']} {known['group']}".strip()),
         (_("Legal class"), " ".join(filter(None, (incident.legal_class, incident.legal_reason)))),
-        (_("Concerns"), ", ".join(name for name in _FLAGS if getattr(incident, name))),
+        (_("Concerns"), ", ".join(name for name in FLAGS if getattr(incident, name))),
         (_("Regime"), incident.regime),
         ("TLP", incident.tlp),
         (_("Agency"), cell(incident.agencies)),
@@ -407,32 +371,29 @@ def classes(session: Session, form: str | None, fields: tuple[str, ...]) -> None
 @click.option("--title", metavar="TEXT", help=_("Another title."))
 @_fields
 @_with_version
-@_behalf
+@_record.reason_option
 @json_option
 @pass_session
-def edit(
-    session: Session, /, id: str, expected: int | None, reason: str, on_behalf: str, by: str, said_at: str, their_reference: str, as_json: bool, **fields: Any
-) -> None:
+@_record.behalf_options
+def edit(session: Session, /, id: str, expected: int | None, reason: str, behalf: Behalf | None, as_json: bool, **fields: Any) -> None:
     """Change an incident."""
     from soc.application import incidents
 
     app = session.app()
-    behalf = _on_behalf(session, on_behalf, by, said_at, their_reference)
     _answer(session, incidents.edit(app, id, _given(session, fields), reason=reason, behalf=behalf, expected=expected), as_json)
 
 
 @command.command(help=_("Write something down."))
 @click.argument("id")
 @click.argument("text")
-@_behalf
 @json_option
 @pass_session
-def note(session: Session, id: str, text: str, reason: str, on_behalf: str, by: str, said_at: str, their_reference: str, as_json: bool) -> None:
+@_record.behalf_options
+def note(session: Session, id: str, text: str, behalf: Behalf | None, as_json: bool) -> None:
     """Add a note."""
     from soc.application import incidents
 
-    del reason
-    _answer(session, incidents.note(session.app(), id, text, behalf=_on_behalf(session, on_behalf, by, said_at, their_reference)), as_json)
+    _answer(session, incidents.note(session.app(), id, text, behalf=behalf), as_json)
 
 
 @command.command(help=_("Give an incident to somebody."))
@@ -451,14 +412,14 @@ def assign(session: Session, id: str, owner: str, as_json: bool) -> None:
 @click.argument("id")
 @click.argument("title")
 @click.option("--owner", default="", metavar="NAME", help=_("Who does it."))
-@click.option("--due", "due_at", default="", metavar="TIME", help=_("Until when."))
+@click.option("--due", "due_at", default="", metavar="TIME", help=_("Until when: 3d (from now), or a day, or a time."))
 @json_option
 @pass_session
 def task(session: Session, id: str, title: str, owner: str, due_at: str, as_json: bool) -> None:
     """Add a task."""
     from soc.application import incidents
 
-    given = {"title": title, "owner": owner, "due_at": _time(session, due_at) or ""}
+    given = {"title": title, "owner": owner, "due_at": _record.ahead(session, due_at)}
     _answer(session, incidents.add_tasks(session.app(), id, [given]), as_json)
 
 
@@ -467,18 +428,14 @@ def task(session: Session, id: str, title: str, owner: str, due_at: str, as_json
 @click.argument("task")
 @click.option("--result", default="", metavar="TEXT", help=_("What came of it."))
 @click.option("--at", "at", default="", metavar="TIME", help=_("When; default: now."))
-@_behalf
 @json_option
 @pass_session
-def task_done(
-    session: Session, id: str, task: str, result: str, at: str, reason: str, on_behalf: str, by: str, said_at: str, their_reference: str, as_json: bool
-) -> None:
+@_record.behalf_options
+def task_done(session: Session, id: str, task: str, result: str, at: str, behalf: Behalf | None, as_json: bool) -> None:
     """Finish a task."""
     from soc.application import incidents
 
-    del reason
-    behalf = _on_behalf(session, on_behalf, by, said_at, their_reference)
-    _answer(session, incidents.finish_task(session.app(), id, task, result=result, at=_time(session, at) or "", behalf=behalf), as_json)
+    _answer(session, incidents.finish_task(session.app(), id, task, result=result, at=_record.past(session, at), behalf=behalf), as_json)
 
 
 @command.command(help=_("Tie alerts or groups to an incident."))
@@ -499,59 +456,31 @@ def attach(session: Session, id: str, alerts: tuple[str, ...], as_json: bool) ->
 @click.option("--at", "at", default="", metavar="TIME", help=_("When it was sent; default: now."))
 @click.option("--number", "reference", default="", metavar="TEXT", help=_("Number and sign of the document."))
 @click.option("--channel", default="", metavar="TEXT", help=_("How it was sent: document, mail, …"))
-@_behalf
 @json_option
 @pass_session
-def report(
-    session: Session,
-    id: str,
-    obligation: str,
-    at: str,
-    reference: str,
-    channel: str,
-    reason: str,
-    on_behalf: str,
-    by: str,
-    said_at: str,
-    their_reference: str,
-    as_json: bool,
-) -> None:
+@_record.behalf_options
+def report(session: Session, id: str, obligation: str, at: str, reference: str, channel: str, behalf: Behalf | None, as_json: bool) -> None:
     """Record a report."""
     from soc.application import incidents
 
-    del reason
-    behalf = _on_behalf(session, on_behalf, by, said_at, their_reference)
-    found = incidents.report(session.app(), id, obligation, at=_time(session, at) or "", reference=reference, channel=channel, behalf=behalf)
+    found = incidents.report(session.app(), id, obligation, at=_record.past(session, at), reference=reference, channel=channel, behalf=behalf)
     _answer(session, found, as_json)
 
 
 def _step(name: str, help: str, *more: click.Option) -> None:
     """A command of the workflow."""
 
-    def carry_out(
-        session: Session,
-        /,
-        id: str,
-        at: str,
-        expected: int | None,
-        reason: str,
-        on_behalf: str,
-        by: str,
-        said_at: str,
-        their_reference: str,
-        as_json: bool,
-        **given: Any,
-    ) -> None:
+    def carry_out(session: Session, /, id: str, at: str, expected: int | None, reason: str, behalf: Behalf | None, as_json: bool, **given: Any) -> None:
         from soc.application import incidents
 
         app = session.app()
-        values = {**_given(session, given), "at": _time(session, at)}
-        behalf = _on_behalf(session, on_behalf, by, said_at, their_reference)
+        values = {**_given(session, given), "at": _record.past(session, at)}
         _answer(session, incidents.move(app, id, name, values, reason=reason, behalf=behalf, expected=expected), as_json)
 
-    function: Callable[..., Any] = update_wrapper(pass_session(carry_out), carry_out)
+    told = _record.behalf_options(carry_out)
+    function: Callable[..., Any] = update_wrapper(pass_session(told), told)
     function = click.option("--at", "at", default="", metavar="TIME", help=_("When it was so, to the minute; default: now."))(function)
-    made = command.command(name, help=help)(click.argument("id")(_with_version(_behalf(json_option(function)))))
+    made = command.command(name, help=help)(click.argument("id")(_with_version(_record.reason_option(json_option(function)))))
     made.params += more
 
 
@@ -559,8 +488,8 @@ _step(
     "triage",
     _("It is an incident: say of which class."),
     click.Option(["--rsit", "--class", "rsit"], metavar="CODE", help=_("RSIT class, as malicious-code/infected-system (soc incidents classes).")),
-    click.Option(["--severity"], type=click.Choice(_SEVERITIES), help=_("How bad it is for us.")),
-    click.Option(["--legal-class"], type=click.Choice(_LEGAL), help=_("Ordinary or serious by law: a person decides it, with --reason.")),
+    click.Option(["--severity"], type=click.Choice(SEVERITIES), help=_("How bad it is for us.")),
+    click.Option(["--legal-class"], type=click.Choice(LEGAL), help=_("Ordinary or serious by law: a person decides it, with --reason.")),
 )
 _step("contain", _("It cannot spread any more."))
 _step("eradicate", _("Its cause is gone."))

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from soc.cli import _show
+from soc.cli import _export, _record, _show
 from soc.cli._io import Column, json_option, list_options, write_json
 from soc.cli._session import Session, pass_session
 from soc.errors import NotAllowed, Phrase
 from soc.i18n import gettext as _
+from soc.incidents.classes import ANSWERS, NOTICE_CHANNELS, TLP
 
 if TYPE_CHECKING:
     from soc.incidents.notices import Notice, Recipient
     from soc.model.fact import Behalf
-
-_TLP = ("RED", "AMBER+STRICT", "AMBER", "GREEN", "CLEAR")
-_CHANNELS = ("document", "mail", "webhook", "telephone", "paper")
-_ANSWERS = ("received", "acted", "verified")
 
 
 @click.group(help=_("Warning notices to agencies, followed until each has answered."))
@@ -73,24 +69,12 @@ def _answer(session: Session, notice: Notice, as_json: bool) -> None:
         session.out.text("  ✖ " + _("sent on the word of {name}; the written confirmation is still due").format(name=notice.signer), "yellow")
 
 
-def _time(session: Session, text: str) -> str:
-    from soc.clock import iso
-
-    return iso(_show.read_time(text, session.app().clock.now_us(), session.settings.timezone)) if text else ""
-
-
-def _behalf(person: str, by: str, reference: str) -> Behalf | None:
-    from soc.model.fact import Behalf
-
-    return Behalf(person, by, "", reference) if person else None
-
-
 @command.command(help=_("Draft a notice. Recipients: --to, --below, and the agencies of --annex (a table with the columns agency, item)."))
 @click.argument("subject")
 @click.option("--body", default="", metavar="TEXT", help=_("What happened, what is known."))
 @click.option("--action", default="", metavar="TEXT", help=_("What recipients are asked to do."))
-@click.option("--due", "due_at", default="", metavar="TIME", help=_("Until when."))
-@click.option("--tlp", type=click.Choice(_TLP, case_sensitive=False), default="AMBER", show_default=True, help=_("Traffic Light Protocol 2.0."))
+@click.option("--due", "due_at", default="", metavar="TIME", help=_("Until when: 3d (from now), or a day, or a time."))
+@click.option("--tlp", type=click.Choice(TLP, case_sensitive=False), default="AMBER", show_default=True, help=_("Traffic Light Protocol 2.0."))
 @click.option("--incident", default="", metavar="ID", help=_("The incident that it belongs to."))
 @click.option("--to", "to", multiple=True, metavar="ID", help=_("An agency (may be repeated)."))
 @click.option("--below", "below", multiple=True, metavar="ID", help=_("An agency with all below it (may be repeated)."))
@@ -117,7 +101,7 @@ def new(
 
     app = session.app()
     own = notices.read_annex(annex) if annex is not None else {}
-    due = _time(session, due_at)
+    due = _record.ahead(session, due_at)
     made = notices.draft(app, subject, body=body, action=action, due_at=due, tlp=tlp, incident=incident, to=to, below=below, annex=own, scope=scope)
     _answer(session, made, as_json)
     if not as_json:
@@ -209,7 +193,7 @@ def approve(session: Session, id: str, signer: str, number: str, signed_on: str,
 
 def _sending(remind: bool) -> Any:
     @click.argument("id")
-    @click.option("--channel", type=click.Choice(_CHANNELS), default="document", show_default=True, help=_("How it went."))
+    @click.option("--channel", type=click.Choice(NOTICE_CHANNELS), default="document", show_default=True, help=_("How it went."))
     @click.option("--to", "to", multiple=True, metavar="ID", help=_("Only to this agency (may be repeated)."))
     @click.option("--at", "at", default="", metavar="TIME", help=_("When; default: now."))
     @click.option("--reference", default="", metavar="TEXT", help=_("Number of the sending."))
@@ -219,7 +203,7 @@ def _sending(remind: bool) -> Any:
         """Record a sending."""
         from soc.application import notices
 
-        _answer(session, notices.send(session.app(), id, channel=channel, to=to, at=_time(session, at), reference=reference, remind=remind), as_json)
+        _answer(session, notices.send(session.app(), id, channel=channel, to=to, at=_record.past(session, at), reference=reference, remind=remind), as_json)
 
     return carry_out
 
@@ -230,17 +214,16 @@ command.command("remind", help=_("Record a reminder to those who have not acted,
 
 @command.command(help=_("Record an answer by the code on the letter: received, or with --state acted what was done."))
 @click.argument("code")
-@click.option("--state", type=click.Choice(_ANSWERS), default="received", show_default=True, help=_("What the answer says."))
+@click.option("--state", type=click.Choice(ANSWERS), default="received", show_default=True, help=_("What the answer says."))
 @click.option("--text", default="", metavar="TEXT", help=_("What they said."))
-@click.option("--on-behalf", default="", metavar="NAME", help=_("Recorded for somebody else (ghi thay)."))
-@click.option("--by", "by", default="", metavar="CHANNEL", help=_("How they said so: telephone, paper, mail, …"))
 @json_option
 @pass_session
-def ack(session: Session, code: str, state: str, text: str, on_behalf: str, by: str, as_json: bool) -> None:
+@_record.behalf_options
+def ack(session: Session, code: str, state: str, text: str, behalf: Behalf | None, as_json: bool) -> None:
     """Record an answer by code."""
     from soc.application import notices
 
-    notice, agency = notices.acknowledge(session.app(), code, state=state, text=text, channel=by, behalf=_behalf(on_behalf, by, ""))
+    notice, agency = notices.acknowledge(session.app(), code, state=state, text=text, behalf=behalf)
     if not as_json:
         session.out.text(f"{agency}  {_word(state)}")
     _answer(session, notice, as_json)
@@ -249,20 +232,17 @@ def ack(session: Session, code: str, state: str, text: str, on_behalf: str, by: 
 @command.command(help=_("Record what an agency did: received, acted, or verified by us."))
 @click.argument("id")
 @click.argument("agency")
-@click.argument("state", type=click.Choice(_ANSWERS))
+@click.argument("state", type=click.Choice(ANSWERS))
 @click.option("--text", default="", metavar="TEXT", help=_("What they said."))
 @click.option("--at", "at", default="", metavar="TIME", help=_("When; default: now."))
-@click.option("--on-behalf", default="", metavar="NAME", help=_("Recorded for somebody else (ghi thay)."))
-@click.option("--by", "by", default="", metavar="CHANNEL", help=_("How they said so: telephone, paper, mail, …"))
-@click.option("--their-reference", default="", metavar="TEXT", help=_("Number of their letter or call."))
 @json_option
 @pass_session
-def answer(session: Session, id: str, agency: str, state: str, text: str, at: str, on_behalf: str, by: str, their_reference: str, as_json: bool) -> None:
+@_record.behalf_options
+def answer(session: Session, id: str, agency: str, state: str, text: str, at: str, behalf: Behalf | None, as_json: bool) -> None:
     """Record an answer."""
     from soc.application import notices
 
-    behalf = _behalf(on_behalf, by, their_reference)
-    _answer(session, notices.answer(session.app(), id, agency, state, text=text, at=_time(session, at), channel=by, behalf=behalf), as_json)
+    _answer(session, notices.answer(session.app(), id, agency, state, text=text, at=_record.past(session, at), behalf=behalf), as_json)
 
 
 def _rows(session: Session, found: list[tuple[Notice, Recipient]], kind: str, form: str | None, fields: tuple[str, ...]) -> None:
@@ -334,16 +314,14 @@ def export(session: Session, id: str, folder: Path) -> None:
     written = 0
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for agency, text in notices.letters(session.app(), id):
-            # An agency's id holds letters, digits and `._-` only (the registry checks it); without registry it may be anything.
-            name = "".join(character if character.isalnum() or character in "._-" else "_" for character in agency).lstrip(".") or "_"
-            with os.fdopen(os.open(folder / f"{name}.txt", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w", encoding="utf-8") as file:
-                file.write(text)
-            written += 1
-    except FileExistsError as error:
-        raise NotAllowed(Phrase("{path} exists already", path=error.filename), hint="give an empty folder") from None
     except OSError as error:
         raise NotAllowed(Phrase("{path} cannot be written: {strerror}", path=folder, strerror=error.strerror)) from error
+    for agency, text in notices.letters(session.app(), id):
+        # An agency's id holds letters, digits and `._-` only (the registry checks it); without registry it may be anything.
+        name = "".join(character if character.isalnum() or character in "._-" else "_" for character in agency).lstrip(".") or "_"
+        with _export.new_file(folder / f"{name}.txt", hint="give an empty folder") as file:
+            file.write(text.encode())
+        written += 1
     session.out.say(_("{count} letters in {folder}").format(count=written, folder=folder))
 
 

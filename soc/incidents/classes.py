@@ -42,6 +42,13 @@ TLP = ("RED", "AMBER+STRICT", "AMBER", "GREEN", "CLEAR")
 SEVERITIES = ("critical", "high", "medium", "low")
 LEGAL = ("undecided", "ordinary", "serious")
 CHANNELS = ("telephone", "letter", "hotline", "mail", "alert", "national-centre", "in-person", "web", "other")
+"""How an incident comes to us."""
+FLAGS = ("personal_data", "national_security", "beyond_capacity", "complex")
+"""What of an incident is either so or not, and bears on its clocks."""
+NOTICE_CHANNELS = ("document", "mail", "webhook", "telephone", "paper")
+"""How a notice goes out."""
+ANSWERS = ("received", "acted", "verified")
+"""How far a recipient of a notice is, in order, once it was sent."""
 
 
 def group_of(rsit: str) -> str:

@@ -11,15 +11,16 @@ from typing import Any
 
 import msgspec
 
+from soc.incidents.classes import ANSWERS
 from soc.model.fact import Fact
 from soc.model.ids import digest_id
 
 PREFIX = "notice/"
-WAITING, SENT, RECEIVED, ACTED, VERIFIED = "waiting", "sent", "received", "acted", "verified"
-WAY = (WAITING, SENT, RECEIVED, ACTED, VERIFIED)
+WAITING, SENT = "waiting", "sent"
+RECEIVED, ACTED, VERIFIED = ANSWERS
+WAY = (WAITING, SENT, *ANSWERS)
 """A recipient's states, in order; a later one implies the earlier ones."""
 DRAFT, APPROVED, OUT, WITHDRAWN = "draft", "approved", "sent", "withdrawn"
-CHANNELS = ("document", "mail", "webhook", "telephone", "paper")
 CODE_LETTERS = 8
 
 

@@ -28,7 +28,7 @@ def test_a_notice_from_draft_to_the_list_of_those_who_never_answered(soc: Run, t
             "--annex",
             str(tmp_path / "annex.csv"),
             "--due",
-            "1h",
+            "2026-01-02 08:00",
             "--json",
             *store,
         ).out
