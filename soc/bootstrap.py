@@ -17,7 +17,7 @@ from soc.config import FileSource, HttpSource, KafkaSource, RulesSettings, Setti
 from soc.errors import ConfigError, NotAllowed, RuleError
 from soc.model.journal import Journal
 from soc.model.signal import Signal
-from soc.ports import Classifier, CrashPoint, Metrics, RecordSink, RecordSource, SignalLog, Store, no_crash
+from soc.ports import Classifier, CrashPoint, Messenger, Metrics, RecordSink, RecordSource, SignalLog, Store, no_crash
 
 if TYPE_CHECKING:
     from soc.application.correlating import SignalTopic
@@ -126,6 +126,18 @@ class _Wiring:
         from soc.adapters.sqlite.journal import SqliteJournal
 
         return SqliteJournal(store_path(settings), clock=self._clock, read_only=settings.read_only)
+
+    def messenger(self, channel: str) -> Messenger | None:
+        if channel == "mail":
+            from soc.adapters.smtp import SmtpMessenger
+
+            return SmtpMessenger(self._settings.mail, clock=self._clock) if self._settings.mail.host else None
+        name = channel.partition(":")[2] or next(iter(self._settings.webhook), "")
+        if name not in self._settings.webhook:
+            return None
+        from soc.adapters.webhook import WebhookMessenger
+
+        return WebhookMessenger(name, self._settings.webhook[name], clock=self._clock)
 
     def signing_key(self, *, make: bool = False) -> SigningKey | None:
         from soc.adapters.keys import load_key, make_key

@@ -18,7 +18,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from soc.config import Settings, SourceSettings
+from soc.config import Settings, SourceSettings, WebhookSettings
 from soc.errors import ConfigError, Phrase
 from soc.toml_lines import key_lines
 
@@ -39,6 +39,8 @@ class Origin:
         return f"{self.kind} {self.where}".strip()
 
 
+_NAMED = ("sources", "webhook")
+"""Tables that hold a table for each name."""
 Origins = dict[str, Origin]
 """Dotted key → origin, for every value that was set; what is absent is a default."""
 
@@ -253,12 +255,14 @@ def source_models() -> dict[str, type[BaseModel]]:
 
 
 def known_keys() -> list[str]:
-    """Every dotted key that there is; `sources.NAME` stands for each source."""
+    """Every dotted key that there is; `sources.NAME` stands for each source, `webhook.NAME` for each gateway."""
     keys = []
     for name, info in Settings.model_fields.items():
         section = info.annotation
         if name == "sources":
             keys += sorted({f"sources.NAME.{key}" for model in source_models().values() for key in model.model_fields})
+        elif name == "webhook":
+            keys += [f"webhook.NAME.{key}" for key in WebhookSettings.model_fields]
         elif isinstance(section, type) and issubclass(section, BaseModel):
             keys += [f"{name}.{key}" for key in section.model_fields]
         else:
@@ -268,7 +272,7 @@ def known_keys() -> list[str]:
 
 def _is_known(key: str) -> bool:
     parts = key.split(".")
-    if parts[0] == "sources" and len(parts) > 2:  # noqa: PLR2004 - sources.NAME.key
+    if parts[0] in _NAMED and len(parts) > 2:  # noqa: PLR2004 - sources.NAME.key
         parts[1] = "NAME"
     known = known_keys()
     dotted = ".".join(parts)
@@ -278,8 +282,8 @@ def _is_known(key: str) -> bool:
 def nearest(key: str) -> str:
     """The known key that looks most like `key`, "" when none does."""
     parts = key.split(".")
-    name = parts[1] if parts[0] == "sources" and len(parts) > 1 else ""
-    known = [candidate.replace("sources.NAME.", f"sources.{name}.") if name else candidate for candidate in known_keys()]
+    name = parts[1] if parts[0] in _NAMED and len(parts) > 1 else ""
+    known = [candidate.replace(f"{parts[0]}.NAME.", f"{parts[0]}.{name}.") if name else candidate for candidate in known_keys()]
     tables = sorted({candidate.rsplit(".", 1)[0] for candidate in known if "." in candidate})
     siblings = [candidate for candidate in [*known, *tables] if candidate.count(".") == key.count(".")]
     found = difflib.get_close_matches(key, siblings, n=1, cutoff=0.6) or difflib.get_close_matches(key, known, n=1, cutoff=0.6)

@@ -16,6 +16,7 @@ LANGUAGES = ("vi", "en")
 LOCALE_DIR = Path(__file__).parent / "locale"
 DOMAIN = "messages"
 
+_catalogs: dict[str, _stdlib.NullTranslations] = {}
 _texts: list[_stdlib.NullTranslations] = [_stdlib.NullTranslations()]
 
 
@@ -64,6 +65,18 @@ def translated(text: str) -> str:
         return gettext(text) if text else ""
     facts = {name: translated(fact) if isinstance(fact, Phrase) else fact for name, fact in text.facts.items()}
     words = gettext(text.template)
+    return words.format(**facts) if facts else words
+
+
+def said(language: str, text: str) -> str:
+    """The text in `language`, whatever language is in use: for what is written to other people."""
+    catalog = _catalogs.get(language)
+    if catalog is None:
+        catalog = _catalogs[language] = _stdlib.translation(DOMAIN, str(LOCALE_DIR), [language], fallback=True)
+    if not isinstance(text, Phrase):
+        return catalog.gettext(text) if text else ""
+    facts = {name: said(language, fact) if isinstance(fact, Phrase) else fact for name, fact in text.facts.items()}
+    words = catalog.gettext(text.template)
     return words.format(**facts) if facts else words
 
 

@@ -15,6 +15,7 @@ import msgspec
 from soc.model.alert import Alert, AlertGroup
 from soc.model.deadletter import DeadLetter
 from soc.model.event import Doc, Event
+from soc.model.message import Message
 from soc.model.query import Node
 from soc.model.record import RawRecord
 from soc.model.signal import Signal
@@ -430,6 +431,51 @@ class SignalLog(Protocol):
 
         Raises: Unreachable, StoreFull. After an error the whole call is to be repeated.
         """
+
+    def close(self) -> None:
+        """Give everything back; idempotent."""
+
+
+# --- messages -------------------------------------------------------------------------------------------------------
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of one try to hand a message over.
+
+    `sent`: the other side has taken it; `failed`: it has not, a later try may help; `refused`: it never will; `unknown`: the
+    connection ended when it may have had the whole of it. `gateway`: the failure is the server's, not this message's, so the
+    next ones would fail as well. `retry_after_s`: the wait that the other side asked for.
+    """
+
+    result: Literal["sent", "failed", "refused", "unknown"]
+    text: str
+    gateway: bool = False
+    retry_after_s: float = 0.0
+
+
+class AttachedFile(msgspec.Struct, frozen=True):
+    """A file as it goes along with a message."""
+
+    name: str
+    type: str
+    data: bytes
+
+
+class Messenger(Protocol):
+    """Hands messages over to a mail server or a gateway (SMS, voice, chat)."""
+
+    longest_s: float
+    """No call of `send` takes longer, whatever the other side does."""
+
+    def send(self, message: Message, to: str, files: Sequence[AttachedFile]) -> Outcome:
+        """Try once to hand `message` over for `to` (its recipient, or whom an exercise is redirected to); the id of the message goes along, so that the
+        other side can tell a repetition. Never raises for what the other side does.
+
+        Raises: ConfigError (a secret that cannot be read).
+        """
+
+    def check(self) -> list[tuple[str, bool, str, str]]:
+        """Step by step whether messages could be handed over, without sending any: (step, whether it is fine, text, what to do)."""
 
     def close(self) -> None:
         """Give everything back; idempotent."""

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel
 
-from soc.config import Settings
+from soc.config import Settings, WebhookSettings
 from soc.config_files import DEFAULT, Origins, source_models
 
 
@@ -58,6 +58,8 @@ def documented() -> list[SettingDoc]:
         if name == "sources":
             for kind, model in source_models().items():
                 docs += [_doc(f"sources.NAME({kind}).{key}", model, key) for key in model.model_fields]
+        elif name == "webhook":
+            docs += [_doc(f"webhook.NAME.{key}", WebhookSettings, key) for key in WebhookSettings.model_fields]
         elif isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
             docs += [_doc(f"{name}.{key}", info.annotation, key) for key in info.annotation.model_fields]
         else:
