@@ -84,13 +84,37 @@ def exit_codes_page() -> str:
     return "\n".join(parts) + "\n"
 
 
+def access_page() -> str:
+    """Who may do what."""
+    from soc.application.access import ACTIONS, COMMANDS
+    from soc.model.role import ROLES
+
+    marks = {"any": "+", "own": "own", "": ""}
+    parts = [
+        HEAD,
+        "# Rights\n",
+        "A person's role stands in the registry: `soc people import` with the columns `account` and `role`. Nobody registered with an account: whoever may run",
+        "`soc` on the machine is administrator. `own`: only with what belongs to the person's agency and those below it. The page of a role is `soc whoami`,",
+        "this table `soc access show`; a refusal is exit code 5 and names who may. The last column holds what the program does by itself.",
+        "What rights cannot do: [SECURITY.md](../../SECURITY.md).\n",
+        "| action | what | " + " | ".join(ROLES) + " | everybody | by itself |",
+        "|---|---|" + "---|" * (len(ROLES) + 2),
+    ]
+    for row in ACTIONS.values():
+        cells = [f"`{row.action}`", str(row.what), *(marks[row.reach(role)] for role in ROLES), marks[row.reach("")], marks[row.reach("service")]]
+        parts.append("| " + " | ".join(cells) + " |")
+    parts += ["\n## Commands\n", "| command | action |", "|---|---|"]
+    parts += [f"| `soc {words}` | `{row.action}` |" for words, row in sorted(COMMANDS.items())]
+    return "\n".join(parts) + "\n"
+
+
 def pages() -> dict[str, str]:
     """File name → text of every page, in English whatever the language of the machine."""
     os.environ["LANGUAGE"] = "en"
     from soc import i18n
 
     i18n.use("en")
-    return {"commands.md": commands_page(), "settings.md": settings_page(), "exit-codes.md": exit_codes_page()}
+    return {"commands.md": commands_page(), "settings.md": settings_page(), "exit-codes.md": exit_codes_page(), "access.md": access_page()}
 
 
 def main() -> None:

@@ -2,40 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
+from soc.application.access import reach, require, visible
 from soc.application.app import App
 from soc.errors import NotFound, Phrase
 from soc.model.alert import Alert, AlertGroup
+from soc.model.role import ANY
 from soc.ports import AlertQuery
 
 PAGE = 1000
+T = TypeVar("T", Alert, AlertGroup)
 
 
 def groups(app: App, query: AlertQuery) -> tuple[int, list[AlertGroup]]:
     """Total and the first `limit` groups (0 = all), newest first."""
-    if query.limit:
+    own = reach(app, "alerts.view") != ANY
+    require(app, "alerts.view")
+    if query.limit and not own:
         return app.store.alert_groups(query)
     found: list[AlertGroup] = []
     while True:
         total, page = app.store.alert_groups(msgspec.structs.replace(query, limit=PAGE, offset=len(found)))
         found += page
         if not page or len(found) >= total:
-            return len(found), found
+            return _shown(app, query, found)
 
 
 def each(app: App, query: AlertQuery) -> tuple[int, list[Alert]]:
     """Total and the first `limit` alerts (0 = all), newest first."""
-    if query.limit:
+    own = reach(app, "alerts.view") != ANY
+    require(app, "alerts.view")
+    if query.limit and not own:
         return app.store.alerts(query)
     found: list[Alert] = []
     while True:
         total, page = app.store.alerts(msgspec.structs.replace(query, limit=PAGE, offset=len(found)))
         found += page
         if not page or len(found) >= total:
-            return len(found), found
+            return _shown(app, query, found)
+
+
+def _shown(app: App, query: AlertQuery, found: list[T]) -> tuple[int, list[T]]:
+    """How many of those found one may see, and the page of them that was asked for."""
+    seen = visible(app, "alerts.view", found)
+    return len(seen), seen[query.offset : query.offset + query.limit] if query.limit else seen
 
 
 def get(app: App, prefix: str) -> Alert | AlertGroup:
@@ -46,6 +59,7 @@ def get(app: App, prefix: str) -> Alert | AlertGroup:
     found = app.store.get_alert(prefix)
     if found is None:
         raise NotFound(Phrase("no alert or group {prefix}", prefix=prefix), hint="soc alerts list")
+    require(app, "alerts.view", found)
     return found
 
 

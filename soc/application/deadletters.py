@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from soc.application.access import require
 from soc.application.app import App
 from soc.errors import NotFound, Phrase
 from soc.model.deadletter import DeadLetter
@@ -11,6 +12,7 @@ PAGE = 500
 
 def listed(app: App, *, state: str, source: str, limit: int) -> tuple[int, list[DeadLetter]]:
     """Total and the first `limit` dead letters (0 = all), oldest first."""
+    require(app, "deadletters.view")
     if limit:
         return app.store.dead_letters(state=state, source=source, limit=limit)
     found: list[DeadLetter] = []
@@ -26,6 +28,7 @@ def get(app: App, prefix: str) -> DeadLetter:
 
     Raises: NotFound, Conflict when several fit.
     """
+    require(app, "deadletters.view")
     letter = app.store.get_dead_letter(prefix)
     if letter is None:
         raise NotFound(Phrase("no dead letter {prefix}", prefix=prefix), hint="soc deadletters list")

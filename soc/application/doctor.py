@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from soc.application import access
 from soc.application.app import App
 from soc.application.correlating import by_topic, signal_lag
 from soc.application.sources import probe
@@ -173,6 +174,25 @@ def check_signals(app: App) -> Iterator[Check]:
         yield Check("signals", "warn", text, "start processes with the role correlate; more of them, while there are more partitions than processes")
     else:
         yield Check("signals", "ok", text)
+
+
+def check_access(app: App) -> Iterator[Check]:
+    """Who asks, in which role, and whether anybody is administrator."""
+    try:
+        who = access.standing(app)
+    except SocError as error:
+        yield Check("access", "fail", error.message, error.hint)
+        return
+    if who.why == "sole":
+        text = Phrase("nobody is registered with an account: {account} is administrator, as is whoever may run soc here", account=who.account)
+        yield Check("access", "ok", text)
+    elif who.orphaned:
+        yield Check("access", "fail", "no account of an administrator counts today", "soc people import FILE: an account with the role administrator")
+    elif not who.role:
+        text = Phrase("the account {account} is registered nowhere: it may run the pipeline, and nothing else", account=who.account)
+        yield Check("access", "warn", text, "soc people import FILE: account, role")
+    else:
+        yield Check("access", "ok", Phrase("{account} is {role}", account=who.account, role=who.role))
 
 
 def uses_kafka(settings: Settings) -> bool:

@@ -7,10 +7,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from soc.application.access import only_agencies, require
 from soc.application.app import App
 from soc.errors import Conflict, NotFound, Phrase
 from soc.model.event import Doc
 from soc.model.query.parse import parse
+from soc.model.query.tree import And, Or, Term
 from soc.ports import Bucket, EventQuery
 
 PAGE = 1000
@@ -45,8 +47,18 @@ def event_query(
     return EventQuery(where=parse(text), scope=scope, since_us=since_us, until_us=until_us, descending=not oldest_first, limit=limit)
 
 
+def _own(app: App, query: EventQuery) -> EventQuery:
+    """The query, narrowed to what the one who asks may see."""
+    agencies = only_agencies(app, "events.view")
+    if agencies is None:
+        return query
+    own = Or(tuple(Term("soc.agency.id", agency) for agency in sorted(agencies)))
+    return msgspec.structs.replace(query, where=And((query.where, own)))
+
+
 def search(app: App, query: EventQuery) -> Found:
     """The first `limit` events (0 = all), and the total."""
+    query = _own(app, query)
     if query.limit == 0:
         docs = list(app.store.stream(query))
         return Found(len(docs), docs)
@@ -70,6 +82,7 @@ def get(app: App, prefix: str) -> Doc:
         raise NotFound(Phrase("no event {prefix}", prefix=prefix), hint="soc events search")
     if len(docs) > 1:
         raise Conflict(Phrase("{prefix} fits {count} events", prefix=prefix, count=len(docs)), hint="give more characters of the id")
+    require(app, "events.view", docs[0])
     return docs[0]
 
 
@@ -78,7 +91,7 @@ class Tail:
 
     def __init__(self, app: App, query: EventQuery) -> None:
         self._app = app
-        self._query = query
+        self._query = _own(app, query)
         self._seen: dict[str, None] = {}
 
     def look(self) -> tuple[list[Doc], bool]:
@@ -95,6 +108,7 @@ class Tail:
 
 def stats(app: App, query: EventQuery, *, interval: Literal["hour", "day", "month"], by: str, fields: Sequence[str], most: int, tz: str) -> Stats:
     """Histogram, commonest values and threats of a query."""
+    query = _own(app, query)
     return Stats(
         total=app.store.count(query),
         histogram=app.store.histogram(query, interval, by, tz),
@@ -105,7 +119,7 @@ def stats(app: App, query: EventQuery, *, interval: Literal["hour", "day", "mont
 
 def stream(app: App, query: EventQuery) -> Iterator[Doc]:
     """All events of a query, in constant memory."""
-    return app.store.stream(query)
+    return app.store.stream(_own(app, query))
 
 
 def pick(doc: Doc, fields: Sequence[str]) -> dict[str, Any]:

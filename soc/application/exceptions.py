@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import yaml
 
+from soc.application.access import require
 from soc.application.app import App
 from soc.application.ruleset import one_named
 from soc.clock import iso, to_datetime
@@ -62,6 +63,7 @@ def plan(app: App, name: str, *, where: list[str], owner: str, expires: str, rea
     `where`: YAML mappings of fields to values, which all must hold. `expires`: a day, a time, `30d`, or `never`.
     Raises: UsageError, NotFound, RuleError when the words are no filter.
     """
+    require(app, "rules.change")
     rule = one_named(app.rules.engine.collection, name)
     if not isinstance(rule, Rule):
         raise UsageError(
@@ -85,6 +87,7 @@ def write(app: App, planned: Plan) -> None:
 
     Raises: NotAllowed, Conflict when there is such a file, StoreFull.
     """
+    require(app, "rules.change")
     if app.settings.read_only:
         raise NotAllowed("this is read-only", hint="set read_only = false")
     path = Path(planned.path)

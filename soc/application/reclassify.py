@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from soc.application.access import require
 from soc.application.app import App
 from soc.clock import iso
 from soc.config import RulesSettings
@@ -20,6 +21,7 @@ def reclassify(app: App, *, query: EventQuery, level: str = "", category: str = 
     period, query and rule hash before and after; each event keeps its former classes in `soc.threat.previous`.
     Raises: UsageError without a reason, or for an unknown level or category.
     """
+    require(app, "rules.retract")
     if not why.strip():
         raise UsageError("a reclassification needs a reason", hint="--why '…'")
     if level and level not in THREAT_LEVELS:

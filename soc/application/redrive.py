@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from soc.application.access import require
 from soc.application.app import App
 from soc.application.pipelines import pipeline_again
 from soc.errors import Conflict, NotFound, Phrase
@@ -30,6 +31,7 @@ def redrive(app: App, letter_ids: Sequence[str] | None, *, raw_override: bytes |
     stays, with the new reason told. `raw_override` replaces the bytes of a single letter by mended ones.
     Raises: NotFound, Conflict (already settled).
     """
+    require(app, "deadletters.change")
     letters = _open_letters(app) if letter_ids is None else [_letter(app, letter_id) for letter_id in letter_ids]
     pipelines: dict[tuple[str, str], Pipeline] = {}
     results = []
@@ -51,6 +53,7 @@ def redrive(app: App, letter_ids: Sequence[str] | None, *, raw_override: bytes |
 
 def discard(app: App, letter_ids: Sequence[str], *, why: str) -> list[str]:
     """Give dead letters up, with the reason; they are kept and stay readable. The ids."""
+    require(app, "deadletters.change")
     letters = [_letter(app, letter_id) for letter_id in letter_ids]
     for letter in letters:
         app.store.settle_dead_letter(letter.id, "discarded", f"by {app.actor.name}: {why}", None)

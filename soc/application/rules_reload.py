@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from soc.application.access import require
 from soc.application.app import App
 from soc.application.reload import ANSWER_FACT, REQUEST_FACT
 from soc.application.ruleset import RULES_FACT, Change, changes, kept_manifest
@@ -39,6 +40,7 @@ def checked(app: App) -> Checked:
 
 def ask(app: App, *, wait_s: float) -> dict[str, Any] | None:
     """Ask, and wait for the answer; None when there was none in time."""
+    require(app, "rules.change")
     at = iso(app.clock.now_us())
     request = digest_id("rules-reload", app.actor.name, at, str(len(app.store.facts(REQUEST_FACT))))
     app.store.record_fact(REQUEST_FACT, {"id": request, "at": at, "by": app.actor.name})

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from soc.application.access import require
 from soc.application.app import App
 from soc.application.rules_choice import configured
 from soc.clock import from_iso, iso
@@ -83,6 +84,7 @@ def retract(app: App, planned: Plan, *, why: str) -> Defect:
 
     Raises: UsageError without a reason, NotAllowed when nothing may be written.
     """
+    require(app, "rules.retract")
     if not why.strip():
         raise UsageError("a retraction needs a reason", hint="--reason '…'")
     if app.settings.read_only:
@@ -124,6 +126,7 @@ def undo(app: App, prefix: str, *, why: str) -> Defect:
 
     Raises: UsageError without a reason, NotFound, Conflict when several fit or it is undone already.
     """
+    require(app, "rules.retract")
     if not why.strip():
         raise UsageError("undoing a retraction needs a reason", hint="--reason '…'")
     fitting = [defect for defect in retractions(app) if defect.id.startswith(prefix)]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from soc.application.access import require
 from soc.application.app import App
 from soc.application.rules_backtest import DAY_US, Backtest, backtest
 from soc.application.rules_choice import Choice, choose
@@ -58,6 +59,7 @@ def disable(app: App, name: str, *, why: str) -> Rule | Correlation:
 
     Raises: UsageError without a reason, Conflict when it is off already, NotFound.
     """
+    require(app, "rules.change")
     if not why.strip():
         raise UsageError("switching a rule off needs a reason", hint="--reason '…'")
     _choice, rule = one_rule(app, name)
@@ -73,6 +75,7 @@ def enable(app: App, name: str, *, why: str = "", sure: bool = False, progress: 
     `sure`: also then; the fact says so, with the figures. Nothing is written when the guard refuses.
     Raises: NotAllowed when the settings switch the rule off under its file name, NotFound.
     """
+    require(app, "rules.change")
     choice, rule = one_rule(app, name)
     in_settings = {Path(rule.path).name, Path(rule.path).stem} & set(app.settings.rules.disabled)
     if in_settings:

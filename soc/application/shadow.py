@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from soc.application.access import require
 from soc.application.app import App
 from soc.application.rules_backtest import DAY_US, Backtest, backtest
 from soc.application.rules_choice import Choice, only
@@ -90,6 +91,7 @@ def make_shadow(app: App, name: str, *, why: str) -> Rule | Correlation:
 
     Raises: UsageError for a classification rule and without a reason, Conflict when it is one, NotFound.
     """
+    require(app, "rules.change")
     rule = one_named(app.rules.engine.collection, name)
     if not why.strip():
         raise UsageError("making a rule a shadow needs a reason", hint="--reason '…'")
@@ -106,6 +108,7 @@ def promote(app: App, name: str, *, why: str = "", sure: bool = False) -> Promot
 
     Nothing is written when the guard refuses. Raises: NotFound.
     """
+    require(app, "rules.change")
     collection = app.rules.engine.collection
     rule = shadow_rule(collection, name)
     limit = float(app.settings.rules.enable_limit_per_day)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from soc.application.access import require
 from soc.application.app import App
 from soc.application.pipelines import make_pipeline
 from soc.clock import iso
@@ -34,6 +35,7 @@ def backup(app: App, target: Path, progress: Progress) -> dict[str, Any]:
 
     Raises: UsageError, StoreFull.
     """
+    require(app, "store.keep")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(Phrase("{target} exists and is not an empty folder", target=target), hint="name a new folder")
     return app.store.backup(target, progress)
@@ -41,6 +43,7 @@ def backup(app: App, target: Path, progress: Progress) -> dict[str, Any]:
 
 def restore(app: App, source: Path, progress: Progress) -> dict[str, Any]:
     """Put a backup into the store of the settings, which must be empty; its manifest."""
+    require(app, "store.keep")
     if app.settings.read_only:
         raise NotAllowed("this is read-only", hint="set read_only = false")
     return app.wiring.restore(source, progress)
@@ -48,6 +51,7 @@ def restore(app: App, source: Path, progress: Progress) -> dict[str, Any]:
 
 def retention(app: App, *, kind: str, before_us: int, dry_run: bool) -> list[dict[str, Any]]:
     """The partitions of a kind ("" = every kind) that end before a time; removed unless `dry_run`."""
+    require(app, "store.keep")
     if kind and kind not in KINDS:
         raise UsageError(Phrase("no kind is named {kind!r}", kind=kind), hint=Phrase("one of {names}", names=", ".join(KINDS)))
     if app.settings.read_only and not dry_run:
@@ -60,6 +64,7 @@ def migrate(app: App, *, reparse: bool, dry_run: bool, progress: Callable[[int, 
 
     What people and rules said of an event (level, category, agency) stays when its line is read anew.
     """
+    require(app, "store.keep")
     return app.store.migrate(_reparser(app) if reparse else None, dry_run=dry_run, progress=progress)
 
 
@@ -92,6 +97,7 @@ def record_offset(app: App, source: str, offset_s: float, from_us: int, why: str
 
     Raises: UsageError without a reason.
     """
+    require(app, "sources.change")
     if not why.strip():
         raise UsageError("a clock offset needs a reason", hint="--why '…'")
     fact = {"source": source, "offset_s": offset_s, "from_us": from_us, "from": iso(from_us), "by": app.actor.name, "why": why, "at": iso(app.clock.now_us())}

@@ -11,11 +11,13 @@ from typing import Any
 import msgspec
 
 from soc.application import alerts, suppressions
+from soc.application.access import acting, reach, require, visible
 from soc.application.app import App
 from soc.errors import NotFound, Phrase, UsageError
 from soc.model.alert import AlertGroup
 from soc.model.fact import Fact, NewFact
 from soc.model.journal import Append, FactConflict
+from soc.model.role import ANY
 from soc.ports import AlertQuery
 from soc.triage.model import CLOSED, PREFIX, TABLE, UNDONE, VERDICTS, WAITING, IllegalStep, Triage, effective, fold, standing
 
@@ -54,6 +56,9 @@ def queue(app: App, query: AlertQuery, *, states: Sequence[str] = WAITING, suppr
     Shadows and withdrawn groups are shown whatever their state. Cost: one fold of all that was ever said of groups, and a look
     at those groups.
     """
+    require(app, "alerts.view")
+    if reach(app, "alerts.view") != ANY:
+        return _own_queue(app, query, states, suppressed)
     said = _said(app)
     if query.shadow or query.retracted:
         total, groups = alerts.groups(app, query)
@@ -73,6 +78,14 @@ def queue(app: App, query: AlertQuery, *, states: Sequence[str] = WAITING, suppr
         which = {"without": frozenset(group for group, triage in judged.items() if triage.state not in states) | set(hidden)}
     total, groups = app.store.alert_groups(msgspec.structs.replace(query, limit=query.limit or _ALL, **which))
     return Queue(total, [_item(group, said) for group in groups], hidden_ones)
+
+
+def _own_queue(app: App, query: AlertQuery, states: Sequence[str], suppressed: bool) -> Queue:
+    """The queue of somebody who sees the groups of some agencies only: what the program itself would see, and of that their own."""
+    whole = queue(acting(app, app.actor.name), msgspec.structs.replace(query, limit=0, offset=0), states=states, suppressed=suppressed)
+    own = visible(app, "alerts.view", [item.group for item in whole.items])
+    ids = {group.id for group in own}
+    return _paged([item for item in whole.items if item.group.id in ids], query)
 
 
 def _said(app: App) -> dict[str, Triage]:
@@ -119,11 +132,13 @@ def named(app: App, names: Sequence[str]) -> list[Item]:
 
 def acknowledge(app: App, items: Sequence[Item], *, lenient: bool = False) -> Outcome:
     """Say that somebody looks at them; who does so owns those that nobody owned."""
+    require(app, "alerts.triage")
     return _each(app, items, "ack", lambda item: NewFact("GroupAcknowledged", {"generation": item.triage.generation}), lenient)
 
 
 def assign(app: App, items: Sequence[Item], owner: str, *, lenient: bool = False) -> Outcome:
     """Give them to somebody ("" = to nobody)."""
+    require(app, "alerts.triage")
     if len(owner) > MOST_OWNER or not owner.isprintable():
         raise UsageError(Phrase("{field}: at most {count} printable characters", field="owner", count=MOST_OWNER))
     return _each(app, items, "assign", lambda item: NewFact("GroupAssigned", {"generation": item.triage.generation, "owner": owner.strip()}), lenient)
@@ -134,6 +149,7 @@ def close(app: App, items: Sequence[Item], verdict: str, note: str = "", *, leni
 
     Raises: UsageError for an unknown verdict or a long note.
     """
+    require(app, "alerts.triage")
     check(verdict, note)
 
     def fact(item: Item) -> NewFact:
@@ -158,6 +174,7 @@ def check(verdict: str, note: str) -> None:
 
 def reopen(app: App, items: Sequence[Item], note: str = "", *, lenient: bool = False) -> Outcome:
     """Open closed groups again, in the same generation; their verdict no longer counts."""
+    require(app, "alerts.triage")
     if len(note) > MOST_NOTE:
         raise UsageError(Phrase("a note has at most {count} characters", count=MOST_NOTE))
     return _each(app, items, "reopen", lambda item: NewFact("GroupReopened", {"generation": item.triage.generation}, note.strip()), lenient)
@@ -168,6 +185,7 @@ def undo(app: App, items: Sequence[Item], *, lenient: bool = False) -> Outcome:
 
     Raises: UsageError when there is nothing to take back (unless `lenient`: skipped).
     """
+    require(app, "alerts.triage")
     streams = app.journal.read_each([PREFIX + item.group.id for item in items])
     ready: list[tuple[Item, NewFact]] = []
     skipped: list[str] = []

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from soc.application import alerts
+from soc.application.access import require
 from soc.application.app import App
 from soc.application.triage import MOST_NOTE, VERDICTS, check
 from soc.model.alert import Alert, AlertGroup
@@ -30,6 +31,7 @@ def record(app: App, names: Sequence[str], verdict: str, note: str = "") -> list
 
     Nothing is written unless all are found. Raises: UsageError, NotFound, Conflict.
     """
+    require(app, "alerts.triage")
     check(verdict, note)
     found = {one.id: one for one in (alerts.get(app, name) for name in dict.fromkeys(names))}
     streams: dict[tuple[str, str], list[NewFact]] = {}

@@ -122,17 +122,16 @@ def actor_name() -> str:
     Who became another account by `sudo` or `su` is named by the account of the login, where the kernel keeps that.
     Source: proc(5), /proc/pid/loginuid.
     """
-    number = os.getuid()
     try:
         login = int(Path("/proc/self/loginuid").read_text(encoding="ascii"))
     except (OSError, ValueError):
         login = _NO_LOGIN
-    if login != _NO_LOGIN:
-        number = login
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return f"uid-{number}"
+    for number in (login, os.getuid()):
+        try:
+            return pwd.getpwuid(number).pw_name
+        except (KeyError, OverflowError):
+            continue
+    return f"uid-{os.getuid()}"
 
 
 def may_ask(session: Session) -> bool:

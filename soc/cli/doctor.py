@@ -77,6 +77,7 @@ def _all(session: Session) -> Iterator[Check]:
     yield from doctor.check_clock(app)
     yield from doctor.check_secrets(settings)
     yield from doctor.check_store(app, store_path(settings) if settings.store.kind == "embedded" else None)
+    yield from doctor.check_access(app)
     yield from doctor.check_rules(app)
     reached = True
     if doctor.uses_kafka(settings):

@@ -91,6 +91,7 @@ def test(session: Session, name: str, most: int, wait_s: float, as_json: bool) -
 
     from soc.application import sources
 
+    session.app(new_store=True)  # who may do this stands there, not in the scratch folder
     with tempfile.TemporaryDirectory(prefix="soc-test-") as scratch:
         app = session.app(new_store=True, settings=sources.settings_for_test(session.settings, name, Path(scratch)))
         found = sources.probe(app, name, most=most, wait_s=wait_s)

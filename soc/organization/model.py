@@ -14,12 +14,16 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from soc.model.role import ROLES
+
 LONGEST = 2_000
 """Characters of one value."""
 # Reference: `so-kh-cn`, `xa-loc-ninh`, `SYT.01`
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # Reference: an addr-spec without quoting, RFC 5321 4.1.2; the rest of the world does not give others out
 _MAIL = re.compile(r"[^\s@<>\"(),:;\\\[\]]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
+# Reference: names of accounts, useradd(8) and Samba (`DOMAIN\\name`); `uid-1000` where an account has no name
+_ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,63}\$?")
 _DIGITS = 6
 
 
@@ -58,6 +62,12 @@ def _phone(value: str) -> str:
 
 def _address(value: str) -> str:
     return str(ip_address(value))
+
+
+def _account(value: str) -> str:
+    if value and not _ACCOUNT.fullmatch(value):
+        raise ValueError("is no name of an account")
+    return value
 
 
 def _prefix(value: str) -> str:
@@ -168,7 +178,9 @@ class Person(Entry):
     id: Id
     name: Annotated[Text, Field(min_length=1)]
     agency: Id
-    role: Literal["contact", "officer", "lead", "analyst", "administrator", "other"] = "contact"
+    role: Literal["contact", "viewer", "analyst", "lead", "officer", "administrator", "other"] = "contact"
+    account: Annotated[Text, AfterValidator(_account)] = ""
+    """The account of the operating system under which they work with soc; the role says what they may do."""
     title: Text = ""
     phone: Phone = ""
     email: Mail = ""
@@ -177,6 +189,12 @@ class Person(Entry):
     """A member of the incident response team."""
     decision: Text = ""
     """Number of the decision that appointed them."""
+
+    @model_validator(mode="after")
+    def _has_a_role(self) -> Person:
+        if self.account and self.role not in ROLES:
+            raise ValueError("account: who has one needs a role: viewer, analyst, lead, officer or administrator")
+        return self
 
 
 class System(Entry):

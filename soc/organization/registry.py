@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from soc.errors import Phrase
 from soc.model.fact import NewFact
 from soc.model.journal import Journal
-from soc.organization.model import KINDS, Agency, Entry
+from soc.organization.model import KINDS, Agency, Entry, Person
 from soc.organization.table import Row
 
 E = TypeVar("E", bound=Entry)
@@ -133,6 +133,8 @@ class Registry:
             wrong = [(key, line, why) for key, (line, entry) in taken.items() for why in self._dangling(kind, entry, taken)]
             if kind == Agency.kind:
                 wrong += [(key, taken[key][0], Phrase("parent: is below itself")) for key in self._circular(taken)]
+            if kind == Person.kind:
+                wrong += self._same_account(taken)
             if not wrong:
                 return
             for key, line, why in wrong:
@@ -151,6 +153,22 @@ class Registry:
                 elif field == "parent" and isinstance(entry, Agency) and isinstance(there, Agency) and there.tree != entry.tree:
                     yield Phrase("parent: {key} is in another tree", key=name)
 
+    def _same_account(self, taken: Mapping[str, tuple[int, Entry]]) -> list[tuple[str, int, str]]:
+        """People whose account is another one's at the same time: a right must lead to one person."""
+        owners: dict[str, list[Person]] = {}
+        for key, entry in {**self.entries.get(Person.kind, {}), **{key: entry for key, (_, entry) in taken.items()}}.items():
+            if isinstance(entry, Person) and entry.account and entry.key == key:
+                owners.setdefault(entry.account, []).append(entry)
+        found: list[tuple[str, int, str]] = []
+        for account, people in owners.items():
+            for at, one in enumerate(people):
+                other = next((another for another in people[:at] if _together(one, another)), None)
+                late = one if one.id in taken else other
+                if other is not None and late is not None and late.id in taken:
+                    whose = other.id if late is one else one.id
+                    found.append((late.id, taken[late.id][0], Phrase("account: {account} belongs to {person}", account=account, person=whose)))
+        return found
+
     def _circular(self, taken: Mapping[str, tuple[int, Entry]]) -> list[str]:
         every = {**self.entries.get(Agency.kind, {}), **{key: entry for key, (_, entry) in taken.items()}}
         parents = {key: entry.parent for key, entry in every.items() if isinstance(entry, Agency)}
@@ -163,6 +181,12 @@ class Registry:
             if at == key:
                 found.append(key)
         return found
+
+
+def _together(one: Entry, other: Entry) -> bool:
+    """Whether there is a day on which both count."""
+    begin = max(one.valid_from or date.min, other.valid_from or date.min)
+    return begin <= min(one.valid_until or date.max, other.valid_until or date.max)
 
 
 def _joined(parts: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ DOCS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"(?:<!-- (?P<mark>[^>]*) -->\n)?```(?P<language>console|sh)\n(?P<text>.*?)```", re.DOTALL)
 
 
-@pytest.mark.parametrize("name", ["commands.md", "settings.md", "exit-codes.md"])
+@pytest.mark.parametrize("name", ["access.md", "commands.md", "settings.md", "exit-codes.md"])
 def test_reference_is_what_the_program_says(name: str) -> None:
     """`make docs` changes nothing."""
     assert (ROOT / "docs/reference" / name).read_text(encoding="utf-8") == make_reference.pages()[name], "run: make docs"

@@ -43,7 +43,7 @@ def states(desk: Desk, *more: str) -> dict[str, str]:
 
 def as_other(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Go on as somebody else."""
-    monkeypatch.setattr("getpass.getuser", lambda: name)
+    monkeypatch.setattr("soc.cli._session.actor_name", lambda: name)
 
 
 def test_a_group_goes_from_open_to_closed_and_back(desk: Desk) -> None:
