@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from soc.application.access import allowed, reach, require, standing
 from soc.application.app import App
 from soc.application.numbered import identity, local_day, not_later, take
 from soc.clock import from_iso, iso
@@ -15,10 +16,25 @@ from soc.incidents.model import EDITABLE, PREFIX, Incident, fold
 from soc.incidents.workflow import BEFORE, OPEN, step
 from soc.model.fact import ANY_VERSION, Behalf, NewFact, Stored
 from soc.model.journal import FactConflict
+from soc.model.role import OWN
 from soc.organization.registry import Registry
 
 _CHOICES: dict[str, Sequence[str]] = {"severity": SEVERITIES, "tlp": TLP, "legal_class": LEGAL, "channel": CHANNELS, "group": tuple(GROUPS)}
 _TIMES = ("detected_at", "reported_at")
+_ONE_LINE = ("title", "detected_by", "reported_by", "reference")
+_LONGEST = {"title": 300, "summary": 20_000, "detected_by": 500, "reported_by": 500, "reference": 500}
+"""Characters of a field."""
+MOST_NOTE = 50_000
+MOST_NAMED = 500
+"""Agencies or systems of one incident."""
+_ACTIONS = {"note": "incidents.note", "finish-task": "incidents.task-done"} | dict.fromkeys(
+    ("close", "reject", "reopen", "merge", "unmerge"), "incidents.decide"
+)
+"""Command of the workflow → action of the table of rights; all others are `incidents.handle`."""
+
+
+def _permit(app: App, incident: Incident, command: str) -> None:
+    require(app, _ACTIONS.get(command, "incidents.handle"), incident)
 
 
 def open_incident(
@@ -28,6 +44,11 @@ def open_incident(
 
     Raises: UsageError for a field that cannot be.
     """
+    require(app, "incidents.open")
+    if reach(app, "incidents.open") == OWN:
+        fields = {**fields, "agencies": list(fields.get("agencies") or [standing(app).agency])}
+        for agency in fields["agencies"]:
+            require(app, "incidents.open", agency)
     now = app.clock.now_us()
     data = checked(app, {"detected_at": iso(now), **fields})
     if not data.get("title"):
@@ -52,6 +73,14 @@ def checked(app: App, fields: Mapping[str, Any]) -> dict[str, Any]:
     if unknown:
         raise UsageError(Phrase("{field} is no field of an incident", field=min(unknown)))
     data = {name: value for name, value in fields.items() if value is not None}
+    for name in _ONE_LINE:
+        if name in data:
+            data[name] = " ".join(str(data[name]).split())
+    for name, most in _LONGEST.items():
+        _short(name, str(data.get(name, "")), most)
+    for name in ("agencies", "systems"):
+        if len(data.get(name, ())) > MOST_NAMED:
+            raise UsageError(Phrase("{field}: more than {most}", field=name, most=MOST_NAMED), hint="name the agency above them")
     for name, known in _CHOICES.items():
         if name in data and data[name] not in known:
             raise UsageError(Phrase("{field}: {value} is none of {known}", field=name, value=data[name], known=", ".join(known)))
@@ -64,6 +93,14 @@ def checked(app: App, fields: Mapping[str, Any]) -> dict[str, Any]:
             data[name] = bool(data[name])
     _known_objects(app, data)
     return data
+
+
+def _short(field: str, text: str, most: int) -> None:
+    if len(text) > most:
+        raise UsageError(
+            Phrase("{field}: {count} characters are too many (most: {most})", field=field, count=len(text), most=most),
+            hint="keep long texts as files: soc evidence add ID FILE --why …",
+        )
 
 
 def _known_objects(app: App, data: Mapping[str, Any]) -> None:
@@ -84,18 +121,26 @@ def get(app: App, name: str) -> Incident:
     facts = app.journal.read(PREFIX + identity(f"INC-{local_day(app).year}-", name))
     if not facts:
         raise NotFound(Phrase("there is no incident {name}", name=name), hint="soc incidents list --all")
-    return _folded(facts)
+    found = _folded(facts)
+    require(app, "incidents.view", found)
+    return found
 
 
 def listed(
     app: App, *, states: Sequence[str] = OPEN, scope: str | None = "real", overdue: bool = False, agency: str = ""
 ) -> list[tuple[Incident, list[Obligation]]]:
     """Incidents in these states with their obligations: what is due first comes first, then the newest."""
+    require(app, "incidents.view")
     now = app.clock.now_us()
     found = []
     for _, facts in app.journal.under(PREFIX):
         incident = _folded(facts)
-        if incident.state not in states or (scope is not None and incident.scope != scope) or (agency and agency not in incident.agencies):
+        if (
+            not allowed(app, "incidents.view", incident)
+            or incident.state not in states
+            or (scope is not None and incident.scope != scope)
+            or (agency and agency not in incident.agencies)
+        ):
             continue
         duties = obligations(incident, now)
         if not overdue or is_overdue(duties):
@@ -113,6 +158,7 @@ def move(
     Raises: IllegalTransition, UsageError (something is missing), FactConflict (somebody was faster, or `expected` is old).
     """
     incident = get(app, name)
+    _permit(app, incident, command)
     _as_seen(incident, expected)
     found = step(incident.state, command)
     data = {key: value for key, value in given.items() if value not in (None, "")}
@@ -189,6 +235,7 @@ def _as_seen(incident: Incident, expected: int | None) -> None:
 
 def _record(app: App, name: str, command: str, facts: Sequence[NewFact], expected: int | None = None) -> Incident:
     incident = get(app, name)
+    _permit(app, incident, command)
     _as_seen(incident, expected)
     step(incident.state, command)
     app.journal.append(PREFIX + incident.id, incident.version, facts, actor=app.actor.name, scope=incident.scope)
@@ -214,6 +261,7 @@ def note(app: App, name: str, text: str, *, behalf: Behalf | None = None) -> Inc
     """Write something down; also in incidents that are closed."""
     if not text.strip():
         raise UsageError("the note is empty")
+    _short("note", text, MOST_NOTE)
     return _record(app, name, "note", [NewFact("NoteAdded", {"text": text}, behalf=behalf)])
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from soc.application import incidents
+from soc.application.access import only_agencies, require, visible
 from soc.application.app import App
 from soc.application.numbered import identity, local_day, not_later, take
 from soc.clock import iso
@@ -56,6 +57,7 @@ def draft(
     `to`: agencies; `below`: agencies with all below them; `annex`: agency → what concerns it only.
     Raises: UsageError, NotFound (incident).
     """
+    require(app, "notices.draft")
     if not subject.strip():
         raise UsageError("a notice needs a subject", hint="soc notices new SUBJECT --to AGENCY")
     if tlp not in TLP:
@@ -124,12 +126,26 @@ def get(app: App, name: str) -> Notice:
     facts = app.journal.read(PREFIX + identity(f"TB-{local_day(app).year}-", name))
     if not facts:
         raise NotFound(Phrase("there is no notice {name}", name=name), hint="soc notices list")
-    return _folded(facts)
+    found = _folded(facts)
+    require(app, "notices.view", found)
+    return _own_part(app, found)
+
+
+def _own_part(app: App, notice: Notice) -> Notice:
+    """The notice with those recipients that one may see: what concerns others is in their annexes and answers."""
+    agencies = only_agencies(app, "notices.view")
+    if agencies is not None:
+        notice.recipients = [one for one in notice.recipients if one.agency in agencies]
+    return notice
+
+
+def _every(app: App) -> list[Notice]:
+    return [_folded(facts) for _, facts in app.journal.under(PREFIX)]
 
 
 def listed(app: App, *, scope: str | None = "real", open_only: bool = False) -> list[Notice]:
     """All notices, the newest first; `open_only`: those that somebody still has to act on."""
-    found = [_folded(facts) for _, facts in app.journal.under(PREFIX)]
+    found = [_own_part(app, one) for one in visible(app, "notices.view", _every(app))]
     found = [one for one in found if scope is None or one.scope == scope]
     if open_only:
         found = [one for one in found if one.state != WITHDRAWN and any(recipient.state not in (ACTED, VERIFIED) for recipient in one.recipients)]
@@ -151,6 +167,7 @@ def approve(app: App, name: str, *, signer: str, number: str = "", signed_on: st
 
     Raises: NotAllowed (the author cannot sign), UsageError, Conflict.
     """
+    require(app, "notices.approve")
     notice = get(app, name)
     if not (notice.urgent and not notice.confirmed and notice.state == OUT):
         _in(notice, DRAFT)
@@ -179,6 +196,7 @@ def send(app: App, name: str, *, channel: str, to: Sequence[str] = (), at: str =
 
     Raises: Conflict (not signed yet), UsageError, NotFound.
     """
+    require(app, "notices.send")
     notice = get(app, name)
     _in(notice, *((OUT,) if remind else (APPROVED, OUT)))
     if channel not in NOTICE_CHANNELS:
@@ -203,6 +221,7 @@ def answer(app: App, name: str, agency: str, state: str, *, text: str = "", at: 
 
     Raises: Conflict (never sent to it), NotFound, UsageError.
     """
+    require(app, "notices.answer", agency)
     notice = get(app, name)
     _in(notice, OUT)
     if state not in ANSWERS:
@@ -219,9 +238,10 @@ def acknowledge(app: App, code: str, *, state: str = RECEIVED, text: str = "", c
     Raises: NotFound.
     """
     wanted = code.strip().upper()
-    for notice in listed(app, scope=None):
+    for notice in _every(app):
         for one in notice.recipients:
             if one.code == wanted:
+                require(app, "notices.answer", one.agency)
                 if state in one.at and not text:
                     return notice, one.agency
                 return answer(app, notice.id, one.agency, state, text=text, channel=channel, behalf=behalf), one.agency
@@ -233,6 +253,7 @@ def withdraw(app: App, name: str, *, reason: str) -> Notice:
 
     Raises: UsageError without a reason, Conflict.
     """
+    require(app, "notices.withdraw")
     notice = get(app, name)
     _in(notice, DRAFT, APPROVED, OUT)
     if not reason.strip():
@@ -249,6 +270,7 @@ def overdue(app: App) -> list[tuple[Notice, Recipient]]:
 
 def letters(app: App, name: str) -> list[tuple[str, str]]:
     """Agency id and the text of its letter, for each recipient."""
+    require(app, "notices.draft")
     notice = get(app, name)
     registry = Registry(app.journal, ("agencies",))
     names = {one.id: one.name for one in registry.all(Agency)}

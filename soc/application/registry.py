@@ -7,19 +7,37 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from soc.application.access import allowed, reach, require, standing, visible
 from soc.application.app import App
 from soc.application.numbered import local_day
-from soc.errors import Conflict, NegativeResult, NotFound, Phrase
+from soc.errors import Conflict, NegativeResult, NotAllowed, NotFound, Phrase
+from soc.model.role import ADMINISTRATOR, OWN
 from soc.organization import gaps as gaps_of
 from soc.organization.directory import Directory
-from soc.organization.model import KINDS, Entry
+from soc.organization.model import KINDS, Entry, Person
 from soc.organization.registry import Plan, Registry, record
 from soc.organization.table import read
 
 
 def plan(app: App, kind: str, file: Path, *, replace: bool) -> Plan:
     """What importing a file would change; nothing is recorded."""
+    require(app, _import(kind))
     return Registry(app.journal).plan(kind, read(file), replace=local_day(app) if replace else None)
+
+
+def _import(kind: str) -> str:
+    return "people.import" if kind == Person.kind else "registry.import"
+
+
+def _keep_an_administrator(app: App, plan: Plan) -> None:
+    """Refuse what leaves accounts and no administrator among them: nobody could change roles again."""
+    people = {one.id: one for one in Registry(app.journal, (Person.kind,)).all(Person)}
+    people |= {one.id: one for one in (*plan.added, *(after for _, after in plan.changed), *plan.ended) if isinstance(one, Person)}
+    today = local_day(app)
+    if any(one.account for one in people.values()) and not any(one.account and one.role == ADMINISTRATOR and one.valid(today) for one in people.values()):
+        raise NotAllowed(
+            "after this nobody would be administrator, so nothing was recorded", hint="give an account with the role administrator in the same file"
+        )
 
 
 def apply(app: App, plan: Plan, *, origin: str, reason: str = "", skip_rejected: bool = False) -> int:
@@ -27,6 +45,9 @@ def apply(app: App, plan: Plan, *, origin: str, reason: str = "", skip_rejected:
 
     Raises: NegativeResult while rows are rejected and it was not said to leave them out; Conflict.
     """
+    require(app, _import(plan.kind))
+    if plan.kind == Person.kind:
+        _keep_an_administrator(app, plan)
     if plan.rejected and not skip_rejected:
         raise NegativeResult(
             Phrase("{count} rows are rejected, so nothing was recorded", count=len(plan.rejected)), hint="mend them, or leave them out: --skip-rejected"
@@ -42,7 +63,7 @@ def listed(app: App, kind: str, *, at: date | None = None, agency: str = "", eve
         below = set(registry.below(agency))
         field = {"agencies": "id", "systems": "owner"}.get(kind, "agency")
         found = [one for one in found if getattr(one, field, "") in below]
-    return list(found)
+    return visible(app, "registry.view", found)
 
 
 def shown(app: App, kind: str, key: str) -> tuple[Entry, dict[str, list[str]]]:
@@ -59,11 +80,14 @@ def shown(app: App, kind: str, key: str) -> tuple[Entry, dict[str, list[str]]]:
         raise Conflict(
             Phrase("several {kind} begin with {key}: {first}, {second}, …", kind=kind, key=key, first=names[0], second=names[1]), hint="give more of the id"
         )
+    require(app, "registry.view", entries[names[0]])
     users: dict[str, list[str]] = {}
     for other, model in KINDS.items():
         fields = [field for field, target in model.refers.items() if target == kind]
         for name, entry in sorted(registry.entries[other].items()):
-            if any(names[0] == value or (isinstance(value, list) and names[0] in value) for value in (getattr(entry, field) for field in fields)):
+            if allowed(app, "registry.view", entry) and any(
+                names[0] == value or (isinstance(value, list) and names[0] in value) for value in (getattr(entry, field) for field in fields)
+            ):
                 users.setdefault(other, []).append(name)
     return entries[names[0]], users
 
@@ -76,6 +100,9 @@ def gaps(app: App, agency: str = "") -> list[gaps_of.Missing]:
     registry = Registry(app.journal)
     if agency and agency not in registry.entries["agencies"]:
         raise NotFound(Phrase("there is no {key} among the {kind}", key=agency, kind="agencies"), hint="soc agencies list")
+    if reach(app, "registry.view") == OWN:
+        agency = agency or standing(app).agency
+    require(app, "registry.view", agency or None)
     return gaps_of.missing(registry, local_day(app), agency)
 
 

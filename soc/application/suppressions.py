@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from soc.application.access import require
 from soc.application.app import App
 from soc.application.numbered import identity, take
 from soc.clock import from_iso, iso
@@ -51,6 +52,7 @@ def add(app: App, given: Mapping[str, str], *, until_us: int, reason: str, begin
 
     Raises: UsageError.
     """
+    require(app, "suppressions.change")
     now = app.clock.now_us()
     begin = now if begin_us is None else begin_us
     if not reason.strip() or len(reason) > MOST_REASON:
@@ -77,6 +79,7 @@ def end(app: App, name: str, reason: str = "") -> Suppression:
 
     Raises: NotFound, Conflict when it has ended.
     """
+    require(app, "suppressions.change")
     stream = PREFIX + identity(_STEM, name)
     facts = app.journal.read(stream)
     if not facts:
