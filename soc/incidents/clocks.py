@@ -7,29 +7,34 @@ an incident that nobody has confirmed are tentative; those of a rejected or merg
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from importlib.resources import files
+from itertools import groupby
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
 import yaml
 
-from soc.clock import from_iso, iso, to_datetime
+from soc.clock import from_datetime, from_iso, iso, to_datetime
 from soc.errors import ConfigError, Phrase
 from soc.incidents.model import Incident
 from soc.incidents.workflow import CLOSED, MERGED, NEW, REJECTED
+from soc.organization.calendar import unverified, working_days_after
 
 ZONE = ZoneInfo("Asia/Ho_Chi_Minh")
 """Law counts days where it is in force."""
-# Reference: `72h`, `5d`
-_WITHIN = re.compile(r"(\d{1,4})(h|d)")
+# Reference: `72h`, `5d`, `5wd` (working days)
+_WITHIN = re.compile(r"(\d{1,3})(h|d|wd)")
 _UNIT_US = {"h": 3_600_000_000, "d": 86_400_000_000}
 
 
 class Rule(msgspec.Struct, frozen=True, rename={"from_": "from"}):
-    """An obligation as a regime states it. `when`: facts of the incident that must hold; `from`: detected, or closed."""
+    """An obligation as a regime states it. `when`: facts of the incident that must hold; `from`: detected, or closed.
+
+    `within`: `72h`, `5d` (days of 24 hours), `5wd` (working days: the day itself does not count, the last one ends at midnight).
+    """
 
     id: str
     clock: Literal["cyber", "personal-data"]
@@ -53,8 +58,23 @@ class Regime(msgspec.Struct, frozen=True, rename={"from_": "from"}):
     until: date | None = None
 
 
+class Planned(msgspec.Struct, frozen=True):
+    """A deadline as it once stood: known `since`, until a change (`ended_at`, by whom, why) moved or voided it ("" = it stands)."""
+
+    regime: str
+    id: str
+    due_at: str
+    since: str
+    ended_at: str = ""
+    ended_by: str = ""
+    reason: str = ""
+
+
 class Obligation(msgspec.Struct, frozen=True):
-    """One duty of one incident. `due_at`: RFC 3339 UTC ("" = what it counts from has not happened yet)."""
+    """One duty of one incident. `due_at`: RFC 3339 UTC ("" = what it counts from has not happened yet).
+
+    `begin_at`: what it counts from; `since`: when the deadline as it stands came to be known; `earlier`: as it stood before.
+    """
 
     id: str
     clock: str
@@ -67,6 +87,9 @@ class Obligation(msgspec.Struct, frozen=True):
     reference: str = ""
     reason: str = ""
     unverified: str = ""
+    begin_at: str = ""
+    since: str = ""
+    earlier: tuple[Planned, ...] = ()
 
 
 @lru_cache(maxsize=1)
@@ -81,7 +104,7 @@ def regimes() -> dict[str, Regime]:
             try:
                 regime = msgspec.convert(yaml.safe_load(file.read_text(encoding="utf-8")), Regime)
                 for rule in regime.obligations:
-                    _span_us(rule.within)
+                    due_after(0, rule.within)
             except (yaml.YAMLError, msgspec.ValidationError, ValueError) as error:
                 raise ConfigError(Phrase("this is no regime: {error}", error=error), file=file.name) from error
             found[regime.id] = regime
@@ -97,29 +120,54 @@ def regime_at(detected_at: str) -> Regime:
     raise ConfigError(Phrase("no regime is in force on {day}", day=day), hint="add one to soc/incidents/regimes")
 
 
-def _span_us(text: str) -> int:
-    found = _WITHIN.fullmatch(text)
+def due_after(begin_us: int, within: str) -> int:
+    """When a period that begins then is over. Units: microseconds since 1970.
+
+    Raises: ValueError for what is no period.
+    """
+    found = _WITHIN.fullmatch(within)
     if found is None:
-        raise ValueError(f"{text!r} is no period (72h, 5d)")
-    return int(found[1]) * _UNIT_US[found[2]]
+        raise ValueError(f"{within!r} is no period (72h, 5d, 5wd)")
+    count, unit = int(found[1]), found[2]
+    if unit != "wd":
+        return begin_us + count * _UNIT_US[unit]
+    last = working_days_after(_local_day(begin_us), count)
+    return from_datetime(datetime.combine(last + timedelta(days=1), time(), ZONE))
+
+
+def _local_day(us: int) -> date:
+    return to_datetime(us).astimezone(ZONE).date()
 
 
 def obligations(incident: Incident, now_us: int) -> list[Obligation]:
-    """What has to be reported of an incident, by due time."""
+    """What has to be reported of an incident, by due time; what once had to be and no longer has is void, with the reason."""
+    past = history(incident)
     regime = regimes().get(incident.regime) or regime_at(incident.detected_at)
-    found = [_obligation(incident, rule, now_us) for rule in regime.obligations if _applies(incident, rule)]
+    found = [_obligation(incident, rule, now_us, [one for one in past if one.id == rule.id]) for rule in regime.obligations if _applies(incident, rule)]
+    found += _lapsed({one.id for one in found}, past)
     return sorted(found, key=lambda one: (not one.due_at, one.due_at, one.id))
 
 
 def _applies(incident: Incident, rule: Rule) -> bool:
     if rule.id in incident.reports:
         return True  # what was met stays, also when the facts changed afterwards
-    return all(getattr(incident, name) == wanted for name, wanted in rule.when.items())
+    return _holds(incident, rule)
 
 
-def _obligation(incident: Incident, rule: Rule, now_us: int) -> Obligation:
-    begin = incident.detected_at if rule.from_ == "detected" else incident.entered.get(CLOSED, "")
-    due_us = from_iso(begin) + _span_us(rule.within) if begin else 0
+def _holds(values: Incident, rule: Rule) -> bool:
+    return all(getattr(values, name) == wanted for name, wanted in rule.when.items())
+
+
+def _begin(incident: Incident, rule: Rule) -> str:
+    """What a rule counts from ("" = it has not happened): an incident that was reopened is not closed."""
+    if rule.from_ == "detected":
+        return incident.detected_at
+    return incident.entered.get(CLOSED, "") if incident.state == CLOSED else ""
+
+
+def _obligation(incident: Incident, rule: Rule, now_us: int, past: list[Planned]) -> Obligation:
+    begin = _begin(incident, rule)
+    due_us = due_after(from_iso(begin), rule.within) if begin else 0
     report: dict[str, Any] = incident.reports.get(rule.id, {})
     met_at = str(report.get("at", ""))
     state: Any
@@ -133,6 +181,7 @@ def _obligation(incident: Incident, rule: Rule, now_us: int) -> Obligation:
         state = "tentative"
     else:
         state = "overdue" if now_us > due_us else "due"
+    stands = [one for one in past if not one.ended_at]
     return Obligation(
         rule.id,
         rule.clock,
@@ -143,9 +192,77 @@ def _obligation(incident: Incident, rule: Rule, now_us: int) -> Obligation:
         state,
         met_at,
         str(report.get("reference", "")),
-        incident.reason if state == "void" else "",
-        rule.unverified,
+        _void_reason(incident) if state == "void" else "",
+        _unverified(rule, begin, due_us),
+        begin,
+        stands[-1].since if stands else "",
+        tuple(one for one in past if one.ended_at),
     )
+
+
+def _void_reason(incident: Incident) -> str:
+    return incident.reason or (f"→ {incident.merged_into}" if incident.state == MERGED else "")
+
+
+def _unverified(rule: Rule, begin: str, due_us: int) -> str:
+    """What a jurist must still confirm: of the rule, and of the calendar where working days are counted."""
+    if not due_us or not rule.within.endswith("wd"):
+        return rule.unverified
+    days = unverified(_local_day(from_iso(begin)), _local_day(due_us - 1))
+    return "; ".join([*([rule.unverified] if rule.unverified else []), *days])
+
+
+def _lapsed(standing: set[str], past: list[Planned]) -> list[Obligation]:
+    """What the incident once owed and, after a change of its facts, owes no longer."""
+    out: dict[str, Obligation] = {}
+    for one in past:
+        rule = next((rule for rule in regimes()[one.regime].obligations if rule.id == one.id), None)
+        if rule is not None and one.id not in standing and one.ended_at:
+            earlier = tuple(other for other in past if other.id == one.id)
+            out[one.id] = Obligation(
+                rule.id, rule.clock, rule.title, rule.to, rule.source, one.due_at, "void", reason=one.reason, unverified=rule.unverified, earlier=earlier
+            )
+    return list(out.values())
+
+
+def history(incident: Incident) -> list[Planned]:
+    """Every deadline that the incident ever had, in the order in which they came to be known; a corrected time of detection deletes none.
+
+    Deadlines follow from the facts alone here: whether the incident was confirmed, rejected or reported plays no part.
+    """
+    values = msgspec.structs.replace(incident, entered={})
+    for change in reversed(incident.changes):
+        setattr(values, change.field, change.before)
+    closings = iter([one.begin for one in incident.intervals if one.state == CLOSED])
+    out: list[Planned] = []
+    open_ = _advance(values, {}, out, incident.opened_at, "", "")
+    for _, changes in groupby(incident.changes, lambda one: one.fact):
+        for change in changes:
+            setattr(values, change.field, change.after)
+            if change.field == "state" and change.after == CLOSED:
+                values.entered = {CLOSED: next(closings, change.at)}
+        open_ = _advance(values, open_, out, change.at, change.by, change.reason)
+    return [*out, *open_.values()]
+
+
+def _advance(values: Incident, before: dict[str, Planned], out: list[Planned], at: str, by: str, reason: str) -> dict[str, Planned]:
+    """The deadlines that stand after a change; those that no longer do go to `out`."""
+    regime = regimes().get(values.regime) or regime_at(values.detected_at)
+    now = {}
+    for rule in regime.obligations:
+        begin = _begin(values, rule) if _holds(values, rule) else ""
+        if begin:
+            now[rule.id] = iso(due_after(from_iso(begin), rule.within))
+    after = {}
+    for name, one in before.items():
+        if now.get(name) == one.due_at:
+            after[name] = one
+        else:
+            out.append(msgspec.structs.replace(one, ended_at=at, ended_by=by, reason=reason))
+    for name, due_at in now.items():
+        if name not in after:
+            after[name] = Planned(regime.id, name, due_at, at)
+    return after
 
 
 def next_due(found: list[Obligation]) -> str:

@@ -36,6 +36,10 @@ EDITABLE = (
 """What `IncidentEdited` may change."""
 
 
+CLOCKED = ("regime", "detected_at", "legal_class", "personal_data", "national_security", "beyond_capacity", "complex", "state")
+"""What deadlines are computed of: every change of it is kept."""
+
+
 class Task(msgspec.Struct):
     """Something to do. `origin`: the playbook that asked for it."""
 
@@ -54,6 +58,19 @@ class Interval(msgspec.Struct):
     state: str
     begin: str
     end: str = ""
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A change of what the clocks are computed of: when it was recorded, by whom, why, and the value before."""
+
+    at: str
+    by: str
+    field: str
+    before: Any
+    after: Any
+    reason: str
+    fact: int
+    """The number of the fact that says so."""
 
 
 class Note(msgspec.Struct):
@@ -111,6 +128,8 @@ class Incident(msgspec.Struct):
     intervals: list[Interval] = []
     entered: dict[str, str] = {}
     """State → when it was entered last."""
+    changes: list[Change] = []
+    """Of what the clocks are computed of (`CLOCKED`), in order; `incident.state` among them."""
     version: int = 0
     updated_at: str = ""
 
@@ -129,8 +148,20 @@ def fold(identity: str, facts: Iterable[Fact]) -> Incident:
         incident.scope = fact.scope
         apply = _APPLY.get(fact.kind)
         if apply is not None:
+            before = [getattr(incident, name) for name in CLOCKED]
             apply(incident, fact)
+            if fact.kind != "IncidentOpened":
+                _note_changes(incident, fact, before)
     return incident
+
+
+def _note_changes(incident: Incident, fact: Fact, before: list[Any]) -> None:
+    """Keep what a fact changed of what the clocks are computed of."""
+    for name, was in zip(CLOCKED, before, strict=True):
+        now = getattr(incident, name)
+        if now != was:
+            incident.changes.append(Change(fact.at, fact.actor, name, was, now, fact.reason, fact.sequence))
+
 
 
 def _enter(incident: Incident, state: str, at: str) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from soc.application import incidents
 from soc.application.app import App
 from soc.clock import FrozenClock, from_iso, iso
-from soc.incidents.clocks import regime_at, regimes
+from soc.incidents.clocks import due_after, history, regime_at, regimes
 from tests.incidents.test_workflow import GIVEN, NOW, application
 
 HOUR = 3_600_000_000
@@ -119,3 +121,88 @@ def test_every_obligation_names_its_source_and_both_languages() -> None:
         for rule in regime.obligations:
             assert rule.source
             assert set(rule.title) == {"vi", "en"}
+
+
+def test_a_corrected_time_of_detection_keeps_the_deadline_that_stood(app: App) -> None:
+    """The old deadline stays readable with who moved it, when and why; the new one says since when it is known."""
+    name = opened(app)
+    advance(app, 10)
+    incidents.edit(app, name, {"detected_at": iso(NOW - 20 * HOUR)}, reason="nhật ký cho thấy sớm hơn")
+    [duty] = incidents.duties(app, incidents.get(app, name))
+    assert (duty.due_at, duty.since, duty.begin_at) == (iso(NOW + 52 * HOUR), iso(NOW + 10 * HOUR), iso(NOW - 20 * HOUR))
+    [was] = duty.earlier
+    assert (was.due_at, was.since, was.ended_at, was.reason) == (iso(NOW + 72 * HOUR), iso(NOW), iso(NOW + 10 * HOUR), "nhật ký cho thấy sớm hơn")
+    assert was.ended_by == app.actor.name
+
+
+def test_what_is_owed_no_longer_is_void_and_never_gone(app: App) -> None:
+    """A class that is taken back voids the first notice, with the reason; over the border of the regimes all of the old ones are kept."""
+    name = opened(app)
+    incidents.move(app, name, "triage", {**GIVEN, "legal_class": "serious"}, reason="r")
+    incidents.edit(app, name, {"legal_class": "ordinary"}, reason="đánh giá lại")
+    found = {one.id: one for one in incidents.duties(app, incidents.get(app, name))}
+    assert (found["first-notice"].state, found["first-notice"].reason, found["first-notice"].due_at) == ("void", "đánh giá lại", iso(NOW + 24 * HOUR))
+    incidents.edit(app, name, {"detected_at": "2026-06-29T10:00:00Z"}, reason="phát hiện từ trước")
+    found = {one.id: one for one in incidents.duties(app, incidents.get(app, name))}
+    assert {one.id for one in found.values() if one.state == "void"} == {"first-notice", "report-72h"}
+    assert found["initial-report"].state == "overdue"
+    assert incidents.item(*incidents.listed(app)[0])["next_due_at"] == found["initial-report"].due_at
+
+
+def test_a_reopened_incident_is_not_closed(app: App) -> None:
+    """The clock of the final report stops with the reopening, and begins anew with the next closing; the old one stays readable."""
+    name = opened(app, complex=True)
+    for command, values in (
+        ("triage", {**GIVEN, "legal_class": "ordinary"}),
+        ("contain", {}),
+        ("eradicate", {}),
+        ("recover", {}),
+        ("close", {"resolution": "resolved"}),
+    ):
+        incidents.move(app, name, command, values)
+    assert states(app, name)["final-report"] == ("due", iso(NOW + 72 * HOUR))
+    advance(app, 2)
+    incidents.move(app, name, "reopen", {}, reason="tái diễn")
+    assert states(app, name)["final-report"] == ("waiting", "")
+    found = {one.id: one for one in incidents.duties(app, incidents.get(app, name))}
+    assert [(one.due_at, one.reason) for one in found["final-report"].earlier] == [(iso(NOW + 72 * HOUR), "tái diễn")]
+
+
+def test_working_days_end_at_midnight_after_the_last_one() -> None:
+    """Over a weekend and the culture day: from Friday 20 November 2026 five working days end on Monday 30 November, 24:00 +07."""
+    begin = from_iso("2026-11-20T09:00:00Z")
+    assert iso(due_after(begin, "5wd")) == "2026-11-30T17:00:00.000Z"
+    assert iso(due_after(begin, "1wd")) == "2026-11-23T17:00:00.000Z"
+    assert due_after(begin, "0h") == begin
+
+
+EDITS = st.one_of(
+    st.tuples(st.just("detected_at"), st.integers(-6000, 0)),
+    st.tuples(st.sampled_from(["personal_data", "national_security", "beyond_capacity", "complex"]), st.booleans()),
+    st.tuples(st.just("legal_class"), st.sampled_from(["ordinary", "serious"])),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(EDITS, st.integers(0, 90)), max_size=8))
+def test_no_change_ever_deletes_a_deadline(edits: list[tuple[tuple[str, Any], int]]) -> None:
+    """Whatever is corrected in whatever order, every deadline that ever stood is still told, in order, and none overlaps another of its kind."""
+    app = application()
+    name = opened(app)
+    incidents.move(app, name, "triage", GIVEN)
+    seen: set[tuple[str, str]] = set()
+    for (field, value), hours in edits:
+        advance(app, hours)
+        data = {field: iso(NOW + value * HOUR) if field == "detected_at" else value}
+        incidents.edit(app, name, data, reason=f"{field}")
+        incident = incidents.get(app, name)
+        every = history(incident)
+        told = {(one.id, one.due_at) for one in every}
+        assert seen <= told
+        seen = told
+        standing = {one.id: one.due_at for one in every if not one.ended_at}
+        duties = incidents.duties(app, incident)
+        assert standing == {one.id: one.due_at for one in duties if one.due_at and one.state != "void"}
+        assert {one.id for one in every} <= {one.id for one in duties}
+        for one in every:
+            assert not one.ended_at or one.since <= one.ended_at
