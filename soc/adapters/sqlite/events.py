@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from itertools import accumulate, chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -27,6 +28,8 @@ _FILL_BELOW = 48
 """The last block is filled up by the next batch while it has fewer documents: sources that trickle compress as well."""
 _REMEMBERED_BLOCKS = 16
 _HOUR_MS = 3_600_000
+_ROWS_AT_ONCE = 400
+"""Rows of one statement; SQLite takes 32,766 values."""
 
 
 class Name(NamedTuple):
@@ -150,14 +153,22 @@ class EventFile:
             else:
                 count[0] += 1
                 count[1] += row.counted
-        self.db.executemany("INSERT INTO ev VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-        # One statement for all: it runs without the interpreter's lock, so that the next batch is parsed meanwhile.
+        # Few statements for all: they run without the interpreter's lock, so that the next batch is parsed meanwhile, and
+        # each return from one may have to wait for that lock.
+        self._insert("INSERT INTO ev", rows)
         self.db.execute("INSERT INTO ft (rowid, t) SELECT ? + key, value FROM json_each(?)", (first, orjson.dumps(texts).decode()))
         self.db.executemany(
             "INSERT INTO rollup VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET events = events + excluded.events, counted = counted + excluded.counted",
             [(*at, *count) for at, count in counts.items()],
         )
         self._add_chunks(first, keys)
+
+    def _insert(self, into: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Put rows into a table, many by each statement: half the time of one by one."""
+        for begin in range(0, len(rows), _ROWS_AT_ONCE):
+            some = rows[begin : begin + _ROWS_AT_ONCE]
+            row = f"({','.join('?' * len(some[0]))})"
+            self.db.execute(f"{into} VALUES {','.join([row] * len(some))}", list(chain.from_iterable(some)))
 
     def _add_chunks(self, first: int, keys: Sequence[int]) -> None:
         bounds = []
@@ -178,11 +189,9 @@ class EventFile:
             before = codec.unpack(last[2])
             if sum(map(len, before)) < codec.BLOCK_BYTES // 2:
                 first, lines = last[0], [*before, *lines]
-        out = []
-        for run in codec.cut(lines, room):
-            out.append((first, len(run), codec.pack(run)))
-            first += len(run)
-        self.db.executemany("INSERT OR REPLACE INTO block VALUES (?, ?, ?)", out)
+        runs = codec.cut(lines, room)
+        firsts = accumulate(map(len, runs), initial=first)
+        self._insert("INSERT OR REPLACE INTO block", list(zip(firsts, map(len, runs), codec.pack_all(runs), strict=False)))
 
     def _row(self, source: str, partition: str, scope: str, level: str, category: str, counted: bool, derived: bool) -> Row:
         row = Row(self._part(source, partition, derived), LEVEL_RANKS.get(level, 0), self.name_id(category), self.name_id(scope), int(counted))

@@ -69,6 +69,7 @@ def test_blocks_give_back_their_lines(lines: list[bytes], room: int) -> None:
     runs = codec.cut(lines, room)
     assert [line for run in runs for line in codec.unpack(codec.pack(run))] == lines
     assert all(len(run) <= codec.BLOCK_DOCS for run in runs)
+    assert codec.pack_all(runs) == [codec.pack(run) for run in runs]
 
 
 def test_long_documents_get_blocks_of_their_own() -> None:
