@@ -6,8 +6,8 @@ registry finds it, nothing else has to change. It is a pure function: no clock, 
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
-from typing import Protocol
+from collections.abc import MutableMapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -80,6 +80,17 @@ class Parser(Protocol):
 
         Raises: UnknownFormat when the line is not of this product after all; MalformedRecord (with `fields`) when it
         is broken. Nothing else, whatever the bytes.
+        """
+
+
+@runtime_checkable
+class BatchParser(Parser, Protocol):
+    """A parser that reads many lines quicker together than one by one."""
+
+    def parse_many(self, lines: Sequence[Line], context: Context) -> list[Parsed | None]:
+        """What `parse` gives for each line, None for a line that must be read by itself (what is odd, what raises).
+
+        `context`: only its time zone and offset may be used. Raises: nothing.
         """
 
 

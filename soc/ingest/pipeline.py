@@ -21,7 +21,7 @@ from soc.ingest.assembly import Assembly
 from soc.ingest.exceptions import ExceptionCounts
 from soc.ingest.framing import decode, frame
 from soc.ingest.offsets import OffsetMeter
-from soc.ingest.parser import Assembler, Context, Line, Parsed, Parser
+from soc.ingest.parser import Assembler, BatchParser, Context, Line, Parsed, Parser
 from soc.ingest.registry import Registry
 from soc.ingest.storm import Breaker
 from soc.model.alert import Alert
@@ -29,7 +29,7 @@ from soc.model.deadletter import DeadLetter
 from soc.model.event import SCHEMA, Doc, Event
 from soc.model.ids import derived_event_id, digest_id, event_id, raw_hash
 from soc.model.record import RawRecord
-from soc.model.text import TEXT_FROM, event_tokens
+from soc.model.text import TEXT_FROM, events_tokens
 from soc.ports import Classifier, Effects, Progress
 from soc.telemetry import get_logger
 
@@ -39,6 +39,10 @@ DAY_US = 86_400_000_000
 OLDEST_US = 400 * DAY_US
 """Event times further back than this before `received_at` are kept but not used (design: identity and time)."""
 FUTURE_US = 3_600_000_000
+CHUNK = 128
+"""Records that go through each step together."""
+FEW = 8
+"""Lines that are not worth reading together."""
 LATE_US = 900_000_000
 """An alert found this long after its event says «phát hiện muộn»: a quarter of an hour is more than a healthy relay takes."""
 
@@ -84,6 +88,7 @@ class Pipeline:
     ) -> None:
         self.classifier = classifier
         self._registry = registry
+        self._many = {parser.name: parser.parse_many for parser in registry.parsers() if isinstance(parser, BatchParser)}
         self._sources = sources
         self._kept_state = kept_state
         self._owners = owners
@@ -124,26 +129,71 @@ class Pipeline:
         Raises: StoreUnavailable when the kept state or the owners of natural keys cannot be read; then `forget_all` is due.
         """
         batch = _Batch(self._sources.get(records[0].source) or SourceInfo(records[0].source), self.classifier.hash, self._encode)
-        for record in records:
-            batch.count(record)
-            if record.heartbeat:
-                batch.drop(record, "heartbeat")
-                batch.beats[record.partition] = record.received_us
-                self._attempt(batch, record, self._expire)
-            elif record.fault or len(record.raw) > batch.source.max_record_bytes:
-                batch.dead_letter(record, *_why_unreadable(record, batch.source.max_record_bytes))
-            elif not record.raw.strip():
-                batch.drop(record, "empty")
-            elif fault := self._attempt(batch, record, self._take):
-                batch.dead_letter(record, "parser-fault", fault)
-            elif batch.line is not None:
-                self._attempt(batch, record, self._assemble)
+        for begin in range(0, len(records), CHUNK):
+            self._chunk(batch, records[begin : begin + CHUNK])
         if self._meter is not None and batch.effects.events:
             event = batch.effects.events[-1]  # one a batch is enough to measure a clock, and costs nothing
             if event.doc.get("soc.time_fault") not in {"missing", "past"} and "soc.derived" not in event.doc:
                 self._meter.sample(event.source, from_iso(event.doc.get("soc.device_time") or event.doc["@timestamp"]), records[-1].received_us)
         self._settle(batch)
         return batch.effects
+
+    def _chunk(self, batch: _Batch, records: Sequence[RawRecord]) -> None:
+        """Take in some records: few enough that what was made of them is still in the processor's cache when the next step wants it."""
+        before = len(batch.effects.events)
+        for record, ready in zip(records, self._read(batch, records), strict=True):
+            batch.count(record)
+            if ready is not None:
+                batch.ready = ready
+                if fault := self._attempt(batch, record, self._take):
+                    batch.dead_letter(record, "parser-fault", fault)
+                elif batch.line is not None:
+                    self._attempt(batch, record, self._assemble)
+            elif record.heartbeat:
+                batch.drop(record, "heartbeat")
+                batch.beats[record.partition] = record.received_us
+                self._attempt(batch, record, self._expire)
+            elif record.fault or len(record.raw) > batch.source.max_record_bytes:
+                batch.dead_letter(record, *_why_unreadable(record, batch.source.max_record_bytes))
+            else:
+                batch.drop(record, "empty")
+        batch.finish(before)
+
+    def _read(self, batch: _Batch, records: Sequence[RawRecord]) -> list[_Ready | None]:
+        """Each record's text, parser and what that read; None for what is no line. Lines of one parser are read together where it can."""
+        source, recognise = batch.source, self._registry.recognise
+        most = source.max_record_bytes
+        out: list[_Ready | None] = []
+        together: dict[str, list[_Ready]] = {}
+        for record in records:
+            raw = record.raw
+            if record.heartbeat or record.fault or len(raw) > most or not raw.strip():
+                out.append(None)
+                continue
+            text, broken = decode(raw)
+            ready = _Ready(text, broken)
+            out.append(ready)
+            try:
+                line = ready.line = frame(text)
+                parser = ready.parser = recognise(line, source.product)
+            except Exception as error:  # noqa: BLE001 - told when its turn comes
+                ready.fault = error
+            else:
+                if parser is not None and parser.name in self._many:
+                    together.setdefault(parser.name, []).append(ready)
+        for name, some in together.items():
+            if len(some) >= FEW:
+                self._read_together(batch, name, some, records[0].received_us)
+        return out
+
+    def _read_together(self, batch: _Batch, name: str, some: list[_Ready], received_us: int) -> None:
+        try:
+            found = self._many[name]([ready.line for ready in some], Context(received_us, batch.source.timezone, 0, ""))
+        except Exception as error:  # noqa: BLE001 - then each is read by itself, and the one that is to blame is told of
+            log.error("lines could not be read together", source=batch.source.name, parser=name, error=repr(error))
+            return
+        for ready, parsed in zip(some, found, strict=True):
+            ready.parsed = parsed
 
     # one record ------------------------------------------------------------------------------------------------
 
@@ -161,15 +211,16 @@ class Pipeline:
         return ""
 
     def _take(self, batch: _Batch, record: RawRecord) -> None:
-        source = batch.source
+        ready = batch.ready
         batch.line = None
-        text, broken = decode(record.raw)
-        line = frame(text)
-        parser = self._registry.recognise(line, source.product)
-        parsed = read_line(parser, line, Context(record.received_us, source.timezone, 0, record.host))
+        if ready.fault is not None:
+            raise ready.fault
+        parser, parsed = ready.parser, ready.parsed
+        if parsed is None:
+            parsed = read_line(parser, ready.line, Context(record.received_us, batch.source.timezone, 0, record.host))
         event = self._complete(batch, record, parser, parsed)
-        event.doc["event.original"] = text
-        if broken:
+        event.doc["event.original"] = ready.text
+        if ready.broken:
             event.doc["soc.raw"] = b64encode(record.raw).decode()
         if record.truncated_bytes:
             event.doc["soc.truncated_bytes"] = record.truncated_bytes
@@ -344,6 +395,24 @@ class Pipeline:
         effects.state.update(self._breaker.take_changes())
 
 
+class _Ready:
+    """A line before it becomes an event."""
+
+    __slots__ = ("broken", "fault", "line", "parsed", "parser", "text")
+
+    def __init__(self, text: str, broken: bool) -> None:
+        self.text = text
+        self.broken = broken
+        self.line = _NO_LINE
+        self.parser: Parser | None = None
+        self.parsed: Parsed | None = None
+        """What reading it together with others gave; None where it is to be read by itself."""
+        self.fault: Exception | None = None
+
+
+_NO_LINE = Line("", "")
+
+
 class _Batch:
     """What a batch has gathered so far."""
 
@@ -358,6 +427,8 @@ class _Batch:
         """What exceptions let pass."""
         self.beats: dict[str, int] = {}
         """By partition the received time of its last heartbeat."""
+        self.ready = _Ready("", broken=False)
+        """The line at hand."""
         self.line: tuple[Event, Assembler] | None = None
         """The event of the line at hand, if it is part of an occurrence of several lines."""
         self.received_us = 0
@@ -449,9 +520,6 @@ class _Batch:
             doc["soc.natural_key"] = key
             self.claims.setdefault(key, event.id)
             self.claimants.append((event, key))
-        event.tokens = event_tokens(doc)
-        if self.encode is not None:
-            event.body = self.encode(doc)
         self.effects.events.append(event)
         if verdict.excepted:
             self.excepted.append((record, event, verdict.excepted))
@@ -468,8 +536,15 @@ class _Batch:
         """Take an event in that the rules could not be asked about."""
         event.doc["soc.parse_error"] = f"the rules failed: {fault}"
         event.level = event.doc["soc.threat.level"] = "none"
-        event.tokens = event_tokens(event.doc)
         self.effects.events.append(event)
+
+    def finish(self, begin: int) -> None:
+        """Work out what the store needs of the events from number `begin` on: their documents are complete."""
+        events = self.effects.events[begin:]
+        for event, tokens in zip(events, events_tokens([event.doc for event in events]), strict=True):
+            event.tokens = tokens
+            if self.encode is not None:
+                event.body = self.encode(event.doc)
 
 
 def read_line(parser: Parser | None, line: Line, context: Context) -> Parsed:

@@ -206,6 +206,99 @@ def event_tokens(doc: Mapping[str, Any]) -> str:
     return tokens if len(tokens) <= MOST_TOKENS else " ".join(islice(dict.fromkeys(tokens.split()), MOST_TOKENS))
 
 
+def events_tokens(docs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """`event_tokens` of each document, worked out field by field for those that have the same fields: half the time."""
+    out = [""] * len(docs)
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for number, doc in enumerate(docs):
+        names = tuple(doc)
+        known = alike.get(names)
+        if known is None:
+            alike[names] = [number]
+        else:
+            known.append(number)
+    for names, numbers in alike.items():
+        shape = _SHAPES.get(names)
+        if shape is None or len(numbers) < _FEW_ALIKE or TEXT_FROM not in names:
+            for number in numbers:
+                out[number] = event_tokens(docs[number])
+            continue
+        for begin in range(0, len(numbers), _MOST_ALIKE):
+            some = numbers[begin : begin + _MOST_ALIKE]
+            group = [docs[number] for number in some]
+            found = _alike_tokens(shape, group)
+            for number, tokens in zip(some, found if found is not None else map(event_tokens, group), strict=True):
+                out[number] = tokens
+    return out
+
+
+_FEW_ALIKE = 16
+_MOST_ALIKE = 512
+"""Documents worked on at once: their values stay in the processor's cache."""
+
+
+def _alike_tokens(shape: _Shape, docs: Sequence[Mapping[str, Any]]) -> list[str] | None:
+    """The tokens of documents of one shape whose fields hold their lines; None where some value is not what the shape expects."""
+    try:
+        columns: list[Sequence[str]] = [_column(values) for values in zip(*map(shape.texts, docs), strict=True)]
+        for name in shape.lists:
+            columns += _list_column([doc[name] for doc in docs])
+        fews = list(map(shape.few, docs))
+        commons = list(map(_GROUPS.get, fews))
+        columns.append([_group(few) if common is None else common for few, common in zip(fews, commons, strict=True)])
+    except TypeError:
+        return None
+    if shape.others:
+        numbers = [list(map(str, values)) for values in zip(*map(shape.numbers, docs), strict=True)]
+        digits = "".join(map("".join, numbers))
+        if not (digits.isdecimal() and digits.isascii()):
+            return None
+        columns += numbers
+    if any(doc[TEXT_FROM] != "fields" for doc in docs):
+        return None
+    found = list(map(" ".join, zip(*columns, strict=True)))
+    everything = "\n".join(found)
+    if (
+        "  " in everything
+        or "\n " in everything
+        or " \n" in everything
+        or everything[:1] == " "
+        or everything[-1:] == " "
+        or max(map(len, found)) > MOST_TOKENS
+    ):
+        return None
+    return found
+
+
+def _column(values: tuple[Any, ...]) -> Sequence[str]:
+    """The tokens of the values of one field, each joined by spaces. Raises: TypeError for what is no text."""
+    text = " ".join(values)
+    plain = text.replace(" ", "").replace(".", "")
+    if (
+        plain.isdecimal()
+        and plain.isascii()
+        and text.count(" ") == len(values) - 1
+        and "  " not in text
+        and " ." not in text
+        and ". " not in text
+        and text[0] not in " ."
+        and text[-1] not in " ."
+        and max(map(len, values)) <= MOST_TOKEN
+    ):
+        return values  # numbers and IPv4 addresses are their own tokens
+    return list(map(_VALUES.__getitem__, values))
+
+
+def _list_column(values: list[Any]) -> list[list[str]]:
+    """The tokens of the items of one field's lists; those that many documents share are looked at once. Raises: TypeError for what is no list of texts."""
+    known: dict[int, str] = {}
+    for value in {id(value): value for value in values}.values():
+        if value.__class__ is not list:
+            raise TypeError
+        known[id(value)] = " ".join(map(_VALUES.__getitem__, value))
+    return [list(map(known.__getitem__, map(id, values)))]
+
+
 def _group(values: tuple[Any, ...]) -> str:
     """The tokens of some values, each once; remembered."""
     tokens = " ".join(dict.fromkeys(" ".join(map(_VALUES.__getitem__, values)).split()))
@@ -226,7 +319,7 @@ def _with_line(line: str, values: dict[str, None]) -> str:
 class _Shape:
     """How the tokens of documents with one sequence of field names are found."""
 
-    __slots__ = ("_numbers", "few", "lists", "names", "others", "texts")
+    __slots__ = ("few", "lists", "names", "numbers", "others", "texts")
 
     def __init__(self, doc: Mapping[str, Any]) -> None:
         self.names = searched_fields(doc)
@@ -236,10 +329,10 @@ class _Shape:
         self.texts = _getter([name for name, kind in kinds.items() if kind is str and name not in few])
         """Takes out the values that were texts when the first such document was seen; `few` those of fields with few values."""
         self.lists = [name for name, kind in kinds.items() if kind is list]
-        self._numbers = _getter([name for name, kind in kinds.items() if kind is int])
+        self.numbers = _getter([name for name, kind in kinds.items() if kind is int])
         self.others = [name for name, kind in kinds.items() if kind is not str and kind is not list]
         if any(kinds[name] is not int for name in self.others):
-            self._numbers = lambda _doc: (-1,)
+            self.numbers = lambda _doc: (-1,)
 
     def items(self, doc: Mapping[str, Any]) -> Iterable[Any]:
         """The items of all lists. Raises: TypeError when something else stands there by now."""
@@ -250,7 +343,7 @@ class _Shape:
 
     def rest(self, doc: Mapping[str, Any]) -> str:
         """The tokens of what was neither a text nor a list."""
-        numbers = " ".join(map(str, self._numbers(doc)))
+        numbers = " ".join(map(str, self.numbers(doc)))
         if numbers.replace(" ", "").isdecimal() and numbers.isascii():
             return numbers
         return " ".join([_any_tokens(doc[name]) for name in self.others])

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soc.model.text import MOST_TOKEN, MOST_TOKENS, event_tokens, runs_of, searched_fields, tokens_of, vi_fold
+from soc.model.text import MOST_TOKEN, MOST_TOKENS, event_tokens, events_tokens, runs_of, searched_fields, tokens_of, vi_fold
 
 TEXTS = st.one_of(
     st.text(max_size=40),
@@ -46,6 +46,22 @@ def test_fields_alone_give_the_same_words_whatever_stood_in_them_before(rows: li
         values = [item for value in row for item in (value if isinstance(value, list) else [value]) if item is not None]
         expected = {token for value in values for token in tokens_of(("true" if value else "false") if isinstance(value, bool) else str(value))}
         assert set(event_tokens(doc).split()) == expected
+
+
+NUMERALS = st.one_of(st.sampled_from(["10.0.0.1", "443", "007", "1.2", ".5", "5.", "", "1 2", "٣", "9" * 200]), TEXTS)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(NUMERALS, NUMERALS, st.lists(TEXTS, max_size=3), st.integers(-5, 2**70)), min_size=1, max_size=20), st.none() | VALUES)
+def test_many_documents_have_the_words_that_each_has_by_itself(rows: list[tuple[Any, ...]], odd: object) -> None:
+    """Documents of one shape, some with the same values, one perhaps with another kind of value: the words of each are its own."""
+    fields = ["event.action", "source.ip", "event.category", "source.port"]
+    docs: list[dict[str, Any]] = [{"soc.text_from": "fields", **dict(zip(fields, row, strict=True))} for row in rows * 20]
+    docs += [{"event.original": row[0], "a": row[1]} for row in rows]
+    docs[-1]["a"] = docs[len(rows)]["source.ip"] = odd
+    for _ in range(2):  # a shape is known after the first time
+        assert [set(tokens.split()) for tokens in events_tokens(docs)] == [set(event_tokens(doc).split()) for doc in docs]
+    assert events_tokens([]) == []
 
 
 @settings(max_examples=300, deadline=None)

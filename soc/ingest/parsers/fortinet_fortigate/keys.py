@@ -50,6 +50,26 @@ def natural_key_fields(at: Mapping[str, int]) -> Identify:
     return identify
 
 
+IdentifyAll = Callable[[Sequence[Sequence[str]], Sequence[int]], "list[str] | None"]
+
+
+def natural_keys(at: Mapping[str, int]) -> IdentifyAll:
+    """What makes the keys of many lines, given their values key by key and their times; None where each must be asked for by itself."""
+    entry = next((entry for entry in entries() if all(name in at for name in entry.fields)), None)
+    if entry is None:
+        return lambda _columns, times: [""] * len(times)
+    since_us = entry.since_us
+    places = [at[name] for name in entry.fields]
+    digits = [(at[name], length) for name, length in entry.digits.items()]
+
+    def identify(columns: Sequence[Sequence[str]], times: Sequence[int]) -> list[str] | None:
+        if min(times) < since_us or any(set(map(len, columns[place])) != {length} for place, length in digits):
+            return None
+        return [PREFIX + key for key in map(SEPARATOR.join, zip(*(columns[place] for place in places), strict=True))]
+
+    return identify
+
+
 def _by_text(_values: Sequence[str], _ts_us: int) -> str:
     return ""
 

@@ -15,13 +15,15 @@ from soc.ingest.normalize import HOUR_US, MINUTE_US, SECOND_US, clock_us, epoch_
 from soc.ingest.parser import Context, Line, Parsed
 from soc.ingest.parsers.fortinet_fortigate.keys import key_of_text, natural_key_fields
 from soc.ingest.parsers.fortinet_fortigate.mapping import table
-from soc.ingest.parsers.fortinet_fortigate.plan import NOTHING, Plans, document, pairs_of
+from soc.ingest.parsers.fortinet_fortigate.plan import NOTHING, Plan, Plans, document, pairs_of
 from soc.ingest.syslog import syslog_fields
 from soc.model.event import Doc
 
 NAME = "fortinet_fortigate"
 # Reference: serial numbers begin with the product: FortiMail, FortiWeb, FortiAnalyzer, FortiManager and FortiSandbox log alike.
 _OTHER_PRODUCTS = frozenset(["FE", "FV", "FL", "FA", "FM", "FS"])
+FEW = 8
+"""Lines of one sequence of keys that are not worth reading key by key."""
 HEAD = 600
 """Where the telling keys of a line must stand: FortiOS writes them first."""
 _NO_TIME = -(2**63)
@@ -75,6 +77,21 @@ class FortiGate:
         ts_us = moment(date, clock, zone, event_time, line, context)
         return _finish(doc, ts_us, plan.identify(values, ts_us), line)
 
+    def parse_many(self, lines: Sequence[Line], context: Context) -> list[Parsed | None]:
+        """See `BatchParser`: lines with the same keys are read key by key. Cost: two thirds of `parse`."""
+        out: list[Parsed | None] = [None] * len(lines)
+        usual = [number for number, line in enumerate(lines) if line.message[:4] != "CEF:"]
+        for plan, places, rows in self._plans.read_all([lines[number].message for number in usual]).values():
+            if len(rows) >= FEW and plan.keys:
+                numbers = [usual[place] for place in places]
+                columns = list(zip(*rows, strict=True))
+                try:
+                    docs = plan.fill_all(columns)
+                except ValueError:
+                    continue
+                _finish_all(plan, columns, docs, lines, numbers, context, out)
+        return out
+
     def _plain(self, pairs: dict[str, str], line: Line, context: Context) -> Parsed:
         """The plain way: pair by pair."""
         if not pairs:
@@ -93,6 +110,51 @@ def _finish(doc: Doc, ts_us: int, natural_key: str, line: Line) -> Parsed:
         return Parsed(doc, 0)
     doc["@timestamp"] = iso(ts_us)
     return Parsed(doc, ts_us, natural_key or key_of_text(line.message))
+
+
+def _finish_all(
+    plan: Plan, columns: Sequence[Sequence[str]], docs: Sequence[Doc], lines: Sequence[Line], numbers: Sequence[int], context: Context, out: list[Parsed | None]
+) -> None:
+    """Add times, keys and what the header says, and put what came of it into `out`; nothing where a line has no plain time."""
+    times: list[int] = []
+    stamps: list[str] = []
+    moments: dict[tuple[str, str, str], tuple[int, str, str]] = {}
+    for date, clock, zone, event_time in plan.times_all(columns):
+        at = moments.get((date, clock, zone))
+        if at is None:
+            at = moments[date, clock, zone] = _second_of(date, clock, zone, context)
+        ts_us, second, stamp = at
+        if not stamp or (event_time and not zone):
+            return
+        fraction = event_time[10:16]
+        if fraction and event_time[:10] == second and fraction.isdecimal() and fraction.isascii():
+            fraction = fraction.ljust(6, "0")
+            ts_us += int(fraction)
+        else:
+            fraction = "000000"
+        if not ts_us:
+            return
+        times.append(ts_us)
+        stamps.append(f"{stamp}{fraction}Z" if fraction[3:] != "000" else f"{stamp}{fraction[:3]}Z")
+    keys = plan.identify_all(columns, times)
+    if keys is None:
+        keys = [plan.identify([column[row] for column in columns], ts_us) for row, ts_us in enumerate(times)]
+    for number, doc, ts_us, stamp, key in zip(numbers, docs, times, stamps, keys, strict=True):
+        line = lines[number]
+        doc.update(syslog_fields(line))
+        doc["@timestamp"] = stamp
+        out[number] = Parsed(doc, ts_us, key or key_of_text(line.message))
+
+
+def _second_of(date: str, clock: str, zone: str, context: Context) -> tuple[int, str, str]:
+    """Microseconds since 1970 of a device time, its seconds before the offset as text, and how its time stamp begins; "" for a time that is not plain."""
+    ts_us, second = _utc(date, clock, zone, context.timezone) if date else (_NO_TIME, "")
+    if ts_us == _NO_TIME or (ts_us + context.offset_us) % SECOND_US:
+        return 0, "", ""
+    try:
+        return ts_us + context.offset_us, second, iso(ts_us + context.offset_us)[:20]
+    except ValueError:
+        return 0, "", ""
 
 
 def _usable(text: str, context: Context) -> int:

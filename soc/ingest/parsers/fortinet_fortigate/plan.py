@@ -18,9 +18,9 @@ from __future__ import annotations
 import re
 import socket
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
-from itertools import chain, compress
+from itertools import chain, compress, repeat
 from operator import itemgetter
 from typing import TypeVar
 
@@ -28,7 +28,7 @@ from soc.ingest.framing import MOST_PAIRS, key_values
 from soc.ingest.normalize import count, ip
 from soc.ingest.parser import Line
 from soc.ingest.parsers.fortinet_fortigate.classify import TELLING, classify
-from soc.ingest.parsers.fortinet_fortigate.keys import natural_key_fields
+from soc.ingest.parsers.fortinet_fortigate.keys import natural_key_fields, natural_keys
 from soc.ingest.parsers.fortinet_fortigate.mapping import CONVERTERS, Target, assign, convert, family, table, vendor_field
 from soc.ingest.syslog import syslog_fields
 from soc.model.event import Doc
@@ -56,6 +56,8 @@ _LATER = ("@timestamp", *(f"event.{name}" for name in ("kind", "category", "type
 """Fields that are added after the copy."""
 _LARGEST_PORT = 0xFFFF
 _LARGEST_COUNT = 2**63 - 1
+_MOST_OF_ONE = 20
+"""Digits of the largest number that any field takes, and one more."""
 MOST_DIGITS = 512
 """More digits in the numbers of one line are looked at one by one: `int` of a long text is slow."""
 _ipv4 = partial(socket.inet_pton, socket.AF_INET)
@@ -143,13 +145,17 @@ class Plan:
         "_loose",
         "_named",
         "_numbers",
+        "_places",
         "_ports",
         "_present",
         "_sums",
         "_tell",
+        "_telling",
         "_template",
         "_texts",
+        "_time_places",
         "identify",
+        "identify_all",
         "keys",
         "seen",
         "times",
@@ -170,6 +176,7 @@ class Plan:
         of_kind = {kind: [target for target in targets if target.kind == kind and target.field != "url"] for kind in ("", "ip", "port", "count")}
         numbers = of_kind["port"] + of_kind["count"]
         self._ports = len(of_kind["port"])
+        self._places = {kind: [at[target.key] for target in some] for kind, some in of_kind.items()}
         self._fields = tuple(target.field for target in of_kind[""] + of_kind["ip"] + numbers)
         self._texts, self._addresses, self._numbers = (getter([at[target.key] for target in some]) for some in (of_kind[""], of_kind["ip"], numbers))
         self._loose = [(target, at[target.key]) for target in targets if target.kind in {"hash", "ui"} or target.field == "url"]
@@ -189,10 +196,13 @@ class Plan:
             del self._template[name]
         self._present = {name: at[name] for name in TELLING if name in at}
         telling = [position for name, position in self._present.items() if name not in {"app", "cfgpath"}]
-        self._tell = getter([at[target.key] for target in few] + telling)
+        self._telling = [at[target.key] for target in few] + telling
+        self._tell = getter(self._telling)
         self._classes: dict[Sequence[str], Doc] = {}
         self.times = _times([at.get(name, -1) for name in ("date", "time", "tz", "eventtime")])
+        self._time_places = [at.get(name, -1) for name in ("date", "time", "tz", "eventtime")]
         self.identify = natural_key_fields(at)
+        self.identify_all = natural_keys(at)
 
     def fill(self, values: Sequence[str]) -> Doc:
         """The document of a line with these values (as many as keys), without times.
@@ -228,6 +238,55 @@ class Plan:
         doc.update(event if event is not None else self._class(telling, values))
         return doc
 
+    def fill_all(self, columns: Sequence[Sequence[str]]) -> list[Doc]:
+        """The documents that `fill` makes of many lines, given their values key by key (at least one key and one line).
+
+        Raises: ValueError when some value is not what its field wants.
+        """
+        places = self._places
+        out = [columns[place] for place in places[""]]
+        for place in places["ip"]:
+            addresses = columns[place]
+            if not _ADDRESSES.issuperset(addresses) and _checked(addresses) is not addresses:
+                raise ValueError("not plain addresses")
+            out.append(addresses)
+        numbers: list[Sequence[int]] = [_integers(columns[place], _LARGEST_PORT) for place in places["port"]]
+        numbers += [_integers(columns[place], _LARGEST_COUNT) for place in places["count"]]
+        copy, fields = self._template.copy, self._fields
+        docs = []
+        for values in zip(*out, *numbers, strict=True):
+            doc = copy()
+            doc.update(zip(fields, values))  # noqa: B905 - `strict` would cost as much as three fields
+            docs.append(doc)
+        for field, convert_one, place in self._converted:
+            for doc, value in zip(docs, map(convert_one, columns[place]), strict=True):
+                doc[field] = value
+        for target, place in self._loose:
+            for doc, text in zip(docs, columns[place], strict=True):
+                field, value = convert(target, text)
+                doc[field] = value
+        for field, place in self._named:
+            for doc, text in zip(docs, columns[place], strict=True):
+                if "<" in text:
+                    doc[field] = text
+        for name, sent, received in self._sums:
+            for doc in docs:
+                doc[name] = doc[sent] + doc[received]
+        self._classify_all(docs, columns)
+        return docs
+
+    def _classify_all(self, docs: list[Doc], columns: Sequence[Sequence[str]]) -> None:
+        """Add what each event is."""
+        rows = zip(*(columns[place] for place in self._telling), strict=True) if self._telling else repeat((), len(docs))
+        for number, (doc, telling) in enumerate(zip(docs, rows, strict=True)):
+            event = self._classes.get(telling)
+            doc.update(event if event is not None else self._class(telling, [column[number] for column in columns]))
+
+    def times_all(self, columns: Sequence[Sequence[str]]) -> Iterable[tuple[str, ...]]:
+        """Date, time, zone and `eventtime` of each line, "" for one that is not there."""
+        nothing = [""] * len(columns[0])
+        return zip(*(columns[place] if place >= 0 else nothing for place in self._time_places), strict=True)
+
     def _class(self, telling: Sequence[str], values: Sequence[str]) -> Doc:
         event = {field: convert_one(value) for (field, convert_one), value in zip(self._few, telling, strict=False)}
         event |= classify(lambda name: values[self._present[name]] if name in self._present else "")
@@ -235,6 +294,17 @@ class Plan:
             self._classes.clear()
         self._classes[telling] = event
         return event
+
+
+def _integers(digits: Sequence[str], largest: int) -> list[int]:
+    """The numbers that texts are. Raises: ValueError when one is none, is negative or too large."""
+    joined = "".join(digits)
+    if not (joined.isdecimal() and joined.isascii()) or max(map(len, digits)) > _MOST_OF_ONE:
+        raise ValueError("not a number")
+    found = list(map(int, digits))
+    if max(found) > largest:
+        raise ValueError("too large")
+    return found
 
 
 def _checked(addresses: Sequence[str]) -> Sequence[str]:
@@ -289,6 +359,19 @@ class Plans:
         if chosen.seen >= SEEN_OFTEN and len(known) < MOST_ALIKE:
             self._keep(fingerprint, keys, values, quoted, chosen)
         return chosen, values if all_said else list(compress(values, said))
+
+    def read_all(self, messages: Sequence[str]) -> dict[int, tuple[Plan, list[int], list[Sequence[str]]]]:
+        """By plan (its `id`): the plan, the places of its lines among the messages, and the values of each."""
+        out: dict[int, tuple[Plan, list[int], list[Sequence[str]]]] = {}
+        for number, message in enumerate(messages):
+            plan, values = self.read(message)
+            of_plan = out.get(id(plan))
+            if of_plan is None:
+                out[id(plan)] = (plan, [number], [values])
+            else:
+                of_plan[1].append(number)
+                of_plan[2].append(values)
+        return out
 
     def _unusual(self, message: str) -> tuple[Plan, Sequence[str]]:
         """The plan and values of a line that only the plain scanner reads right."""

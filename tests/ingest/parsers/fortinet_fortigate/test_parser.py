@@ -141,6 +141,30 @@ def test_the_fast_way_is_the_plain_way(lines: tuple[str, str]) -> None:
 
 
 @settings(max_examples=200, deadline=None)
+@given(
+    st.lists(twins(), min_size=1, max_size=3),
+    st.sampled_from([("", ""), ("<188>", ""), ("Nov 21 08:00:00 relay ", ""), (TRAFFIC + " ", ""), ("", " " + TRAFFIC)]),
+)
+def test_lines_read_together_are_those_read_alone(pairs: list[tuple[str, str]], around: tuple[str, str]) -> None:
+    """Many lines at once, alike or not, odd values among them: what is read together equals what the plain way reads."""
+    before, after = around
+    lines = [frame(before + text + after) for pair in pairs for text in (*(pair[0],) * (SEEN_OFTEN + 2), pair[1])] * 2
+    parser = FortiGate()
+    for line, found in zip(lines, parser.parse_many(lines, CONTEXT), strict=True):
+        if found is not None:
+            assert found == plainly(line.text)
+            assert list(found.doc) == list(parser.parse(line, CONTEXT).doc)
+
+
+def test_ordinary_lines_are_read_together() -> None:
+    """Samples that come often, and traffic lines with different values, are not left to be read alone, and are the same events."""
+    parser = FortiGate()
+    texts = [TRAFFIC.replace("51544", str(port)).replace("08:15:30", f"08:15:{port % 60:02d}") for port in range(2_000, 2_100)]
+    found = parser.parse_many([frame(text) for text in texts], CONTEXT)
+    assert found == [plainly(text) for text in texts]
+
+
+@settings(max_examples=200, deadline=None)
 @given(index=st.integers(0, len(LINES) - 1), data=st.data())
 def test_a_damaged_sample_is_read_as_the_plain_way_reads_it(index: int, data: st.DataObject) -> None:
     """A real line that is seen often, then once with something put into it or cut out of it."""
