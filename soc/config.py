@@ -221,6 +221,24 @@ class RulesSettings(Section):
     """Alerts of one rule, source partition and hour of event time; further ones are kept in one group, with one message. 0 = no limit."""
 
 
+class PoliciesSettings(Section):
+    """Which automated alert rules (policies) are used."""
+
+    directories: list[Path] = []
+    """Folders of own policies, beside the shipped ones; one of the same name takes the place of the shipped one."""
+    shipped: bool = True
+    """Whether the policies that come with the program are used."""
+    disabled: list[str] = []
+    """Names of policies that do not run."""
+
+
+class PlaybooksSettings(Section):
+    """Which playbooks there are."""
+
+    directories: list[Path] = []
+    """Folders of own playbooks, beside the shipped ones; one of the same name takes the place of the shipped one."""
+
+
 class PipelineSettings(Section):
     """How the pipeline works."""
 
@@ -352,6 +370,8 @@ class Settings(Section):
     kafka: KafkaSettings = KafkaSettings()
     sources: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")], SourceSettings] = {}
     rules: RulesSettings = RulesSettings()
+    policies: PoliciesSettings = PoliciesSettings()
+    playbooks: PlaybooksSettings = PlaybooksSettings()
     pipeline: PipelineSettings = PipelineSettings()
     mail: MailSettings = MailSettings()
     webhook: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")], WebhookSettings] = {}

@@ -41,7 +41,7 @@ CLOCKED = ("regime", "detected_at", "legal_class", "personal_data", "national_se
 
 
 class Task(msgspec.Struct):
-    """Something to do. `origin`: the playbook that asked for it."""
+    """Something to do. `origin`: the playbook that asked for it (`ransomware@1#isolate`); `how`, `record`, `call`: its words as they were then."""
 
     id: str
     title: str
@@ -50,6 +50,12 @@ class Task(msgspec.Struct):
     origin: str = ""
     done_at: str = ""
     result: str = ""
+    role: str = ""
+    phase: str = ""
+    how: str = ""
+    record: str = ""
+    call: str = ""
+    """When to call the national centre."""
 
 
 class Interval(msgspec.Struct):
@@ -118,6 +124,11 @@ class Incident(msgspec.Struct):
     merged_into: str = ""
     merged: list[str] = []
     before_merge: str = ""
+    policy: str = ""
+    """The policy that opened it."""
+    defect: str = ""
+    """The recorded defect of a rule with which it was withdrawn: it counts in no figure."""
+    before_defect: str = ""
     alerts: list[str] = []
     """Groups and alerts that belong to it."""
     observables: list[dict[str, str]] = []
@@ -178,6 +189,7 @@ def _opened(incident: Incident, fact: Fact) -> None:
     incident.regime = str(fact.data.get("regime", ""))
     incident.alerts = [str(one) for one in fact.data.get("alerts", [])]
     incident.owner = str(fact.data.get("owner", ""))
+    incident.policy = str(fact.data.get("policy", ""))
     _enter(incident, NEW, fact.at)
 
 
@@ -202,6 +214,17 @@ def _moved(incident: Incident, fact: Fact) -> None:
     incident.reason = fact.reason
     incident.resolution = str(fact.data.get("resolution", incident.resolution))
     _enter(incident, to, str(fact.data.get("at") or fact.at))
+
+
+def _withdrawn(incident: Incident, fact: Fact) -> None:
+    """Withdrawn with the wrong alerts that it was opened for."""
+    incident.before_defect, incident.defect, incident.reason = incident.state, str(fact.data["defect"]), fact.reason
+    _enter(incident, str(fact.data["to"]), fact.at)
+
+
+def _restored(incident: Incident, fact: Fact) -> None:
+    incident.defect, incident.before_defect, incident.reason = "", "", fact.reason
+    _enter(incident, str(fact.data["to"]), fact.at)
 
 
 def _noted(incident: Incident, fact: Fact) -> None:
@@ -246,6 +269,8 @@ _APPLY = {
     "IncidentOpened": _opened,
     "IncidentEdited": _edited,
     "IncidentMoved": _moved,
+    "IncidentWithdrawn": _withdrawn,
+    "IncidentRestored": _restored,
     "NoteAdded": _noted,
     "IncidentAssigned": _assigned,
     "TaskAdded": _task_added,

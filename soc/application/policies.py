@@ -1,0 +1,315 @@
+"""Carrying policies out: what groups and journal say is decided once, recorded, and done; again after a crash nothing is done twice.
+
+Per policy and scope: carry out what was decided before, ask which groups meet the condition, record the decisions under the
+version that was seen, carry them out. A decision has the id of its effect (policy, group, occasion); an incident is opened under a number
+that was reserved for it, a message has an id of its own, so every step may be repeated. Idempotent; several processes may run it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from soc.application.access import acting, require
+from soc.application.app import App
+from soc.application.numbered import local_day
+from soc.application.policies_defects import Settled, settle
+from soc.application.policies_effects import carry_out
+from soc.application.policies_match import Asked, Matcher, groups_since
+from soc.application.policies_set import Known, known
+from soc.clock import from_iso, iso
+from soc.errors import ConfigError, Conflict
+from soc.incidents.model import PREFIX as INCIDENTS
+from soc.incidents.model import Incident, fold
+from soc.incidents.policies.plan import COUNTED, JOINED, KNOWN, OPENED, STORM, TOLD, Firing, Subject, Target, decide, effect_of
+from soc.incidents.policies.policy import Loaded
+from soc.incidents.policies.state import PREFIX, STATE, PolicyState, stream_of
+from soc.incidents.policies.state import fold as fold_policy
+from soc.incidents.workflow import CLOSED, OPEN
+from soc.model.fact import Fact, NewFact, Stored
+from soc.model.journal import FactConflict
+from soc.model.record import SCOPE_REAL
+
+FIRST_LOOK_US = 24 * 3_600_000_000
+"""A policy that runs for the first time looks back so far, and no further."""
+REACH_US = 30 * 24 * 3_600_000_000
+"""Groups without an alert for so long are left alone."""
+PER_FACT = 200
+"""Decisions in one fact."""
+_TRIES = 20
+
+
+class Did(msgspec.Struct):
+    """What one policy did in one scope."""
+
+    policy: str
+    scope: str
+    opened: int = 0
+    joined: int = 0
+    known: int = 0
+    storms: int = 0
+    told: int = 0
+    counted: int = 0
+    incidents: list[str] = []
+
+    def count(self, firings: Iterable[Firing]) -> None:
+        """Add decisions."""
+        for firing in firings:
+            match firing.how:
+                case "opened":
+                    self.opened += 1
+                case "joined":
+                    self.joined += 1
+                case "known":
+                    self.known += 1
+                case "storm":
+                    self.storms += 1
+                case "told":
+                    self.told += 1
+                case _:
+                    self.counted += 1
+
+
+class Report(msgspec.Struct):
+    """What one pass did. `errors`: files that cannot be used; the other policies ran."""
+
+    did: list[Did] = []
+    settled: Settled = msgspec.field(default_factory=Settled)
+    errors: list[ConfigError] = []
+    groups: int = 0
+
+
+def run(app: App, *, since_us: int | None = None, only: str = "") -> Report:
+    """Carry policies out now, because somebody asks for it. `since_us`: look at groups since this time, also older ones.
+
+    Raises: NotAllowed.
+    """
+    require(app, "policies.run")
+    return apply(app, since_us=since_us, only=only)
+
+
+def apply(app: App, *, since_us: int | None = None, only: str = "") -> Report:
+    """One pass of all policies that run (`only`: of one). For periodic steps; idempotent."""
+    _ = (app.store, app.journal)  # opened once, and shared with the application that acts
+    service = acting(app, "policies")
+    report = Report()
+    every, report.errors = known(app)
+    running = [one for one in every if one.running and only in ("", one.loaded.name)]
+    report.settled = settle(service)
+    if not running:
+        return report
+    now_us = app.clock.now_us()
+    streams = _streams(app, running)
+    for one in running:
+        for scope in streams.get(one.loaded.name, {}):
+            carry_out(service, one.loaded, scope)
+    asked = [_asked(one, streams.get(one.loaded.name, {}), since_us, now_us) for one in running]
+    begin = max(min(min([*one.since_us.values(), one.otherwise_us]) for one in asked), 0 if since_us is not None else now_us - REACH_US)
+    groups = list(groups_since(app, begin))
+    report.groups = len(groups)
+    found = Matcher(app, asked).found(groups)
+    for ask in asked:
+        name = ask.loaded.name
+        for scope in sorted({SCOPE_REAL, *(place for policy, place in found if policy == name)}):
+            did = _decided(service, ask, scope, found.get((name, scope), []), now_us)
+            did.incidents = carry_out(service, ask.loaded, scope)
+            if did != Did(name, scope):
+                report.did.append(did)
+    return report
+
+
+def _streams(app: App, running: Sequence[Known]) -> dict[str, dict[str, PolicyState]]:
+    """By policy and scope what was done so far."""
+    names = {one.loaded.name for one in running}
+    found: dict[str, dict[str, PolicyState]] = {}
+    for head in app.journal.heads(PREFIX):
+        name, _, scope = head.stream.removeprefix(PREFIX).partition("/")
+        if name in names and scope != STATE:
+            found.setdefault(name, {})[scope] = _state(app, name, scope)
+    return found
+
+
+def _state(app: App, name: str, scope: str) -> PolicyState:
+    return fold_policy(one.fact for one in app.journal.read(stream_of(name, scope)))
+
+
+def _asked(one: Known, states: dict[str, PolicyState], since_us: int | None, now_us: int) -> Asked:
+    """Since when groups count: since the policy was taken up, or switched on again."""
+    on_us = one.switch.at_us if one.switch.state == "on" else 0
+    first = now_us - FIRST_LOOK_US if since_us is None else since_us
+    since = {scope: max(state.since_us, on_us) if state.since_us else max(first, on_us) for scope, state in states.items()}
+    if since_us is not None:
+        since = dict.fromkeys(since, since_us)
+    return Asked(one.loaded, since, since_us if since_us is not None else max(first, on_us))
+
+
+def _decided(app: App, asked: Asked, scope: str, subjects: list[Subject], now_us: int) -> Did:
+    """Record what a policy decides of groups; when another process was faster, look again."""
+    loaded = asked.loaded
+    stream = stream_of(loaded.name, scope)
+    for _ in range(_TRIES):
+        state = _state(app, loaded.name, scope)
+        facts: list[NewFact] = []
+        if not state.since_us:
+            since_us = asked.since_us.get(scope, asked.otherwise_us)
+            facts.append(NewFact("PolicyTaken", {"since": iso(since_us), "hash": loaded.hash, "version": loaded.policy.version}))
+        firings = _firings(app, loaded, scope, subjects, state, now_us)
+        facts += [
+            NewFact("PolicyFired", {"hash": loaded.hash, "firings": [msgspec.to_builtins(one) for one in firings[at : at + PER_FACT]]})
+            for at in range(0, len(firings), PER_FACT)
+        ]
+        did = Did(loaded.name, scope)
+        if not facts:
+            return did
+        app.crash("policies.decided")
+        try:
+            app.journal.append(stream, state.version, facts, actor=f"policy/{loaded.name}", scope=scope)
+        except FactConflict:
+            continue
+        app.crash("policies.recorded")
+        did.count(firings)
+        return did
+    raise Conflict("others carry this policy out at the same moment", hint="try again")
+
+
+def _firings(app: App, loaded: Loaded, scope: str, subjects: list[Subject], state: PolicyState, now_us: int) -> list[Firing]:
+    if not subjects:
+        return []
+    ended: dict[str, list[Incident]] = {}
+    targets: list[Target] = []
+    fresh = [one for one in subjects if not _was_decided(loaded, one, state)]
+    again = [one for one in subjects if one not in fresh]
+    if loaded.policy.then.open is not None and (fresh or _may_begin_again(again, state)):
+        targets, ended = _incidents(app, scope)
+    for subject in subjects:
+        past = [one for one in ended.get(subject.group.id, ()) if one.state == CLOSED and one.entered.get(CLOSED, "") < subject.group.last_at]
+        if past and (loaded.policy.then.open is not None):
+            subject.occasion = f"{subject.occasion}+{len(past)}"  # it goes on after the incident was closed: another case
+    return decide(loaded, subjects, targets, fired=state.fired, begun=state.begun, now_us=now_us, day=local_day(app, now_us).isoformat())
+
+
+def _was_decided(loaded: Loaded, subject: Subject, state: PolicyState) -> bool:
+    return effect_of(loaded.name, subject.group.id, subject.occasion) in state.fired
+
+
+def _may_begin_again(subjects: Sequence[Subject], state: PolicyState) -> bool:
+    """Whether a group that was decided before has alerts that are newer than the decision: its incident may be closed."""
+    last = {firing.group: state.at[effect] for effect, firing in state.fired.items()}
+    return any(subject.group.last_at > last.get(subject.group.id, "") for subject in subjects)
+
+
+def _incidents(app: App, scope: str) -> tuple[list[Target], dict[str, list[Incident]]]:
+    """The open incidents of a scope as targets, and by group those that are over."""
+    targets: list[Target] = []
+    ended: dict[str, list[Incident]] = {}
+    for stream, held in app.journal.under(INCIDENTS):
+        facts = [one.fact for one in held]
+        if facts[0].scope != scope:
+            continue
+        incident = fold(stream.removeprefix(INCIDENTS), facts)
+        if incident.state in OPEN:
+            targets.append(_as_target(incident, facts))
+        else:
+            for group in incident.alerts:
+                ended.setdefault(group, []).append(incident)
+    return targets, ended
+
+
+def _as_target(incident: Incident, facts: Sequence[Fact]) -> Target:
+    joining = [fact for fact in facts if fact.kind in ("IncidentOpened", "AlertsAttached")]
+    return Target(
+        incident.id,
+        from_iso(joining[-1].at) if joining else 0,
+        next((str(fact.data["effect"]) for fact in facts if fact.kind == "IncidentOpened" and "effect" in fact.data), ""),
+        incident.rsit,
+        set(incident.agencies),
+        set(incident.systems),
+        {one.get("value", "") for one in incident.observables},
+        {str(rule) for fact in joining for rule in fact.data.get("rules", [])},
+        {str(fact.data["policy"]) for fact in joining if "policy" in fact.data},
+        set(incident.alerts),
+    )
+
+
+# --- dry runs --------------------------------------------------------------------------------------------------------
+
+
+class Would(msgspec.Struct):
+    """What a policy would have done in a time. `examples`: the first incidents or messages."""
+
+    policy: str
+    groups: int = 0
+    opened: int = 0
+    joined: int = 0
+    storms: int = 0
+    messages: int = 0
+    pages: int = 0
+    counted: int = 0
+    examples: list[dict[str, str]] = []
+
+
+MOST_EXAMPLES = 5
+_BATCH_US = 60_000_000
+
+
+def rehearse(app: App, loaded: Sequence[Loaded], *, since_us: int, scope: str | None = SCOPE_REAL) -> list[Would]:
+    """What policies would have done with the groups of a time, had they run every minute; nothing is recorded, nobody is told.
+
+    Groups that people closed since count as well; joining incidents that people opened is left out.
+    """
+    require(app, "policies.view")
+    asked = [Asked(one, {}, since_us) for one in loaded]
+    found = Matcher(app, asked, history=True).found(group for group in groups_since(app, since_us) if scope in (None, group.scope))
+    return [_would(app, one, {place: subjects for (name, place), subjects in found.items() if name == one.name}) for one in loaded]
+
+
+def _would(app: App, loaded: Loaded, found: dict[str, list[Subject]]) -> Would:
+    would = Would(loaded.name)
+    then = loaded.policy.then
+    for _, subjects in sorted(found.items()):
+        subjects.sort(key=lambda one: (one.at_us, one.group.id))
+        targets: list[Target] = []
+        fired: set[str] = set()
+        begun: list[int] = []
+        titles = {one.group.id: one for one in subjects}
+        for batch in _batches(subjects):
+            now_us = batch[-1].at_us
+            for firing in decide(loaded, batch, targets, fired=fired, begun=begun, now_us=now_us, day=local_day(app, now_us).isoformat()):
+                fired.add(firing.effect)
+                would.groups += firing.how != STORM
+                would.opened += firing.how in (OPENED, STORM) and then.open is not None
+                would.joined += firing.how in (JOINED, KNOWN)
+                would.storms += firing.how == STORM
+                would.counted += firing.how == COUNTED
+                if firing.how in (OPENED, STORM, TOLD):
+                    begun.append(now_us)
+                    would.messages += len(then.notify)
+                    would.pages += then.page
+                    if len(would.examples) < MOST_EXAMPLES:
+                        group = titles[firing.group].group
+                        would.examples.append(
+                            {
+                                "at": iso(now_us),
+                                "how": firing.how,
+                                "group": group.id,
+                                "level": group.rule.level,
+                                "rule": group.rule.title,
+                                "rule_vi": group.rule.title_vi,
+                            }
+                        )
+    return would
+
+
+def _batches(subjects: Sequence[Subject]) -> Iterable[list[Subject]]:
+    batch: list[Subject] = []
+    for subject in subjects:
+        if batch and subject.at_us // _BATCH_US != batch[0].at_us // _BATCH_US:
+            yield batch
+            batch = []
+        batch.append(subject)
+    if batch:
+        yield batch
+
+
+__all__ = ["Did", "Report", "Stored", "Would", "apply", "rehearse", "run"]
