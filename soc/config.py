@@ -351,6 +351,29 @@ class LogSettings(Section):
     """`auto`: text on a terminal, JSON otherwise."""
 
 
+class ReportsSettings(Section):
+    """Who issues reports and letters: what stands in their head and at their foot."""
+
+    agency: str = ""
+    """Id of the agency that issues them (`soc agencies list`); its superior, address and telephone come from the registry."""
+    place: str = ""
+    """The place before the date, as `Đồng Xoài`."""
+    sign: str = ""
+    """The agency's part of number and sign, as `SKHCN` in `Số: 12/BC-SKHCN`."""
+    addressee: str = ""
+    """Whom reports go to; "" = whom the regime names."""
+    copies: list[str] = []
+    """Who else gets them («Nơi nhận»), beside the addressee and the archive."""
+    signer_title: str = ""
+    """Whose signature, as `GIÁM ĐỐC`."""
+    signer_name: str = ""
+    """The name below it."""
+    contact: str = ""
+    """Id of the person to call (`soc people list`); "" = the contact person of the agency."""
+    templates: Path | None = None
+    """Folder of DOCX templates that are used instead of the shipped ones of the same names."""
+
+
 class Settings(Section):
     """Everything the operator may choose."""
 
@@ -376,6 +399,7 @@ class Settings(Section):
     mail: MailSettings = MailSettings()
     webhook: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")], WebhookSettings] = {}
     outbox: OutboxSettings = OutboxSettings()
+    reports: ReportsSettings = ReportsSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 

@@ -50,7 +50,8 @@ TABLE: tuple[Row, ...] = (
         "soc.use",
         Phrase("help, checks, and what works on files that one may read anyway"),
         "everybody",
-        "access show, agencies sample, commands, completion, config path, config schema, config show, config validate, doctor, demo, help, incidents classes, init,"
+        "access show, agencies sample, commands, completion, config path, config schema, config show, config validate, doctor, demo, evidence dossier-verify, help,"
+        " incidents classes, init,"
         " parse, rules coverage, rules diff, rules eval, rules import, rules lint, rules test, version, whoami",
     ),
     Row("pipeline.run", Phrase("run the pipeline, the automated rules and reminders"), "everybody service", "run, ingest file, duties run"),
@@ -127,8 +128,18 @@ TABLE: tuple[Row, ...] = (
     Row("oncall.acknowledge", Phrase("acknowledge calls and hand shifts over"), "analyst lead", ""),
     Row("oncall.change", Phrase("change rosters and calendars"), "lead", ""),
     Row("messages.send", Phrase("send messages"), "analyst lead service", ""),
-    Row("reports.view", Phrase("see reports"), "viewer analyst lead", ""),
-    Row("reports.make", Phrase("make reports and the handbook"), "analyst lead service", ""),
+    Row(
+        "reports.view",
+        Phrase("see reports"),
+        "viewer analyst lead",
+        "reports kinds, reports list, reports show, reports templates export, reports templates check",
+    ),
+    Row(
+        "reports.make",
+        Phrase("make reports and the handbook"),
+        "analyst lead service",
+        "reports draft, reports export, reports import-signed, reports sent, reports situation, handbook",
+    ),
     Row("evidence.view", Phrase("see and check evidence"), "analyst lead", "evidence list, evidence show, evidence verify"),
     Row(
         "evidence.change",
@@ -136,7 +147,7 @@ TABLE: tuple[Row, ...] = (
         "analyst lead service",
         "evidence add, evidence register, evidence events, evidence hand-over",
     ),
-    Row("evidence.export", Phrase("write dossiers"), "lead", "evidence export, evidence dossier"),
+    Row("evidence.export", Phrase("write dossiers"), "lead", "evidence dossier"),
     Row(
         "rules.view",
         Phrase("see and try rules"),
