@@ -15,10 +15,9 @@ from soc.application.app import Actor, App, Collector, Forwarder
 from soc.clock import Clock, SystemClock
 from soc.config import FileSource, HttpSource, KafkaSource, RulesSettings, Settings, SourceBase, SyslogSource
 from soc.errors import ConfigError, NotAllowed, RuleError
-from soc.model.evidence import EvidenceFiles
 from soc.model.journal import Journal
 from soc.model.signal import Signal
-from soc.ports import Classifier, CrashPoint, Messenger, Metrics, RecordSink, RecordSource, SignalLog, Store, no_crash
+from soc.ports import Classifier, CrashPoint, Lists, Messenger, Metrics, RecordSink, RecordSource, SignalLog, Store, no_crash
 
 if TYPE_CHECKING:
     from soc.application.correlating import SignalTopic
@@ -140,6 +139,24 @@ class _Wiring:
 
         return WebhookMessenger(name, self._settings.webhook[name], clock=self._clock)
 
+    def lists(self, journal: Journal) -> Lists:
+        settings = self._settings
+        if settings.store.kind == "elasticsearch":
+            from soc.adapters.elastic.journal import ElasticJournal
+            from soc.adapters.elastic.lists import ElasticLists
+
+            if isinstance(journal, ElasticJournal):
+                return ElasticLists(settings.store, journal, clock=self._clock, read_only=settings.read_only)
+        elif settings.store.kind == "embedded":
+            from soc.adapters.sqlite.journal import SqliteJournal
+            from soc.adapters.sqlite.lists import SqliteLists
+
+            if isinstance(journal, SqliteJournal):
+                return SqliteLists(store_path(settings), journal, read_only=settings.read_only)
+        from soc.application.lists import FoldingLists
+
+        return FoldingLists(journal)
+
     def signing_key(self, *, make: bool = False) -> SigningKey | None:
         from soc.adapters.keys import load_key, make_key
 
@@ -149,11 +166,6 @@ class _Wiring:
         if self._settings.read_only:
             raise NotAllowed("a key is not made while read_only is set", hint="leave out read_only")
         return make_key(folder)
-
-    def evidence(self) -> EvidenceFiles:
-        from soc.adapters.evidence import FolderOfEvidence
-
-        return FolderOfEvidence(data_dir(self._settings) / "evidence", read_only=self._settings.read_only)
 
     def restore(self, source: Path, progress: Callable[[str, int, int], None] | None) -> dict[str, Any]:
         settings = self._settings

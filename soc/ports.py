@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -16,6 +16,7 @@ from soc.model.alert import Alert, AlertGroup
 from soc.model.deadletter import DeadLetter
 from soc.model.event import Doc, Event
 from soc.model.message import Message
+from soc.model.projection import Difference, Document, ListQuery, Projection
 from soc.model.query import Node
 from soc.model.record import RawRecord
 from soc.model.signal import Signal
@@ -387,6 +388,66 @@ class Store(Protocol):
         """Give everything back; idempotent."""
 
 
+# --- lists ----------------------------------------------------------------------------------------------------------
+
+
+class Chosen(NamedTuple):
+    """Groups in some states: only those of `ids` (None = all) without those of `without`.
+
+    With a `total` it is that of the whole query, and `ids` are its page already.
+    """
+
+    ids: frozenset[str] | None
+    without: frozenset[str] = frozenset()
+    total: int | None = None
+
+
+class GroupEnd(NamedTuple):
+    """What of a group of alerts changes with its alerts: the time of the newest (also in microseconds), and the count."""
+
+    id: str
+    scope: str
+    last_us: int
+    last_at: str
+    occurrences: int
+
+
+@runtime_checkable
+class TellingStore(Protocol):
+    """A store that tells which groups changed, so that nobody has to look at all of them."""
+
+    def group_changes(self, after: int) -> tuple[int, list[str]]:
+        """The number of the newest change, and the ids of the groups that changed after a number."""
+
+    def ends_of(self, ids: Sequence[str] | None) -> Iterator[GroupEnd]:
+        """The ends of these groups (None = all) as far as they count: shadows, withdrawn ones and those that are gone are left out."""
+
+
+class Lists(Protocol):
+    """Kept projections of one journal; every answer includes all facts that were appended before it was asked for.
+
+    One contract suite (`tests/contracts/test_lists.py`) on memory, the embedded store and Elasticsearch.
+    """
+
+    def page(self, projection: Projection, query: ListQuery) -> tuple[int, list[Document]]:
+        """How many documents fit, and one page of them."""
+
+    def some(self, projection: Projection, streams: Sequence[str]) -> dict[str, Document]:
+        """The documents of these streams; those without facts are left out."""
+
+    def standing(self, projection: Projection, store: Store, query: AlertQuery, states: Sequence[str], hidden: frozenset[str]) -> Chosen:
+        """Which groups of alerts are in these states, by what people said (a projection of groups) and what their alerts say now.
+
+        `hidden` ones are in none.
+        """
+
+    def rebuild(self, projection: Projection, store: Store | None = None) -> Difference:
+        """Make all documents (and with `store` the states of its groups) anew; safe beside everything that reads and writes."""
+
+    def close(self) -> None:
+        """Give everything back; idempotent."""
+
+
 # --- rules ----------------------------------------------------------------------------------------------------------
 
 
@@ -479,6 +540,33 @@ class Messenger(Protocol):
 
     def close(self) -> None:
         """Give everything back; idempotent."""
+
+
+class ReceivedMail(msgspec.Struct, frozen=True):
+    """A mail of a mailbox. `raw` None: it is too large to be fetched."""
+
+    uid: int
+    size: int
+    raw: bytes | None
+
+
+class MailReader(Protocol):
+    """A mailbox that is read and never changed. Not for several threads.
+
+    Raises, from every call: ConfigError, Unreachable, NotAllowed (it does not let us in).
+    """
+
+    name: str
+    """Server, user and folder."""
+
+    def validity(self) -> int:
+        """The number under which `uid` means the same mail for ever; another one, and all mails are new (RFC 3501 section 2.3.1.1)."""
+
+    def since(self, uid: int) -> Iterator[ReceivedMail]:
+        """The mails with a larger number, in order."""
+
+    def close(self) -> None:
+        """Give the connection back; idempotent."""
 
 
 # --- small things ----------------------------------------------------------------------------------------------------

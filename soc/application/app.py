@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from soc.clock import Clock
 from soc.config import RulesSettings, Settings, SourceBase
 from soc.errors import RuleError
-from soc.model.evidence import EvidenceFiles
 from soc.model.journal import Journal
 from soc.model.signal import Signal
-from soc.ports import Classifier, CrashPoint, Messenger, Metrics, RecordSink, RecordSource, SignalLog, Store, no_crash
+from soc.ports import Classifier, CrashPoint, Lists, Messenger, Metrics, RecordSink, RecordSource, SignalLog, Store, no_crash
 
 if TYPE_CHECKING:
     from soc.application.correlating import SignalTopic
@@ -84,11 +83,11 @@ class Wiring(Protocol):
     def messenger(self, channel: str) -> Messenger | None:
         """What hands messages of a channel (`mail`, `webhook`, `webhook:<name>`) over; None when nothing is configured for it."""
 
+    def lists(self, journal: Journal) -> Lists:
+        """The kept lists of a journal of the settings."""
+
     def signing_key(self, *, make: bool = False) -> SigningKey | None:
         """The key that signs checkpoints; with `make` a new one, which takes the place of the one there was."""
-
-    def evidence(self) -> EvidenceFiles:
-        """The folder of evidence beside the store."""
 
     def restore(self, source: Path, progress: Callable[[str, int, int], None] | None) -> dict[str, Any]:
         """Put a backup into the (empty) store of the settings."""
@@ -133,7 +132,7 @@ class App:
     pipeline: bool = False
     crash: CrashPoint = no_crash
     rule_errors: list[RuleError] = field(default_factory=list)
-    _opened: list[Store | Journal] = field(default_factory=list)
+    _opened: list[Store | Journal | Lists] = field(default_factory=list)
 
     @cached_property
     def store(self) -> Store:
@@ -148,6 +147,13 @@ class App:
         journal = self.wiring.journal()
         self._opened.append(journal)
         return journal
+
+    @cached_property
+    def lists(self) -> Lists:
+        """What lists show of the journal's objects, kept so that nobody folds everything to see a page."""
+        lists = self.wiring.lists(self.journal)
+        self._opened.append(lists)
+        return lists
 
     @cached_property
     def rules(self) -> Loaded:

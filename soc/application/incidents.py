@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from soc.application.access import allowed, reach, require, standing
+from soc.application.access import reach, require, standing, visible
 from soc.application.app import App
 from soc.application.numbered import identity, local_day, not_later, take
 from soc.clock import from_iso, iso
 from soc.errors import Conflict, NotFound, Phrase, UsageError
 from soc.incidents.classes import CHANNELS, CODES, FLAGS, GROUPS, LEGAL, SEVERITIES, TLP
 from soc.incidents.clocks import Obligation, is_overdue, next_due, obligations, regime_at
+from soc.incidents.listing import incident_of
+from soc.incidents.listing import incidents as incident_lists
 from soc.incidents.model import EDITABLE, PREFIX, Incident, fold
 from soc.incidents.workflow import BEFORE, OPEN, step
 from soc.model.fact import ANY_VERSION, Behalf, NewFact, Stored
 from soc.model.journal import FactConflict
+from soc.model.projection import ListQuery
 from soc.model.role import OWN
 from soc.organization.registry import Registry
 
@@ -38,10 +41,19 @@ def _permit(app: App, incident: Incident, command: str) -> None:
 
 
 def open_incident(
-    app: App, fields: Mapping[str, Any], *, alerts: Sequence[str] = (), owner: str = "", reason: str = "", behalf: Behalf | None = None, scope: str = "real"
+    app: App,
+    fields: Mapping[str, Any],
+    *,
+    alerts: Sequence[str] = (),
+    observables: Sequence[Mapping[str, Any]] = (),
+    owner: str = "",
+    reason: str = "",
+    behalf: Behalf | None = None,
+    scope: str = "real",
 ) -> Incident:
     """A new incident under the next number of the year of its local detection; the number is taken once and for all.
 
+    `observables`: what it names, as `soc.application.observables` records it.
     Raises: UsageError for a field that cannot be.
     """
     require(app, "incidents.open")
@@ -54,7 +66,7 @@ def open_incident(
     if not data.get("title"):
         raise UsageError("an incident needs a title", hint="soc incidents new TITLE")
     data["regime"] = regime_at(data["detected_at"]).id
-    data |= {"alerts": list(alerts), "owner": owner}
+    data |= {"alerts": list(alerts), "owner": owner} | ({"observables": [dict(one) for one in observables]} if observables else {})
     stem = f"{PREFIX}INC-{local_day(app, from_iso(data['detected_at'])).year}-"
     fact = NewFact("IncidentOpened", data, reason, behalf)
     return _folded(take(app, stem, fact, scope=scope, busy="too many incidents are opened at the same moment"))
@@ -130,24 +142,23 @@ def listed(
     app: App, *, states: Sequence[str] = OPEN, scope: str | None = "real", overdue: bool = False, agency: str = ""
 ) -> list[tuple[Incident, list[Obligation]]]:
     """Incidents in these states with their obligations: what is due first comes first, then the newest."""
+    return page(app, states=states, scope=scope, overdue=overdue, agency=agency)[1]
+
+
+def page(
+    app: App, *, states: Sequence[str] = OPEN, scope: str | None = "real", overdue: bool = False, agency: str = "", limit: int = 0, offset: int = 0
+) -> tuple[int, list[tuple[Incident, list[Obligation]]]]:
+    """How many such incidents there are, and one page of them (`limit` 0 = all). Cost: that of the page (`soc.ports.Lists`)."""
     require(app, "incidents.view")
     now = app.clock.now_us()
-    found = []
-    for _, facts in app.journal.under(PREFIX):
-        incident = _folded(facts)
-        if (
-            not allowed(app, "incidents.view", incident)
-            or incident.state not in states
-            or (scope is not None and incident.scope != scope)
-            or (agency and agency not in incident.agencies)
-        ):
-            continue
-        duties = obligations(incident, now)
-        if not overdue or is_overdue(duties):
-            found.append((incident, duties))
-    found.sort(key=lambda one: one[0].detected_at, reverse=True)
-    found.sort(key=lambda one: next_due(one[1]) or "9")
-    return found
+    own = reach(app, "incidents.view") == OWN
+    query = ListQuery(tuple(states), scope, now if overdue else 0, agency, 0 if own else limit, 0 if own else offset)
+    total, found = app.lists.page(incident_lists(), query)
+    incidents = [incident_of(one) for one in found]
+    if own:
+        incidents = visible(app, "incidents.view", incidents)
+        total, incidents = len(incidents), incidents[offset : offset + limit] if limit else incidents[offset:]
+    return total, [(incident, obligations(incident, now)) for incident in incidents]
 
 
 def move(

@@ -19,7 +19,9 @@ from soc.model.fact import Fact, NewFact
 from soc.model.journal import Append, FactConflict
 from soc.model.role import ANY
 from soc.ports import AlertQuery
-from soc.triage.model import CLOSED, PREFIX, TABLE, UNDONE, VERDICTS, WAITING, IllegalStep, Triage, effective, fold, standing
+from soc.triage.listing import groups as group_lists
+from soc.triage.listing import triage_of
+from soc.triage.model import PREFIX, TABLE, UNDONE, VERDICTS, WAITING, IllegalStep, Triage, effective, fold, standing
 
 MOST_NOTE = 2_000
 MOST_OWNER = 200
@@ -53,31 +55,30 @@ class Outcome(msgspec.Struct, frozen=True):
 def queue(app: App, query: AlertQuery, *, states: Sequence[str] = WAITING, suppressed: bool = False) -> Queue:
     """Groups in these states, newest first (`limit` 0 = all); those that are suppressed only when they are asked for.
 
-    Shadows and withdrawn groups are shown whatever their state. Cost: one fold of all that was ever said of groups, and a look
-    at those groups.
+    Shadows and withdrawn groups are shown whatever their state. Cost: a look at kept states (`soc.ports.Lists`), and one at what
+    suppressions in force hide.
     """
     require(app, "alerts.view")
     if reach(app, "alerts.view") != ANY:
         return _own_queue(app, query, states, suppressed)
-    said = _said(app)
     if query.shadow or query.retracted:
         total, groups = alerts.groups(app, query)
+        said = _said(app, [group.id for group in groups])
         return Queue(total, [_item(group, said) for group in groups])
     hidden = suppressions.hidden(app, query)
     if suppressed:
+        said = _said(app, hidden)
         found = [_item(group, said, hidden[group.id][1]) for group in _newest(group for group, _ in hidden.values())]
         return _paged([one for one in found if one.triage.state in states], query)
-    only = "open" not in states  # then only groups of which something was said can be among them
-    asked = [group for group, triage in said.items() if only or triage.state not in states or triage.state == CLOSED]
-    ends = app.store.group_ends(msgspec.structs.replace(query, ids=frozenset(asked))) if asked else {}
-    judged = {group: standing(said[group], last_at=last_at, count=count) for group, (last_at, count) in ends.items()}
-    hidden_ones = sum((judged.get(group) or said.get(group) or Triage()).state in states for group in hidden)
-    if only:
-        which = {"ids": frozenset(group for group, triage in judged.items() if triage.state in states) - set(hidden)}
-    else:
-        which = {"without": frozenset(group for group, triage in judged.items() if triage.state not in states) | set(hidden)}
-    total, groups = app.store.alert_groups(msgspec.structs.replace(query, limit=query.limit or _ALL, **which))
-    return Queue(total, [_item(group, said) for group in groups], hidden_ones)
+    said_of_hidden = _said(app, hidden)
+    hidden_ones = sum(_item(group, said_of_hidden).triage.state in states for group, _ in hidden.values())
+    chosen = app.lists.standing(group_lists(), app.store, query, states, frozenset(hidden))
+    asked = msgspec.structs.replace(query, ids=chosen.ids, without=chosen.without, limit=query.limit or _ALL)
+    if chosen.total is not None:
+        asked = msgspec.structs.replace(asked, offset=0)
+    total, groups = app.store.alert_groups(asked)
+    said = _said(app, [group.id for group in groups])
+    return Queue(total if chosen.total is None else chosen.total, [_item(group, said) for group in groups], hidden_ones)
 
 
 def _own_queue(app: App, query: AlertQuery, states: Sequence[str], suppressed: bool) -> Queue:
@@ -88,8 +89,10 @@ def _own_queue(app: App, query: AlertQuery, states: Sequence[str], suppressed: b
     return _paged([item for item in whole.items if item.group.id in ids], query)
 
 
-def _said(app: App) -> dict[str, Triage]:
-    return {stream.removeprefix(PREFIX): fold([one.fact for one in facts]) for stream, facts in app.journal.under(PREFIX)}
+def _said(app: App, groups: Iterable[str]) -> dict[str, Triage]:
+    """What people said of some groups; those of which nobody said anything are left out."""
+    found = app.lists.some(group_lists(), [PREFIX + group for group in groups])
+    return {stream.removeprefix(PREFIX): triage_of(one) for stream, one in found.items()}
 
 
 def _item(group: AlertGroup, said: Mapping[str, Triage], suppressed: str = "") -> Item:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ from soc.clock import from_iso
 from soc.model.alert import RETRACTED_PREFIX, SHADOW_PREFIX, Alert, AlertGroup, namespace
 from soc.model.level import ThreatLevel
 from soc.model.retraction import FACT, retraction_of
-from soc.ports import AlertQuery
+from soc.ports import AlertQuery, GroupEnd
 
 _ASIDE = "~"
 """Begins the group of withdrawn alerts, which is kept like any other beside the one of those that count."""
@@ -166,6 +166,26 @@ class Alerts:
         decode = msgspec.msgpack.Decoder(_KeptEnd).decode
         found = (decode(body).group for (body,) in self._control.rows(f"SELECT body FROM grp WHERE {where}", values))
         return {group.id: (group.last_at, group.count) for group in found}
+
+    def changes(self, after: int) -> tuple[int, list[str]]:
+        """See `TellingStore.group_changes`."""
+        if not self._control.rows("SELECT 1 FROM sqlite_schema WHERE name = 'grp_change'"):  # of an earlier version, and read only
+            return 0, [identity for (identity,) in self._control.rows("SELECT id FROM grp")]
+        last = self._control.rows("SELECT max(no) FROM grp_change")[0][0] or 0
+        if last == after:
+            return last, []
+        return last, [
+            identity for (identity,) in self._control.rows("SELECT id FROM grp_change WHERE no > ? AND no <= ?", (after if after < last else 0, last))
+        ]
+
+    def ends_of(self, ids: Sequence[str] | None) -> Iterator[GroupEnd]:
+        """See `TellingStore.ends_of`."""
+        decode = msgspec.msgpack.Decoder(_KeptEnd).decode
+        where, values = ("1", ()) if ids is None else ("id IN (SELECT value FROM json_each(?))", (msgspec.json.encode(list(ids)).decode(),))
+        for identity, scope, last_us, body in self._control.rows(f"SELECT id, scope, last_us, body FROM grp WHERE {where}", values):
+            if not identity.startswith(_ASIDE) and not scope.startswith((SHADOW_PREFIX, RETRACTED_PREFIX)):
+                end = decode(body).group
+                yield GroupEnd(identity, scope, last_us, end.last_at, end.count)
 
     def get(self, prefix: str) -> Alert | AlertGroup | None:
         """The alert or group of an id or unique prefix.

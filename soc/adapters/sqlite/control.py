@@ -38,6 +38,8 @@ class Control:
         if not read_only:
             with guarded(self.path, "opening"):
                 self.db.executescript(ADDED)
+                if self.db.execute("SELECT EXISTS (SELECT 1 FROM grp) AND NOT EXISTS (SELECT 1 FROM grp_change)").fetchone()[0]:
+                    self.db.execute("INSERT OR IGNORE INTO grp_change (id) SELECT id FROM grp")  # groups of an earlier version
         # Reading has a connection of its own, so that it neither waits for a commit nor sees half of one.
         self._reading = self.db if read_only else connect(self.path, CONTROL, read_only=True, cache_kib=8_192)
 

@@ -165,6 +165,32 @@ class SqliteJournal:
             ).fetchall()
         return [self._decoded(stream, body, found).fact for stream, body, found in rows]
 
+    # what lists beside it are told ---------------------------------------------------------------------------------------
+
+    def end(self) -> tuple[int, bytes]:
+        """Position and hash of the fact appended last (0, b"" for none)."""
+        if not self._look():
+            return 0, b""
+        with guarded(self.path, "reading"):
+            found = self._db.execute("SELECT position, hash FROM fact ORDER BY position DESC LIMIT 1").fetchone()
+        return (found[0], found[1]) if found else (0, b"")
+
+    def hash_at(self, position: int) -> bytes:
+        """The hash of the fact at a position (b"" = there is none)."""
+        if not self._look():
+            return b""
+        with guarded(self.path, "reading"):
+            found = self._db.execute("SELECT hash FROM fact WHERE position = ?", (position,)).fetchone()
+        return found[0] if found else b""
+
+    def grown(self, prefix: str, after: int) -> list[str]:
+        """The streams with this beginning that have facts beyond a position."""
+        if not self._look():
+            return []
+        with guarded(self.path, "reading"):
+            rows = self._db.execute("SELECT DISTINCT stream FROM fact WHERE position > ? AND substr(stream, 1, ?) = ?", (after, len(prefix), prefix)).fetchall()
+        return [stream for (stream,) in rows]
+
     def _decoded(self, stream: str, body: bytes, found: bytes) -> Stored:
         return readable(body, found.hex(), place=self.path, stream=stream)
 

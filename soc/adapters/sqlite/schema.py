@@ -58,9 +58,13 @@ CREATE INDEX IF NOT EXISTS signals_until ON signals (until_us);
 CREATE TABLE IF NOT EXISTS mark (partition TEXT PRIMARY KEY, us INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS retraction (id TEXT PRIMARY KEY, rule TEXT NOT NULL, from_us INTEGER NOT NULL, until_us INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS revision (id TEXT NOT NULL, revision INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (id, revision)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS grp_change (no INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE);
+CREATE TRIGGER IF NOT EXISTS grp_put AFTER INSERT ON grp BEGIN INSERT OR REPLACE INTO grp_change (id) VALUES (new.id); END;
+CREATE TRIGGER IF NOT EXISTS grp_gone AFTER DELETE ON grp BEGIN INSERT OR REPLACE INTO grp_change (id) VALUES (old.id); END;
 """
 """Tables of `control.db` that earlier versions did not make: the signals of a batch as one row, event times by source
-partition, superseded states of alerts, and the retractions in force (of the facts of that kind)."""
+partition, superseded states of alerts, the retractions in force (of the facts of that kind), and which groups changed last
+(by triggers, so that whoever writes a group numbers its change)."""
 
 CONTROL = Sort(
     "control",

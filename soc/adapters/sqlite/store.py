@@ -40,7 +40,7 @@ from soc.model.deadletter import DeadLetter
 from soc.model.event import SCHEMA, Doc, Event, reclassified
 from soc.model.signal import Signal
 from soc.model.text import event_tokens
-from soc.ports import AlertQuery, Bucket, Committed, CrashPoint, Effects, EventPage, EventQuery, Gap, LedgerItem, no_crash
+from soc.ports import AlertQuery, Bucket, Committed, CrashPoint, Effects, EventPage, EventQuery, Gap, GroupEnd, LedgerItem, no_crash
 
 
 def open_store(settings: StoreSettings, path: Path, *, pipeline: bool, read_only: bool = False, clock: Clock, crash: CrashPoint = no_crash) -> SqliteStore:
@@ -194,6 +194,12 @@ class SqliteStore:
 
     def group_ends(self, query: AlertQuery) -> dict[str, tuple[str, int]]:
         return self._alerts.ends(query)
+
+    def group_changes(self, after: int) -> tuple[int, list[str]]:
+        return self._alerts.changes(after)
+
+    def ends_of(self, ids: Sequence[str] | None) -> Iterator[GroupEnd]:
+        return self._alerts.ends_of(ids)
 
     def alerts(self, query: AlertQuery) -> tuple[int, list[Alert]]:
         return self._alerts.page(query)
