@@ -335,6 +335,24 @@ class OutboxSettings(Section):
     """The language that messages to people are written in."""
 
 
+class OnCallSettings(Section):
+    """How people are woken."""
+
+    minutes: float = Field(default=10.0, gt=0, le=1_440)
+    """A call that is not acknowledged for so long goes on to the next one: who is on shift by post, who comes on next, the leads."""
+    rounds: int = Field(default=3, ge=1, le=20)
+    """So often everybody is called before the call is given up."""
+
+
+class DutiesSettings(Section):
+    """What is done again and again beside the stream: reminders, escalation, delivery of messages."""
+
+    every_s: float = Field(default=30.0, ge=1, le=3_600)
+    """How often `soc run` looks for what is due."""
+    reminders: Path | None = None
+    """File with the steps of reminders (`soc duties steps` prints the shipped one); default: the shipped one."""
+
+
 class MetricsSettings(Section):
     """Prometheus metrics over HTTP."""
 
@@ -385,8 +403,8 @@ class Settings(Section):
     """Times are shown in it, with the zone; rules tell hours and days in it."""
     read_only: bool = False
     """Refuse everything that would change the store."""
-    roles: list[Literal["collect", "ingest", "correlate"]] = ["collect", "ingest", "correlate"]
-    """What this process does: `collect` receives lines, `ingest` makes events and alerts of them, `correlate` judges what several events say together (with the embedded store, or without Kafka, `ingest` does both)."""
+    roles: list[Literal["collect", "ingest", "correlate", "notify"]] = ["collect", "ingest", "correlate", "notify"]
+    """What this process does: `collect` receives lines, `ingest` makes events and alerts of them, `correlate` judges what several events say together (with the embedded store, or without Kafka, `ingest` does both), `notify` reminds, calls who is on call and delivers messages."""
     transport: Literal["spool", "kafka"] = "spool"
     """Where collected lines go: `spool` = ingested by this process; `kafka` = on to `<kafka.topic_prefix><kind>` (spooled until the brokers have them)."""
     store: StoreSettings = StoreSettings()
@@ -399,6 +417,8 @@ class Settings(Section):
     mail: MailSettings = MailSettings()
     webhook: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")], WebhookSettings] = {}
     outbox: OutboxSettings = OutboxSettings()
+    on_call: OnCallSettings = OnCallSettings()
+    duties: DutiesSettings = DutiesSettings()
     reports: ReportsSettings = ReportsSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()

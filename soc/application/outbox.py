@@ -94,6 +94,15 @@ def _read(app: App, streams: Sequence[str], known: dict[str, int] | None) -> Ite
             yield found
 
 
+def states(app: App, ids: Iterable[str]) -> dict[str, Sending]:
+    """What became of these messages, by id; those that were never recorded are left out."""
+    wanted = [PREFIX + one for one in dict.fromkeys(ids)]
+    found: dict[str, Sending] = {}
+    for at in range(0, len(wanted), AT_ONCE):
+        found |= {one.message.id: one for one in _read(app, wanted[at : at + AT_ONCE], None)}
+    return found
+
+
 def get(app: App, name: str) -> Sending:
     """The message of an id, or of the beginning of one.
 

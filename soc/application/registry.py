@@ -14,19 +14,22 @@ from soc.errors import Conflict, NegativeResult, NotAllowed, NotFound, Phrase
 from soc.model.role import ADMINISTRATOR, OWN
 from soc.organization import gaps as gaps_of
 from soc.organization.directory import Directory
-from soc.organization.model import KINDS, Entry, Person
+from soc.organization.model import KINDS, Entry, Person, Shift
 from soc.organization.registry import Plan, Registry, record
+from soc.organization.roster import without_overlaps
 from soc.organization.table import read
 
 
 def plan(app: App, kind: str, file: Path, *, replace: bool) -> Plan:
     """What importing a file would change; nothing is recorded."""
     require(app, _import(kind))
-    return Registry(app.journal).plan(kind, read(file), replace=local_day(app) if replace else None)
+    registry = Registry(app.journal)
+    found = registry.plan(kind, read(file), replace=local_day(app) if replace else None)
+    return without_overlaps(found, registry) if kind == Shift.kind else found
 
 
 def _import(kind: str) -> str:
-    return "people.import" if kind == Person.kind else "registry.import"
+    return {Person.kind: "people.import", Shift.kind: "oncall.change"}.get(kind, "registry.import")
 
 
 def _keep_an_administrator(app: App, plan: Plan) -> None:

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from soc.application.app import App, Collector, Forwarder
 from soc.application.correlate import CorrelationStage, make_stage
 from soc.application.correlating import Correlating, RoutesInForce, by_topic, require_work
+from soc.application.duties import Duties, beside
 from soc.application.pipelines import make_pipeline, note_rules, offsets_in_force
 from soc.application.reload import Reloader
 from soc.application.rules_blind import blinded_by
@@ -90,6 +91,11 @@ def run(
                 stack.callback(correlating.join, 60)
                 stack.callback(stop.set)
         duties = _Duties(app, collectors, sink, sources)
+        if "notify" in roles and not (once or app.settings.read_only or app.settings.store.kind == "memory"):
+            notifying = Duties(beside(app), app.settings.duties.every_s)
+            notifying.start()
+            stack.callback(notifying.join, 10)
+            stack.callback(notifying.stop)
         on_ready([address for collector in collectors for address in collector.addresses()])
         totals = Totals()
         if sources:

@@ -25,6 +25,7 @@ COLUMNS = {
     "systems": ("id", "name", "owner", "level", "dossier", "review_date"),
     "mailboxes": ("address", "agency", "person", "shared"),
     "partners": ("id", "name", "sort", "phone", "email"),
+    "roster": ("begin", "end", "post", "person", "decision"),
 }
 
 
@@ -49,6 +50,10 @@ def titles() -> dict[str, str]:
         "person": _("Person"),
         "shared": _("Shared"),
         "sort": _("Kind"),
+        "begin": _("Begin"),
+        "end": _("End"),
+        "post": _("Post"),
+        "decision": _("Decision"),
     }
 
 

@@ -11,7 +11,7 @@ from soc.i18n import gettext as _
 
 @click.command(help=_("Receive, parse, classify and store until Ctrl-C; without any configuration: syslog on 127.0.0.1:5514."))
 @click.option("--once", is_flag=True, help=_("Read what is there, then end."))
-@click.option("--roles", metavar="A,B", help=_("Only these roles: collect, ingest, correlate."))
+@click.option("--roles", metavar="A,B", help=_("Only these roles: collect, ingest, correlate, notify."))
 @json_option
 @pass_session
 def command(session: Session, once: bool, roles: str | None, as_json: bool) -> None:

@@ -195,9 +195,14 @@ def _obligation(incident: Incident, rule: Rule, now_us: int, past: list[Planned]
         _void_reason(incident) if state == "void" else "",
         _unverified(rule, begin, due_us),
         begin,
-        stands[-1].since if stands else "",
+        max(stands[-1].since, _revived(incident)) if stands else "",
         tuple(one for one in past if one.ended_at),
     )
+
+
+def _revived(incident: Incident) -> str:
+    """When an incident that was rejected or merged became one again ("" = never)."""
+    return max((one.at for one in incident.changes if one.field == "state" and one.before in (REJECTED, MERGED)), default="")
 
 
 def _void_reason(incident: Incident) -> str:

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from datetime import date
+from datetime import date, datetime
 from ipaddress import ip_address, ip_network
 from typing import Annotated, Any, ClassVar, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from soc.clock import from_datetime, from_iso, iso, to_datetime
+from soc.config import DEFAULT_TIMEZONE
 from soc.model.role import ROLES
 
+LONGEST_SHIFT_US = 31 * 86_400_000_000
 LONGEST = 2_000
 """Characters of one value."""
 # Reference: `so-kh-cn`, `xa-loc-ninh`, `SYT.01`
@@ -256,4 +260,52 @@ class Partner(Entry):
     address: Text = ""
 
 
-KINDS: dict[str, type[Entry]] = {model.kind: model for model in (Agency, Point, Person, System, Mailbox, Partner)}
+def _moment(value: Any) -> Any:
+    """A time as RFC 3339 UTC; without a zone it is local to where the law counts."""
+    if isinstance(value, datetime):
+        moment = value
+    elif isinstance(value, str) and value.strip():
+        text = value.strip()
+        # Reference: 21/11/2026 19:00, as people here write times
+        found = re.fullmatch(r"(\d{1,2})/(\d{1,2})/(\d{4})[ T](\d{1,2}):(\d{2})", text)
+        moment = datetime.fromisoformat(f"{found[3]}-{found[2]:>02}-{found[1]:>02}T{found[4]:>02}:{found[5]}" if found else text)
+    else:
+        raise ValueError("is no time (as 2026-11-21 19:00)")
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=ZoneInfo(DEFAULT_TIMEZONE))
+    return iso(from_datetime(moment) // 60_000_000 * 60_000_000)
+
+
+Moment = Annotated[str, BeforeValidator(_moment)]
+
+
+class Shift(Entry):
+    """A stretch of time in which somebody is on call. `post`: 1 is called first, 2 when the first does not answer, and so on."""
+
+    kind = "roster"
+    refers: ClassVar = {"person": "people"}
+
+    begin: Moment
+    end: Moment
+    person: Id
+    post: Annotated[int, Field(ge=1, le=9)] = 1
+    decision: Text = ""
+    """Number of the decision that set the roster up."""
+
+    @model_validator(mode="after")
+    def _ends(self) -> Shift:
+        length_us = from_iso(self.end) - from_iso(self.begin)
+        if length_us <= 0:
+            raise ValueError("end is not after begin")
+        if length_us > LONGEST_SHIFT_US:
+            raise ValueError("is longer than 31 days")
+        return self
+
+    @property
+    def key(self) -> str:
+        """When it begins, local to where the law counts, and its post: `2026-11-21T19:00/1`."""
+        begin = to_datetime(from_iso(self.begin)).astimezone(ZoneInfo(DEFAULT_TIMEZONE))
+        return f"{begin:%Y-%m-%dT%H:%M}/{self.post}"
+
+
+KINDS: dict[str, type[Entry]] = {model.kind: model for model in (Agency, Point, Person, System, Mailbox, Partner, Shift)}

@@ -1,0 +1,126 @@
+"""Everything that is to be done again and again beside the stream, as one step: reminders, on-call, what others add, delivery.
+
+Each part is idempotent and remembers nothing that the journal does not know, so the step may run in `soc run`, by `soc duties run`
+from a timer, in both, on several machines, and after any pause.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from soc.application import oncall, outbox, reminders
+from soc.application.access import acting, require
+from soc.application.app import App
+from soc.errors import SocError
+from soc.telemetry import get_logger
+
+log = get_logger(__name__)
+
+ACTOR = "duties"
+Part = Callable[[App], int]
+"""Does what is due and says how much it was."""
+PARTS: dict[str, Part] = {}
+"""Parts that other modules add, by name: `duties.PARTS["notices"] = remind`."""
+
+
+class Done(msgspec.Struct):
+    """What one step did. `errors`: parts that failed, with why; the others were done all the same."""
+
+    reminders: int = 0
+    calls: int = 0
+    parts: dict[str, int] = {}
+    outbox: outbox.Delivered = msgspec.field(default_factory=outbox.Delivered)
+    errors: dict[str, str] = {}
+
+    @property
+    def anything(self) -> bool:
+        """Whether anything happened."""
+        return bool(self.reminders or self.calls or any(self.parts.values()) or self.outbox.sent or self.outbox.failed or self.outbox.unknown or self.errors)
+
+
+@dataclass
+class Memory:
+    """What one process remembers from step to step: only what spares it reading."""
+
+    service: App | None = None
+    """The application as it acts where nobody sits before it."""
+    reminders: reminders.Known = field(default_factory=reminders.Known)
+    calls: dict[str, int] = field(default_factory=dict)
+    messages: dict[str, int] = field(default_factory=dict)
+
+
+def step(app: App, memory: Memory | None = None, *, stop: Callable[[], bool] = lambda: False, limit: int = 1_000) -> Done:
+    """Do everything that is due now; what fails is told in the result and tried again by the next step."""
+    require(app, "pipeline.run")
+    memory = memory or Memory()
+    if memory.service is None:
+        _ = app.journal  # opened before, so that both have the same
+        memory.service = acting(app, ACTOR)
+    service = memory.service
+    done = Done()
+
+    def part(name: str, work: Callable[[], None]) -> None:
+        if stop():
+            return
+        try:
+            work()
+        except SocError as error:
+            done.errors[name] = str(error.message)
+            log.error("a duty failed, it is tried again", duty=name, error=error.message, hint=error.hint)
+
+    def remind() -> None:
+        done.reminders = reminders.remind(service, memory.reminders)
+
+    def call() -> None:
+        done.calls = oncall.escalate_due(service, memory.calls)
+
+    def deliver() -> None:
+        done.outbox = outbox.deliver(service, limit, known=memory.messages, stop=stop)
+
+    def other(name: str, work: Part) -> None:
+        done.parts[name] = work(service)
+
+    part("reminders", remind)
+    for name, work in PARTS.items():
+        part(name, lambda name=name, work=work: other(name, work))  # type: ignore[misc]
+    part("on-call", call)
+    part("outbox", deliver)
+    return done
+
+
+def beside(app: App) -> App:
+    """The same application with a journal and store of its own, for another thread."""
+    return App(app.settings, app.actor, app.clock, app.metrics, app.wiring, crash=app.crash)
+
+
+class Duties(threading.Thread):
+    """Does the step each so many seconds beside the pipeline; nothing that fails in it stops anything."""
+
+    def __init__(self, app: App, every_s: float) -> None:
+        super().__init__(name="duties", daemon=True)
+        self._app = app
+        self._every_s = every_s
+        self._stop_run = threading.Event()
+
+    def run(self) -> None:
+        memory = Memory()
+        with self._app as app:
+            while not self._stop_run.is_set():
+                try:
+                    done = step(app, memory, stop=self._stop_run.is_set)
+                except SocError as error:
+                    log.error("duties failed, they are tried again", error=error.message, hint=error.hint)
+                except Exception:  # the pipeline must go on whatever a part does
+                    log.exception("duties failed, they are tried again")
+                else:
+                    if done.anything:
+                        log.info("duties done", reminders=done.reminders, calls=done.calls, sent=done.outbox.sent, failed=done.outbox.failed)
+                self._stop_run.wait(self._every_s)
+
+    def stop(self) -> None:
+        """Have it end after the message that it is at."""
+        self._stop_run.set()

@@ -1,0 +1,219 @@
+"""Reminding people of reports that are due, and telling leads when they are late: each step of each deadline exactly once.
+
+The fact `ReminderDue` in the stream `reminders/<incident>` fixes a step and whom it goes to; its messages follow from it under ids
+of their own, so what a kill leaves out is made up for, and a change of shift sends nothing twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from soc.application import outbox, roster
+from soc.application.app import App
+from soc.application.numbered import local_day
+from soc.application.recipients import Way, leads, ways
+from soc.clock import from_iso, to_datetime
+from soc.errors import Conflict, NotFound, Phrase
+from soc.i18n import said
+from soc.incidents.clocks import Obligation, obligations
+from soc.incidents.model import PREFIX as INCIDENT
+from soc.incidents.model import Incident, fold
+from soc.incidents.reminders import KNOWN, STATES, Reminder, Whom, reminders, steps_of
+from soc.model.fact import Fact, NewFact
+from soc.model.journal import FactConflict
+from soc.model.message import Message, message, message_id
+from soc.organization.model import Person
+from soc.organization.registry import Registry
+from soc.telemetry import get_logger
+
+log = get_logger(__name__)
+
+PREFIX = "reminders/"
+KIND = "obligation"
+AT_ONCE = 500
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """A reminder that was recorded: whom it went to, as channel and recipient."""
+
+    obligation: str
+    key: str
+    at: str
+    to: tuple[Way, ...]
+
+
+class Known(msgspec.Struct):
+    """What one process remembers from pass to pass, so that the next one looks only at what changed or is due.
+
+    `incidents`: stream → number seen, and when its next step is (0 = never).
+    """
+
+    incidents: dict[str, tuple[int, int]] = {}
+
+
+def recorded(facts: Iterable[Fact]) -> dict[tuple[str, str], Sent]:
+    """The reminders of one incident that were recorded, by obligation and key."""
+    out = {}
+    for fact in facts:
+        if fact.kind == "ReminderDue":
+            one = Sent(str(fact.data["obligation"]), str(fact.data["key"]), fact.at, tuple((str(channel), str(to)) for channel, to in fact.data.get("to", ())))
+            out[one.obligation, one.key] = one
+    return out
+
+
+def remind(app: App, known: Known | None = None) -> int:
+    """Record and send every reminder that should have gone out by now; how many steps were new.
+
+    Cost: with `known` only incidents that changed or are due are read; without it all are.
+    """
+    known = known if known is not None else Known()
+    return sum(_remind(app, incident, known) for incident in _looked_at(app, known))
+
+
+def _looked_at(app: App, known: Known) -> Iterator[Incident]:
+    now = app.clock.now_us()
+    waiting: list[str] = []
+    for head in app.journal.heads(INCIDENT):
+        sequence, next_us = known.incidents.get(head.stream, (0, 0))
+        if sequence != head.sequence or (next_us and next_us <= now):
+            waiting.append(head.stream)
+        if len(waiting) == AT_ONCE:
+            yield from _read(app, waiting)
+            waiting = []
+    yield from _read(app, waiting)
+
+
+def _read(app: App, streams: Sequence[str]) -> Iterator[Incident]:
+    for stream, facts in app.journal.read_each(streams).items():
+        yield fold(stream.removeprefix(INCIDENT), [one.fact for one in facts])
+
+
+def _remind(app: App, incident: Incident, known: Known) -> int:
+    """The reminders of one incident."""
+    now = app.clock.now_us()
+    steps = steps_of(app.settings.duties.reminders)
+    duties = obligations(incident, now)
+    stream = PREFIX + incident.id
+    facts = app.journal.read(stream)
+    sent = recorded(one.fact for one in facts)
+    version, count, untold = len(facts), 0, False
+    next_us = 0
+    for duty in duties:
+        due, then = reminders(duty, steps, now)
+        next_us = min((at for at in (next_us, then) if at), default=0)
+        for one in due:
+            done = sent.get((duty.id, one.key))
+            if done is None:
+                to = recipients(app, one.to, incident)
+                if not to:
+                    untold = True
+                    continue
+                data: dict[str, Any] = {"obligation": duty.id, "key": one.key, "step": one.step, "due_at": duty.due_at, "to": [list(way) for way in to]}
+                app.crash("reminders.due")
+                try:
+                    version = app.journal.append(stream, version, [NewFact("ReminderDue", data)], actor=app.actor.name, scope=incident.scope)[-1].fact.sequence
+                except FactConflict:  # another process does it
+                    return count
+                app.crash("reminders.recorded")
+                count += 1
+                done = Sent(duty.id, one.key, "", tuple(to))
+            outbox.send_each(app, [_message(app, incident, duty, one, way) for way in done.to])
+    _cancel_needless(app, incident, duties, sent)
+    if untold:
+        log.error("nobody is there to be reminded", incident=incident.id, hint="give it an owner, import a roster, or set outbox.leads")
+        next_us = now  # until somebody is
+    known.incidents[INCIDENT + incident.id] = (incident.version, next_us)
+    return count
+
+
+def _cancel_needless(app: App, incident: Incident, duties: Sequence[Obligation], sent: dict[tuple[str, str], Sent]) -> None:
+    """Take back what was not sent yet and is needed no longer: the report was made, the duty was moved or is void."""
+    standing = {(duty.id, duty.due_at) for duty in duties if duty.state in STATES}
+    for one in sent.values():
+        if (one.obligation, one.key.partition("@")[2]) in standing:
+            continue
+        for _, to in one.to:
+            try:
+                found = outbox.get(app, message_id(KIND, f"{incident.id}/{one.obligation}", one.key, to))
+                if not found.settled:
+                    outbox.cancel(app, found.message.id, reason="needed no longer")
+            except (NotFound, Conflict):
+                continue  # never recorded, or on its way
+
+
+def recipients(app: App, whom: Sequence[Whom], incident: Incident) -> list[Way]:
+    """Whom a step goes to, each way once; nobody of those named: the leads, rather than nobody."""
+    found: list[Way] = []
+    if "owner" in whom:
+        owner = _owner(app, incident)
+        found += ways(owner, app.settings) if owner is not None else _on_call(app)
+    if "on-call" in whom:
+        found += _on_call(app)
+    if "leads" in whom or not found:
+        found += leads(app)
+    return list(dict.fromkeys(found))
+
+
+def _owner(app: App, incident: Incident) -> Person | None:
+    """The person of the registry who owns an incident: by id, account or name."""
+    if not incident.owner:
+        return None
+    every = Registry(app.journal, ("people",)).all(Person, local_day(app))
+    return next((one for one in every if incident.owner in (one.id, one.account, one.name, one.email)), None)
+
+
+def _on_call(app: App) -> list[Way]:
+    return [way for one in roster.on_call(app)[:1] for way in ways(one, app.settings)]
+
+
+def _message(app: App, incident: Incident, duty: Obligation, one: Reminder, way: Way) -> Message:
+    language = app.settings.outbox.language
+    zone = ZoneInfo(app.settings.timezone)
+    due = to_datetime(from_iso(duty.due_at)).astimezone(zone)
+    facts = {
+        "id": incident.id,
+        "duty": duty.title.get(language) or duty.title["en"],
+        "due": f"{due:%d/%m/%Y %H:%M}",
+        "to": duty.to,
+        "source": duty.source,
+        "detected": f"{to_datetime(from_iso(duty.begin_at)).astimezone(zone):%d/%m/%Y %H:%M}",
+        # what TLP:RED covers stays where people log in
+        "title": "TLP:RED" if incident.tlp == "RED" else incident.title,
+        "obligation": duty.id,
+    }
+    if one.step == KNOWN:
+        subject = Phrase("{id}: {duty}, due {due}", **facts)
+    elif one.at_us >= from_iso(duty.due_at):
+        subject = (
+            Phrase("OVERDUE {id}: {duty}, was due {due}", **facts) if one.at_us > from_iso(duty.due_at) else Phrase("DUE NOW {id}: {duty}, {due}", **facts)
+        )
+    else:
+        subject = Phrase("Reminder {id}: {duty}, due {due}", **facts)
+    body = Phrase(
+        "{id}: {title}\n{duty}\nDue: {due}\nTo: {to}\nSource: {source}\nCounted from: {detected}\n\nRecord it when it was sent: soc incidents report {id} {obligation} --reference NUMBER\nLook at it: soc incidents show {id}\n",
+        **facts,
+    )
+    text = said(language, body)
+    if duty.state == "tentative":
+        text = (
+            said(language, Phrase("Nobody has confirmed this incident yet; its clock runs all the same: soc incidents triage {id}", id=incident.id))
+            + "\n\n"
+            + text
+        )
+    if duty.unverified:
+        text += said(language, Phrase("To be confirmed by the office's jurist: {what}", what=duty.unverified)) + "\n"
+    for was in duty.earlier[-1:]:
+        text += (
+            said(language, Phrase("Was due before: {was} (changed by {by}: {reason})", was=_local(was.due_at, zone), by=was.ended_by, reason=was.reason)) + "\n"
+        )
+    return message(
+        KIND, f"{incident.id}/{duty.id}", one.key, way[1], said(language, subject), text, channel=way[0], scope=incident.scope, cause=INCIDENT + incident.id
+    )
+
+
+def _local(moment: str, zone: ZoneInfo) -> str:
+    return f"{to_datetime(from_iso(moment)).astimezone(zone):%d/%m/%Y %H:%M}"
