@@ -15,6 +15,7 @@ from soc.application.app import Actor, App, Collector, Forwarder
 from soc.clock import Clock, SystemClock
 from soc.config import FileSource, HttpSource, KafkaSource, RulesSettings, Settings, SourceBase, SyslogSource
 from soc.errors import ConfigError, NotAllowed, RuleError
+from soc.model.evidence import EvidenceFiles
 from soc.model.journal import Journal
 from soc.model.signal import Signal
 from soc.ports import Classifier, CrashPoint, Lists, Messenger, Metrics, RecordSink, RecordSource, SignalLog, Store, no_crash
@@ -166,6 +167,11 @@ class _Wiring:
         if self._settings.read_only:
             raise NotAllowed("a key is not made while read_only is set", hint="leave out read_only")
         return make_key(folder)
+
+    def evidence(self) -> EvidenceFiles:
+        from soc.adapters.evidence import FolderOfEvidence
+
+        return FolderOfEvidence(data_dir(self._settings) / "evidence", read_only=self._settings.read_only)
 
     def restore(self, source: Path, progress: Callable[[str, int, int], None] | None) -> dict[str, Any]:
         settings = self._settings

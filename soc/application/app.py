@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from soc.clock import Clock
 from soc.config import RulesSettings, Settings, SourceBase
 from soc.errors import RuleError
+from soc.model.evidence import EvidenceFiles
 from soc.model.journal import Journal
 from soc.model.signal import Signal
 from soc.ports import Classifier, CrashPoint, Lists, Messenger, Metrics, RecordSink, RecordSource, SignalLog, Store, no_crash
@@ -88,6 +89,9 @@ class Wiring(Protocol):
 
     def signing_key(self, *, make: bool = False) -> SigningKey | None:
         """The key that signs checkpoints; with `make` a new one, which takes the place of the one there was."""
+
+    def evidence(self) -> EvidenceFiles:
+        """The folder of evidence beside the store."""
 
     def restore(self, source: Path, progress: Callable[[str, int, int], None] | None) -> dict[str, Any]:
         """Put a backup into the (empty) store of the settings."""

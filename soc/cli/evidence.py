@@ -274,3 +274,59 @@ def events(session: Session, id: str, why: str, as_json: bool) -> None:
         session.out.say(_("no alert of the incident cites an event that is still stored"))
         return
     _answer(session, made, as_json)
+
+
+@command.command(help=_("Write the dossier of an incident into a new FOLDER: facts, documents, evidence, timeline, manifest and signature."))
+@click.argument("id")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--without-evidence", is_flag=True, help=_("Leave the files of evidence out; they are listed all the same."))
+@json_option
+@pass_session
+def dossier(session: Session, id: str, folder: Path, without_evidence: bool, as_json: bool) -> None:
+    """Write a dossier."""
+    from soc.application import dossier as dossiers
+
+    made = dossiers.write(session.app(), id, folder, with_evidence=not without_evidence)
+    if as_json:
+        write_json({"schema_version": 1, "kind": "dossier", "item": made})
+        return
+    session.out.text(_("{files} files in {folder}, signed by the key {key}").format(files=made["files"], folder=made["folder"], key=made["key"]))
+    session.out.say(_("Check it anywhere: soc evidence dossier-verify {folder} --key {key}").format(folder=folder, key=made["key"]))
+
+
+@command.command("dossier-verify", help=_("Check a dossier with nothing but its folder: files, facts, signature. Exit code 1 when something does not hold."))
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--key", default="", metavar="KEY", help=_("Public key, or its id, that it must be signed by (soc audit key on our machine)."))
+@json_option
+@pass_session
+def dossier_verify(session: Session, folder: Path, key: str, as_json: bool) -> int:
+    """Check a dossier."""
+    import msgspec
+
+    from soc.application import dossier as dossiers
+    from soc.cli._progress import Progress
+
+    with Progress(session) as progress:
+        verdict = dossiers.verify(folder, key, lambda files: progress(_("{files} files checked").format(files=_show.number(files))))
+    if as_json:
+        write_json({"schema_version": 1, "kind": "dossier-verdict", **msgspec.to_builtins(verdict)})
+        return 0 if verdict.ok else 1
+    words = {
+        "manifest": _("the manifest is wrong here"),
+        "signature": _("the signature does not hold"),
+        "key": _("signed by another key"),
+        "missing": _("is missing"),
+        "changed": _("was changed"),
+        "extra": _("was added"),
+        "chain": _("facts were changed or left out"),
+    }
+    for problem in verdict.problems:
+        session.out.text(f"✖ {problem.path}: {words[problem.kind]}", "bold red")
+    mark = "✔" if verdict.ok else "✖"
+    session.out.text(
+        f"{mark} {verdict.incident}: "
+        + _("{files} files, {facts} facts, signed by the key {key}").format(files=verdict.files, facts=verdict.facts, key=verdict.key)
+    )
+    if not key:
+        session.out.say(_("Whose key that is proves only a comparison: --key with what soc audit key shows on the machine that signed"))
+    return 0 if verdict.ok else 1
