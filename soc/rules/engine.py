@@ -51,6 +51,7 @@ class Engine:
         self._names = taxonomy()
         self._routed = ruleset.ecs
         self._routing = self._names.routing if ruleset.ecs else ()
+        self._place = _together(self._routing)
         self._predicates: list[SinglePredicate | None] = [None] * len(self.rules)  # made when first asked: most rules of a large set are never asked
         self._general: dict[int, Predicate] = {}
         self._refs = [RuleRef(rule.id, rule.title, rule.level, rule.hash, rule.tags, title_vi=rule.title_vi) for rule in self.rules]
@@ -73,7 +74,7 @@ class Engine:
         Reads `soc.kind`, `event.module` and the other routing fields, so they must be set before.
         """
         get = doc.get
-        place = tuple([get(field) for field in self._routing])
+        place = self._place(get)
         try:
             index = self._routes.get(place)
         except TypeError:  # a list where one value belongs: asked without remembering
@@ -255,6 +256,15 @@ def group_key(rule: Rule, doc: Doc) -> dict[str, str]:
 def place_of(doc: Mapping[str, Any]) -> str:
     """Where the private addresses of an event are, as `field=value`; "" when it does not say."""
     return next((f"{field}={text}" for field in PLACE_FIELDS if (text := _joined(doc, field))), "")
+
+
+def _together(fields: Sequence[str]) -> Callable[[Callable[[str], Any]], tuple[Any, ...]]:
+    """What takes the values of these fields out by `doc.get` (the names in the expression are our own)."""
+    names = {f"f{number}": field for number, field in enumerate(fields)}
+    values: Callable[[Callable[[str], Any]], tuple[Any, ...]] = eval(  # noqa: S307 - see above
+        f"lambda g: ({''.join(f'g({name}),' for name in names)})", {"__builtins__": {}, **names}
+    )
+    return values
 
 
 def _no_place(_doc: Mapping[str, Any]) -> str:

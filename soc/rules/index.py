@@ -12,13 +12,14 @@ index is built once more. Both give the same matches.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from ahocorasick_rs import AhoCorasick, Implementation, MatchKind
 
-from soc.rules.ast import Node
+from soc.rules.ast import And, Leaf, Node, Not
 from soc.rules.atoms import MOST_NUMBER, Atom, Tree, WeighTree, all_atoms, estimate, necessary, needed
 from soc.rules.compile import Predicate, compile_condition, encodable
 from soc.rules.fields import Taxonomy
@@ -31,6 +32,8 @@ MOST_REMEMBERED = 8_192
 """Values per field whose answer is kept."""
 MOST_VALUE = 256
 """Longer values are looked up but not kept."""
+MOST_LISTS, MOST_ITEMS = 1_024, 8
+"""Lists per field whose answer is kept, and the items of the longest."""
 SAMPLE = 1_024
 """Events on which the choice of atoms is measured."""
 LEAST_MEASURED = 16
@@ -114,7 +117,7 @@ class Pieces:
 class FieldTable(dict[Any, Ids]):
     """The rules filed under atoms of one field; as a dict it holds what values found, and finds for others by itself."""
 
-    __slots__ = ("_atoms", "_base", "_foreign", "_numbers", "_pieces", "_present", "_texts", "_trees", "_unguarded", "field", "full", "remember")
+    __slots__ = ("_atoms", "_base", "_foreign", "_lists", "_numbers", "_pieces", "_present", "_texts", "_trees", "_unguarded", "field", "full", "remember")
 
     def __init__(self, field: str) -> None:
         super().__init__()
@@ -133,6 +136,13 @@ class FieldTable(dict[Any, Ids]):
         self._trees: list[tuple[int, Predicate]] = []
         """Conditions on this field alone, with their rules; among the rules found, ~number stands for one whose guard holds."""
         self._unguarded: list[int] = []
+        self._lists: dict[tuple[Any, ...], Ids] = {}
+        """What short lists of texts found: parsers make few different ones."""
+
+    def clear(self) -> None:
+        """Empty what is remembered of values."""
+        super().clear()
+        self._lists.clear()
 
     def add(self, atom: Atom, rule: int) -> None:
         """File a rule; `close` must follow the last one."""
@@ -199,6 +209,20 @@ class FieldTable(dict[Any, Ids]):
         """The rules filed under a value, or under any of a list, perhaps named twice."""
         if value.__class__ is not list and value.__class__ is not dict and value.__class__ is not tuple:
             return self[value]
+        if value.__class__ is list and self.remember:
+            try:
+                return self._lists[tuple(value)]
+            except (KeyError, TypeError):
+                pass
+        found = self._of_items(value)
+        if value.__class__ is list and self.remember and len(value) <= MOST_ITEMS and all(item.__class__ is str and len(item) <= MOST_VALUE for item in value):
+            if len(self._lists) >= MOST_LISTS:
+                self._lists.clear()
+            self._lists[tuple(value)] = found
+        return found
+
+    def _of_items(self, value: Any) -> Ids:
+        """The rules filed under any of several values."""
         items = list(scalars(value))
         if not self._trees:
             return tuple(rule for item in items for rule in self[item])
@@ -242,6 +266,34 @@ class FieldTable(dict[Any, Ids]):
         if self._base:
             found += self._base.get(written[max(written.rfind("\\"), written.rfind("/")) + 1 :], ())
         return found + self._pieces.find(written) if self._pieces else found
+
+
+class Limits:
+    """The rules that need a field to be at least some number, by that number."""
+
+    def __init__(self, rules: list[tuple[float, int]]) -> None:
+        rules.sort()
+        self.bounds = [bound for bound, _ in rules]
+        self._found = [tuple(number for _, number in rules[:count]) for count in range(len(rules) + 1)]
+
+    def look_up(self, value: Any) -> Ids:
+        """The rules whose number the value reaches; all of them for what is not an integer."""
+        return self._found[bisect_right(self.bounds, value) if value.__class__ is int else -1]
+
+
+def limit_of(node: Node) -> tuple[str, float] | None:
+    """A field and the number that it must at least reach for a condition to hold; None where nothing of the kind is needed."""
+    if isinstance(node, Leaf):
+        return (node.field, node.pattern) if node.field and node.test in {"gt", "gte"} and isinstance(node.pattern, (int, float)) else None
+    if isinstance(node, Not):
+        return None
+    found = [limit_of(arg) for arg in node.args]
+    if isinstance(node, And):
+        return next((limit for limit in found if limit), None)
+    limits = [limit for limit in found if limit]
+    if not limits or len(limits) < len(found) or len({field for field, _ in limits}) > 1:
+        return None
+    return limits[0][0], min(bound for _, bound in limits)
 
 
 class TextTable:
@@ -288,6 +340,7 @@ class Index:
         self._sample: dict[str, Counter[Any]] = {}
         self._hits: Counter[str] = Counter()
         self.tables: list[tuple[str, FieldTable]] = []
+        self.limits: list[tuple[str, Limits]] = []
         self.always: Ids = ()
         self.scan: Scan
         self._file(lambda atom: estimate(atom, names))
@@ -298,11 +351,17 @@ class Index:
     def _file(self, weigh: Callable[[Atom], float], weigh_tree: WeighTree | None = None) -> None:
         """Choose what every rule is filed under, and make the tables."""
         tables: dict[str, FieldTable] = {}
+        limits: dict[str, list[tuple[float, int]]] = {}
         always: list[int] = []
         for number, condition in self._rules:
             found = needed(condition, weigh)
             if weigh_tree and (found is None or found.share > GOOD):
                 found = needed(condition, weigh, weigh_tree)
+            if found is None or found.share > RARE or any(atom.kind == "present" for atom in found.atoms):
+                limit = limit_of(condition)
+                if limit is not None:
+                    limits.setdefault(limit[0], []).append((limit[1], number))
+                    continue
             if found is None or found.share > RARE:
                 always.append(number)
                 continue
@@ -314,6 +373,7 @@ class Index:
             table.close()
             table.full = self._probe
         self.tables = sorted(tables.items())
+        self.limits = [(field, Limits(limits[field])) for field in sorted(limits)]
         self.always = tuple(always)
         self._compile()
 
@@ -332,6 +392,9 @@ class Index:
             else:
                 constants[f"t{number}"] = table
                 terms.append(f"t{number}[g(f{number})]")
+        for number, (field, limit) in enumerate(self.limits):
+            constants |= {f"n{number}": limit.bounds[0], f"l{number}": limit.look_up, f"m{number}": field, "whole": int}
+            terms.append(f"(() if (v := g(m{number})) is None else l{number}(v) if v.__class__ is not whole or v >= n{number} else ())")
         fast: Scan = eval(f"lambda g, d: {' + '.join(terms)}", {"__builtins__": {}, **constants})  # noqa: S307 - see above
         self._fast = self.scan = fast
 
@@ -355,10 +418,19 @@ class Index:
     def _measure(self, get: Get, doc: dict[str, Any]) -> Ids:
         """`scan` while values are collected to measure the atoms on."""
         for field in self._measured:
-            counts = self._sample.setdefault(field, Counter())
-            for value in scalars(get(field)) if field else _texts(doc):
-                if not isinstance(value, str) or len(value) <= CHUNK:
-                    counts[text_of(value)] += 1
+            value = get(field) if field else doc
+            if value is None:
+                continue
+            counts = self._sample.get(field)
+            if counts is None:
+                counts = self._sample[field] = Counter()
+            if value.__class__ is str:
+                if len(value) <= CHUNK:
+                    counts[value] += 1
+                continue
+            for item in scalars(value) if field else _texts(doc):
+                if not isinstance(item, str) or len(item) <= CHUNK:
+                    counts[text_of(item)] += 1
         self._events += 1
         if self._events >= SAMPLE:
             sample = _Sample(self._rules, self._sample, self._events)

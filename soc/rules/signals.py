@@ -62,6 +62,11 @@ class Extractor:
         if not self._group:
             return [Signal(ts, (scope,), event_id, self._bit, rule.id, values, (), self._shape)]
         columns = [_texts(doc, fields) for fields in self._group]
+        if all(len(column) == 1 for column in columns):  # nearly always
+            pairs = [column[0] for column in columns]
+            if self._place_of is not None and any(is_private(text) for _, text in pairs) and (place := self._place_of(doc)):
+                pairs.append(key_text(place))
+            return [Signal(ts, (scope, *[key for key, _ in pairs]), event_id, self._bit, rule.id, values, tuple([text for _, text in pairs]), self._shape)]
         if self._place_of is not None and any(is_private(text) for column in columns for _, text in column) and (place := self._place_of(doc)):
             columns.append([key_text(place)])
         found: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -85,12 +90,19 @@ def shape_of(rule: Correlation) -> str:
     return blake2b("\x1f".join(parts).encode(), digest_size=4).hexdigest()
 
 
-@lru_cache(maxsize=8_192)
+_PRIVATE_HEADS = frozenset(str(network.network_address).partition(".")[0] for network in _PRIVATE[4])
+
+
 def is_private(text: str) -> bool:
     """Whether a text is an address that means something only with its place; those kept for documents are not.
 
-    Cost: 3 µs for an address not seen lately. Source: RFC 1918, RFC 6598, RFC 3927, RFC 4193, RFC 4291.
+    Cost: 0.2 µs for a public IPv4 address, 3 µs for others not seen lately. Source: RFC 1918, RFC 6598, RFC 3927, RFC 4193, RFC 4291.
     """
+    return (text.partition(".")[0] in _PRIVATE_HEADS or ":" in text) and _is_private(text)
+
+
+@lru_cache(maxsize=8_192)
+def _is_private(text: str) -> bool:
     if not text or text[-1] not in _ADDRESS_ENDS:
         return False
     try:
@@ -121,6 +133,10 @@ def key_text(value: Any) -> tuple[str, str]:
     return key, shown[:MOST_TEXT]
 
 
+_key_text = lru_cache(maxsize=8_192)(key_text)
+"""Of texts only: devices repeat them, and 1 and True are one key."""
+
+
 def _scalars(doc: Mapping[str, Any], fields: tuple[str, ...]) -> list[Any]:
     for field in fields:
         found = list(islice(scalars(doc.get(field)), MOST_KEYS))
@@ -130,6 +146,9 @@ def _scalars(doc: Mapping[str, Any], fields: tuple[str, ...]) -> list[Any]:
 
 
 def _texts(doc: Mapping[str, Any], fields: tuple[str, ...]) -> list[tuple[str, str]]:
+    value = doc.get(fields[0]) if fields else None
+    if value.__class__ is str:
+        return [_key_text(value) if len(value) <= MOST_TEXT else key_text(value)]
     return [key_text(value) for value in _scalars(doc, fields)]
 
 

@@ -7,7 +7,7 @@ from soc.rules import index as indexing
 from soc.rules.ast import And, Leaf, Node, Not, Or
 from soc.rules.atoms import all_atoms, needed, single_field
 from soc.rules.fields import taxonomy
-from soc.rules.index import MOST_REMEMBERED, PROBE, SAMPLE, Atom, FieldTable, Index, build, necessary
+from soc.rules.index import MOST_REMEMBERED, PROBE, SAMPLE, Atom, FieldTable, Index, build, limit_of, necessary
 from soc.rules.match import matches
 
 A, B = Leaf("a", "equals", "X"), Leaf("b", "number", 5)
@@ -233,3 +233,36 @@ def test_a_long_hostile_value_is_searched_in_parts() -> None:
     assert len(orjson.dumps("a" * 1_000_000)) > indexing.CHUNK
     filed = table(*(Atom("a", "a" * (number + 2), kind="contains") for number in range(8)))
     assert sorted(filed["a" * 1_000_000]) == list(range(8))
+
+
+def test_rules_that_need_a_number_are_asked_only_from_that_number_on() -> None:
+    """A limit that every match reaches files the rule under it, whatever else the condition says; what is no integer is asked."""
+    large, larger = Leaf("n", "gte", 1_000), Leaf("n", "gt", 5_000.5)
+    assert limit_of(And((Not(A), large))) == ("n", 1_000)
+    assert limit_of(Or((large, larger))) == ("n", 1_000)
+    assert limit_of(Or((large, Leaf("m", "gte", 1)))) is None
+    assert limit_of(Or((large, A))) is None
+    assert limit_of(Not(large)) is None
+    assert limit_of(Leaf("n", "lt", 5)) is None
+    rules: list[Node] = [And((large, Not(A))), larger]
+    index = build(list(enumerate(rules)), taxonomy())
+    values = [None, -1, 999, 1_000, 1_001, 5_000, 5_001, 10**30, "1000", "x", True, 1e9, float("nan")]
+    found = {repr(value): index.scan({"n": value}.get, {"n": value}) for value in values}
+    assert found == {repr(value): () for value in (None, -1, 999)} | {repr(value): (0,) for value in (1_000, 1_001, 5_000)} | {
+        repr(value): (0, 1) for value in (5_001, 10**30, "1000", "x", True, 1e9, float("nan"))
+    }
+    for doc in [{"n": value, "a": "y"} for value in (*values, [1, 2_000], [])]:
+        asked = index.several(doc)
+        assert all(number in asked for number, rule in enumerate(rules) if matches(rule, doc))
+
+
+def test_short_lists_are_remembered_and_find_what_their_items_find() -> None:
+    """A list of texts is looked up once; one that holds other things equal to it is not taken for it."""
+    looked = table(Atom("a", "x"), Atom("a", "1"))
+    assert looked.look_up(["x", "q"]) == looked.look_up(["x", "q"]) == (0,)
+    assert looked.look_up(["1"]) == (1,)
+    assert set(looked.look_up([1])) == {1}
+    assert looked.look_up([{"b": 1}, "x"]) == (0,)
+    for number in range(3_000):
+        looked.look_up([f"v{number}"])
+    assert looked.look_up(["x"]) == (0,)
