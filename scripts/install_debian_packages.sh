@@ -20,6 +20,7 @@ missing=""
 command -v mvn >/dev/null 2>&1 || missing="$missing maven"
 command -v setpriv >/dev/null 2>&1 || missing="$missing util-linux"
 command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] || missing="$missing nginx-light"
+command -v dovecot >/dev/null 2>&1 || [ -x /usr/sbin/dovecot ] || missing="$missing dovecot-imapd"
 java=$(newest_java)
 if [ "${java:-0}" -lt 21 ]; then
     jdk=""
@@ -49,7 +50,9 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 # shellcheck disable=SC2086 # several packages
 apt-get install -y -qq --no-install-recommends $missing >/dev/null
-# The package starts a server of its own; the tests run theirs, on free ports.
-if echo "$missing" | grep -q nginx; then
-    service nginx stop >/dev/null 2>&1 || true
-fi
+# These packages start a server of their own; the tests run theirs, on free ports.
+for server in nginx dovecot; do
+    if echo "$missing" | grep -q "$server"; then
+        service "$server" stop >/dev/null 2>&1 || true
+    fi
+done

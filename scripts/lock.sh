@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname -- "$0")/.."
 lock() {
     uv pip compile --quiet --no-header --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-        pyproject.toml --extra docs --extra web "$@"
+        pyproject.toml --extra docs --extra imap --extra web "$@"
 }
 lock -o requirements/runtime.txt
 lock --group dev -o requirements/dev.txt

@@ -18,7 +18,7 @@ from soc.errors import ConfigError, NotAllowed, RuleError
 from soc.model.evidence import EvidenceFiles
 from soc.model.journal import Journal
 from soc.model.signal import Signal
-from soc.ports import Classifier, CrashPoint, Lists, Messenger, Metrics, RecordSink, RecordSource, SignalLog, Store, no_crash
+from soc.ports import Classifier, CrashPoint, Lists, MailReader, Messenger, Metrics, RecordSink, RecordSource, SignalLog, Store, no_crash
 
 if TYPE_CHECKING:
     from soc.application.correlating import SignalTopic
@@ -157,6 +157,16 @@ class _Wiring:
         from soc.application.lists import FoldingLists
 
         return FoldingLists(journal)
+
+    def mailbox(self) -> MailReader:
+        settings = self._settings.replies
+        if not settings.host:
+            raise ConfigError("no mailbox is configured", key="replies.host", hint='[replies] host = "imap.example.vn", username, password_file')
+        try:
+            from soc.adapters.imap import ImapReader
+        except ImportError as error:
+            raise ConfigError("what reads mailboxes is not installed", key="replies.host", hint="pip install 'soc[imap]'") from error
+        return ImapReader(settings)
 
     def signing_key(self, *, make: bool = False) -> SigningKey | None:
         from soc.adapters.keys import load_key, make_key

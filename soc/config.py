@@ -318,6 +318,29 @@ class WebhookSettings(Section):
     """Recipient of all messages of exercises, in the place of the real ones; "" = they are held."""
 
 
+class RepliesSettings(Section):
+    """The mailbox to which agencies answer, read by `soc notices replies fetch` (IMAP); nothing in it is changed."""
+
+    host: str = ""
+    """Name of the server; "" = no mailbox is read."""
+    port: int = Field(default=993, ge=1, le=65_535)
+    """993 with `tls`, 143 with `starttls`."""
+    security: Literal["tls", "starttls", "none"] = "tls"
+    """`none` only on the own machine or network: the password and all mails can be read on the way."""
+    username: str = ""
+    """To log in with."""
+    password_file: Path | None = None
+    """File with the password, readable by its owner only."""
+    password_command: str = ""
+    """Command that prints the password."""
+    ca_file: Path | None = None
+    """Certificate authority of the server (PEM); default: the system's."""
+    folder: str = "INBOX"
+    """The folder that is read."""
+    timeout_s: float = Field(default=30.0, gt=0, le=600)
+    """How long the server may take over one answer."""
+
+
 class OutboxSettings(Section):
     """How messages are tried again, and who hears of those that cannot be delivered."""
 
@@ -417,6 +440,7 @@ class Settings(Section):
     mail: MailSettings = MailSettings()
     webhook: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")], WebhookSettings] = {}
     outbox: OutboxSettings = OutboxSettings()
+    replies: RepliesSettings = RepliesSettings()
     on_call: OnCallSettings = OnCallSettings()
     duties: DutiesSettings = DutiesSettings()
     reports: ReportsSettings = ReportsSettings()

@@ -18,7 +18,7 @@ from soc.errors import RuleError
 from soc.model.evidence import EvidenceFiles
 from soc.model.journal import Journal
 from soc.model.signal import Signal
-from soc.ports import Classifier, CrashPoint, Lists, Messenger, Metrics, RecordSink, RecordSource, SignalLog, Store, no_crash
+from soc.ports import Classifier, CrashPoint, Lists, MailReader, Messenger, Metrics, RecordSink, RecordSource, SignalLog, Store, no_crash
 
 if TYPE_CHECKING:
     from soc.application.correlating import SignalTopic
@@ -83,6 +83,12 @@ class Wiring(Protocol):
 
     def messenger(self, channel: str) -> Messenger | None:
         """What hands messages of a channel (`mail`, `webhook`, `webhook:<name>`) over; None when nothing is configured for it."""
+
+    def mailbox(self) -> MailReader:
+        """The mailbox of the settings, to which agencies answer.
+
+        Raises: ConfigError when none is configured, or what reads it is not installed.
+        """
 
     def lists(self, journal: Journal) -> Lists:
         """The kept lists of a journal of the settings."""

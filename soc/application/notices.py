@@ -1,41 +1,47 @@
-"""Commands and queries about warning notices."""
+"""Commands and queries about warning notices; how they go out is in `soc.application.notices_send`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import secrets  # noqa: TID251 - a code that anybody can work out would prove nothing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from soc.application import incidents
+from soc.application import approval, incidents, outbox
 from soc.application.access import only_agencies, require, visible
 from soc.application.app import App
 from soc.application.numbered import identity, local_day, not_later, take
-from soc.clock import iso
+from soc.clock import from_iso, iso
 from soc.errors import Conflict, NotAllowed, NotFound, Phrase, UsageError
-from soc.incidents.classes import ANSWERS, NOTICE_CHANNELS, TLP
-from soc.incidents.notices import (
-    ACTED,
-    APPROVED,
-    DRAFT,
-    OUT,
-    PREFIX,
-    RECEIVED,
-    SENT,
-    VERIFIED,
-    WAITING,
-    WITHDRAWN,
-    Notice,
-    Recipient,
-    fold,
-    letter,
-)
+from soc.incidents.classes import ANSWERS, TLP
+from soc.incidents.letter import letter
+from soc.incidents.notices import ACTED, APPROVED, DRAFT, OUT, PREFIX, RECEIVED, VERIFIED, WAITING, WITHDRAWN, Notice, Recipient, fold
 from soc.model.fact import Behalf, NewFact, Stored
-from soc.organization.model import Agency
+from soc.model.journal import FactConflict
+from soc.model.message import message_id
+from soc.organization.calendar import next_working_day
+from soc.organization.model import Agency, Mailbox, Person, Point, System
 from soc.organization.registry import Registry
 from soc.organization.table import read
 
 MOST_RECIPIENTS = 2_000
+MOST_ANNEX = 65_536
+"""Characters of one recipient's annex; longer lists belong into the evidence store."""
+MOST_SIGNED = 64 << 20
+"""Bytes of a signed file."""
+ROWS_PER_FACT = 500
+KIND = "notice"
+"""Of messages."""
+_PER_FACT = 100_000
+"""Characters of annexes in one fact, which may hold 256 KiB."""
+_LONGEST = {"subject": 500, "body": 20_000, "action": 10_000}
+_TRIES = 20
+
+
+# --- drafting --------------------------------------------------------------------------------------------------------
 
 
 def draft(
@@ -47,6 +53,7 @@ def draft(
     due_at: str = "",
     tlp: str = "AMBER",
     incident: str = "",
+    warning: str = "",
     to: Sequence[str] = (),
     below: Sequence[str] = (),
     annex: Mapping[str, Sequence[str]] = {},
@@ -60,24 +67,73 @@ def draft(
     require(app, "notices.draft")
     if not subject.strip():
         raise UsageError("a notice needs a subject", hint="soc notices new SUBJECT --to AGENCY")
-    if tlp not in TLP:
-        raise UsageError(Phrase("{field}: {value} is none of {known}", field="tlp", value=tlp, known=", ".join(TLP)))
     recipients = _recipients(app, to, below, annex)
-    data: dict[str, Any] = {
-        "subject": subject,
-        "body": body,
-        "action": action,
+    data = {
+        **_texts({"subject": subject.strip(), "body": body, "action": action}),
         "due_at": due_at,
-        "tlp": tlp,
+        "tlp": _tlp(tlp),
         "incident": incidents.get(app, incident).id if incident else "",
-        "recipients": [{"agency": agency, "annex": list(annex.get(agency, ()))} for agency in recipients],
+        "warning": warning,
+        "salt": secrets.token_hex(16),
     }
-    stem = f"{PREFIX}TB-{local_day(app).year}-"
-    return _folded(take(app, stem, NewFact("NoticeDrafted", data), scope=scope, busy="too many notices are drafted at the same moment"))
+    facts = [NewFact("NoticeDrafted", data), *(NewFact("RecipientsAdded", {"recipients": part}) for part in _parts(recipients, annex))]
+    return _folded(take(app, f"{PREFIX}TB-{local_day(app).year}-", *facts, scope=scope, busy="too many notices are drafted at the same moment"))
 
 
-def _folded(facts: Sequence[Stored]) -> Notice:
-    return fold(facts[0].fact.stream.removeprefix(PREFIX), [one.fact for one in facts])
+def edit(app: App, name: str, *, subject: str = "", body: str = "", action: str = "", due_at: str = "", tlp: str = "") -> Notice:
+    """Change the texts of a draft.
+
+    Raises: Conflict when it was approved already, UsageError.
+    """
+    require(app, "notices.draft")
+    notice = get(app, name)
+    in_state(notice, DRAFT)
+    texts = {key: value for key, value in {"subject": subject.strip(), "body": body, "action": action}.items() if value}
+    data = {**_texts(texts), **({"due_at": due_at} if due_at else {}), **({"tlp": _tlp(tlp)} if tlp else {})}
+    if not data:
+        raise UsageError("nothing to change was given", hint="soc notices edit --help")
+    return record(app, notice, NewFact("NoticeDrafted", data))
+
+
+def _tlp(value: str) -> str:
+    if value not in TLP:
+        raise UsageError(Phrase("{field}: {value} is none of {known}", field="tlp", value=value, known=", ".join(TLP)))
+    return value
+
+
+def _texts(given: Mapping[str, str]) -> dict[str, str]:
+    """The texts, none too long.
+
+    Raises: UsageError naming the field.
+    """
+    for name, value in given.items():
+        if len(value) > _LONGEST[name]:
+            raise UsageError(Phrase("{field}: {count} characters are too many (most: {most})", field=name, count=len(value), most=_LONGEST[name]))
+    return dict(given)
+
+
+def _parts(recipients: Sequence[str], annex: Mapping[str, Sequence[str]]) -> Iterator[list[dict[str, Any]]]:
+    """Recipients with their annexes, cut so that each part fits into one fact.
+
+    Raises: UsageError for an annex that is too long.
+    """
+    part: list[dict[str, Any]] = []
+    size = 0
+    for agency in recipients:
+        lines = list(annex.get(agency, ()))
+        own = sum(len(line.encode()) + 4 for line in lines) + 100
+        if own > MOST_ANNEX:
+            raise UsageError(
+                Phrase("the annex of {agency} has {count} bytes, more than {most}", agency=agency, count=own, most=MOST_ANNEX),
+                hint="keep the list as evidence, and name it in the notice",
+            )
+        if part and size + own > _PER_FACT:
+            yield part
+            part, size = [], 0
+        part.append({"agency": agency, "annex": lines})
+        size += own
+    if part:
+        yield part
 
 
 def _recipients(app: App, to: Sequence[str], below: Sequence[str], annex: Mapping[str, Sequence[str]]) -> list[str]:
@@ -104,18 +160,61 @@ def _recipients(app: App, to: Sequence[str], below: Sequence[str], annex: Mappin
     return chosen
 
 
-def read_annex(file: Path) -> dict[str, list[str]]:
-    """Agency → lines of its annex, from a table with the columns `agency` and `item`.
+def read_annex(app: App, file: Path) -> dict[str, list[str]]:
+    """Agency → lines of its annex, from a table with the column `item`, and `agency` where the registry cannot say whose an item is.
 
+    The registry knows mailboxes, mail domains and public addresses; a private address may be of several, so it needs `agency`.
     Raises: ConfigError, UsageError naming the line.
     """
     found: dict[str, list[str]] = {}
+    owner: Callable[[str], str] | None = None
     for row in read(file):
         agency, item = str(row.values.get("agency", "")).strip(), str(row.values.get("item", "")).strip()
-        if not agency or not item:
+        if not item:
             raise UsageError(Phrase("{file}:{line}: the columns agency and item are needed", file=file, line=row.line))
+        if not agency:
+            owner = owner or _owners(app)
+            agency = owner(item)
+        if not agency:
+            raise UsageError(
+                Phrase("{file}:{line}: the registry does not know whose {item} is", file=file, line=row.line, item=item[:80]),
+                hint="write the id of the agency into the column agency",
+            )
         found.setdefault(agency, []).append(item)
     return found
+
+
+def _owners(app: App) -> Callable[[str], str]:
+    """Says whose a mailbox or public address is ("" = not known)."""
+    registry, today = Registry(app.journal, ("agencies", "points", "systems", "mailboxes")), local_day(app)
+    known = {address: point.agency for point in registry.all(Point, today) for address in point.public_addresses}
+    known |= {address: system.owner for system in registry.all(System, today) for address in system.public_addresses}
+    known |= {box.address: box.agency for box in registry.all(Mailbox, today)}
+    domains = {domain.lower(): agency.id for agency in registry.all(Agency, today) for domain in agency.domains}
+
+    def owner(item: str) -> str:
+        text = item.lower()
+        return known.get(text) or (domains.get(text.rpartition("@")[2], "") if "@" in text else "")
+
+    return owner
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def _folded(facts: Sequence[Stored]) -> Notice:
+    return fold(facts[0].fact.stream.removeprefix(PREFIX), [one.fact for one in facts])
+
+
+def whole(app: App, name: str) -> Notice:
+    """The notice with all its recipients, whoever asks: for what the program itself does.
+
+    Raises: NotFound.
+    """
+    facts = app.journal.read(PREFIX + identity(f"TB-{local_day(app).year}-", name))
+    if not facts:
+        raise NotFound(Phrase("there is no notice {name}", name=name), hint="soc notices list")
+    return _folded(facts)
 
 
 def get(app: App, name: str) -> Notice:
@@ -123,10 +222,7 @@ def get(app: App, name: str) -> Notice:
 
     Raises: NotFound.
     """
-    facts = app.journal.read(PREFIX + identity(f"TB-{local_day(app).year}-", name))
-    if not facts:
-        raise NotFound(Phrase("there is no notice {name}", name=name), hint="soc notices list")
-    found = _folded(facts)
+    found = whole(app, name)
     require(app, "notices.view", found)
     return _own_part(app, found)
 
@@ -139,126 +235,18 @@ def _own_part(app: App, notice: Notice) -> Notice:
     return notice
 
 
-def _every(app: App) -> list[Notice]:
+def every(app: App) -> list[Notice]:
+    """All notices whole, for what the program itself does."""
     return [_folded(facts) for _, facts in app.journal.under(PREFIX)]
 
 
 def listed(app: App, *, scope: str | None = "real", open_only: bool = False) -> list[Notice]:
     """All notices, the newest first; `open_only`: those that somebody still has to act on."""
-    found = [_own_part(app, one) for one in visible(app, "notices.view", _every(app))]
+    found = [_own_part(app, one) for one in visible(app, "notices.view", every(app))]
     found = [one for one in found if scope is None or one.scope == scope]
     if open_only:
         found = [one for one in found if one.state != WITHDRAWN and any(recipient.state not in (ACTED, VERIFIED) for recipient in one.recipients)]
     return sorted(found, key=lambda one: one.id, reverse=True)
-
-
-def _record(app: App, notice: Notice, kind: str, data: Mapping[str, Any], *, reason: str = "", behalf: Behalf | None = None) -> Notice:
-    app.journal.append(PREFIX + notice.id, notice.version, [NewFact(kind, dict(data), reason, behalf)], actor=app.actor.name, scope=notice.scope)
-    return get(app, notice.id)
-
-
-def _in(notice: Notice, *states: str) -> None:
-    if notice.state not in states:
-        raise Conflict(Phrase("{id} is {state}", id=notice.id, state=notice.state), hint=Phrase("soc notices show {id}", id=notice.id))
-
-
-def approve(app: App, name: str, *, signer: str, number: str = "", signed_on: str = "", urgent: bool = False, behalf: Behalf | None = None) -> Notice:
-    """Record that a notice was signed: by somebody else than its author, with number and date, or urgently on a named person's word.
-
-    Raises: NotAllowed (the author cannot sign), UsageError, Conflict.
-    """
-    require(app, "notices.approve")
-    notice = get(app, name)
-    if not (notice.urgent and not notice.confirmed and notice.state == OUT):
-        _in(notice, DRAFT)
-    if not signer.strip():
-        raise UsageError("who signed?", hint="--signer NAME")
-    if signer.strip().casefold() == notice.drafted_by.casefold():
-        raise NotAllowed(
-            Phrase("{name} wrote the notice and cannot sign it", name=signer), hint="another person signs; --urgent names whose word it goes out on"
-        )
-    if not urgent and (not number or not signed_on):
-        raise UsageError("a signed document has a number and a date", hint="--number 12/CB-SKHCN --signed-on 2026-11-21, or --urgent")
-    if signed_on:
-        _day(signed_on)
-    return _record(app, notice, "NoticeApproved", {"signer": signer, "number": number, "signed_on": signed_on, "urgent": urgent}, behalf=behalf)
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise UsageError(Phrase("{value} is no date", value=text), hint="as 2026-11-21") from None
-
-
-def send(app: App, name: str, *, channel: str, to: Sequence[str] = (), at: str = "", reference: str = "", remind: bool = False) -> Notice:
-    """Record that a notice went out to recipients (all that wait, or those named); `remind`: again, to those who have not acted.
-
-    Raises: Conflict (not signed yet), UsageError, NotFound.
-    """
-    require(app, "notices.send")
-    notice = get(app, name)
-    _in(notice, *((OUT,) if remind else (APPROVED, OUT)))
-    if channel not in NOTICE_CHANNELS:
-        raise UsageError(Phrase("{field}: {value} is none of {known}", field="channel", value=channel, known=", ".join(NOTICE_CHANNELS)))
-    fitting = (SENT, RECEIVED) if remind else (WAITING,)
-    chosen = [_recipient(notice, agency).agency for agency in to] or [one.agency for one in notice.recipients if one.state in fitting]
-    if not chosen:
-        raise Conflict("there is nobody left to send it to", hint=Phrase("soc notices show {id}", id=notice.id))
-    data = {"recipients": chosen, "channel": channel, "at": not_later(app, "at", at), "reference": reference}
-    return _record(app, notice, "NoticeReminded" if remind else "NoticeSent", data)
-
-
-def _recipient(notice: Notice, agency: str) -> Recipient:
-    found = notice.recipient(agency)
-    if found is None:
-        raise NotFound(Phrase("{id} was not for {agency}", id=notice.id, agency=agency), hint=Phrase("soc notices show {id}", id=notice.id))
-    return found
-
-
-def answer(app: App, name: str, agency: str, state: str, *, text: str = "", at: str = "", channel: str = "", behalf: Behalf | None = None) -> Notice:
-    """Record what a recipient did: received, acted, or that we verified it.
-
-    Raises: Conflict (never sent to it), NotFound, UsageError.
-    """
-    require(app, "notices.answer", agency)
-    notice = get(app, name)
-    _in(notice, OUT)
-    if state not in ANSWERS:
-        raise UsageError(Phrase("{field}: {value} is none of {known}", field="state", value=state, known=", ".join(ANSWERS)))
-    if _recipient(notice, agency).state == WAITING:
-        raise Conflict(Phrase("{id} was not sent to {agency} yet", id=notice.id, agency=agency), hint=Phrase("soc notices send {id}", id=notice.id))
-    data = {"agency": agency, "state": state, "text": text, "at": not_later(app, "at", at), "channel": channel}
-    return _record(app, notice, "NoticeAnswered", data, behalf=behalf)
-
-
-def acknowledge(app: App, code: str, *, state: str = RECEIVED, text: str = "", channel: str = "", behalf: Behalf | None = None) -> tuple[Notice, str]:
-    """Record an answer by its code; the notice and the agency that the code is of. The same answer again changes nothing.
-
-    Raises: NotFound.
-    """
-    wanted = code.strip().upper()
-    for notice in _every(app):
-        for one in notice.recipients:
-            if one.code == wanted:
-                require(app, "notices.answer", one.agency)
-                if state in one.at and not text:
-                    return notice, one.agency
-                return answer(app, notice.id, one.agency, state, text=text, channel=channel, behalf=behalf), one.agency
-    raise NotFound(Phrase("no notice has the code {code}", code=code), hint="read it again: 8 letters and digits, as on the letter")
-
-
-def withdraw(app: App, name: str, *, reason: str) -> Notice:
-    """Withdraw a notice: what was sent cannot be called back, and stays on the record.
-
-    Raises: UsageError without a reason, Conflict.
-    """
-    require(app, "notices.withdraw")
-    notice = get(app, name)
-    _in(notice, DRAFT, APPROVED, OUT)
-    if not reason.strip():
-        raise UsageError("why is it withdrawn?", hint="--reason TEXT")
-    return _record(app, notice, "NoticeWithdrawn", {}, reason=reason)
 
 
 def overdue(app: App) -> list[tuple[Notice, Recipient]]:
@@ -268,10 +256,254 @@ def overdue(app: App) -> list[tuple[Notice, Recipient]]:
     return sorted(found, key=lambda pair: (pair[0].due_at, pair[0].id, pair[1].agency))
 
 
-def letters(app: App, name: str) -> list[tuple[str, str]]:
-    """Agency id and the text of its letter, for each recipient."""
+def record(app: App, notice: Notice, *facts: NewFact) -> Notice:
+    """Append to a notice under the version that was seen; the notice afterwards."""
+    app.journal.append(PREFIX + notice.id, notice.version, facts, actor=app.actor.name, scope=notice.scope)
+    return get(app, notice.id)
+
+
+def in_state(notice: Notice, *states: str) -> None:
+    """Go on if the notice is in one of these states.
+
+    Raises: Conflict.
+    """
+    if notice.state not in states:
+        raise Conflict(Phrase("{id} is {state}", id=notice.id, state=notice.state), hint=Phrase("soc notices show {id}", id=notice.id))
+
+
+# --- the document ----------------------------------------------------------------------------------------------------
+
+
+class Letter(NamedTuple):
+    """What one recipient gets."""
+
+    agency: str
+    name: str
+    code: str
+    text: str
+
+
+def letters(app: App, name: str) -> list[Letter]:
+    """The letter of each recipient, with its own annex and code."""
     require(app, "notices.draft")
     notice = get(app, name)
-    registry = Registry(app.journal, ("agencies",))
-    names = {one.id: one.name for one in registry.all(Agency)}
-    return [(one.agency, letter(notice, one, names.get(one.agency, one.agency))) for one in notice.recipients]
+    names = names_of(app)
+    zone = app.settings.timezone
+    return [
+        Letter(one.agency, names.get(one.agency, one.agency), one.code, letter(notice, one, names.get(one.agency, one.agency), zone))
+        for one in notice.recipients
+    ]
+
+
+def names_of(app: App) -> dict[str, str]:
+    """The names of agencies by their ids."""
+    return {one.id: one.name for one in Registry(app.journal, ("agencies",)).all(Agency)}
+
+
+def exported(app: App, name: str, files: Sequence[tuple[str, str, str]]) -> Notice:
+    """Record what was written for whom: agency, name of the file, SHA-256 of its bytes."""
+    require(app, "notices.draft")
+    notice = get(app, name)
+    rows = [{"agency": agency, "file": file, "sha256": digest} for agency, file, digest in files]
+    facts = [NewFact("NoticeExported", {"files": rows[at : at + ROWS_PER_FACT]}) for at in range(0, len(rows), ROWS_PER_FACT)]
+    return record(app, notice, *facts) if facts else notice
+
+
+def approve(
+    app: App,
+    name: str,
+    *,
+    signer: str,
+    number: str = "",
+    signed_on: str = "",
+    signed_file: Path | None = None,
+    urgent: bool = False,
+    behalf: Behalf | None = None,
+) -> Notice:
+    """Record that a notice was signed: by somebody else than its author, with number and date, or urgently on a named person's word.
+
+    `signed_file`: the document as it came back, whose hash is kept. Raises: NotAllowed (the author cannot sign), UsageError, Conflict.
+    """
+    require(app, "notices.approve")
+    notice = get(app, name)
+    if not (notice.urgent and not notice.confirmed and notice.state in (APPROVED, OUT)):
+        in_state(notice, DRAFT)
+    data = {**signature(app, notice, signer, number, signed_on, signed_file, urgent=urgent), "urgent": urgent}
+    return record(app, notice, NewFact("NoticeApproved", data, behalf=behalf))
+
+
+def signature(app: App, notice: Notice, signer: str, number: str, signed_on: str, signed_file: Path | None, *, urgent: bool = False) -> dict[str, Any]:
+    """What is recorded of a signature.
+
+    Raises: NotAllowed (the author cannot sign), UsageError.
+    """
+    if not signer.strip():
+        raise UsageError("who signed?", hint="--signer NAME")
+    two = approval.rule(app).two_person
+    if two and signer.strip().casefold() in _names(app, notice.drafted_by):
+        raise NotAllowed(
+            Phrase("{name} wrote the notice and cannot sign it", name=signer), hint="another person signs; a team of one: soc notices approval --one-person"
+        )
+    if not urgent and (not number or not signed_on):
+        raise UsageError("a signed document has a number and a date", hint="--number 12/CB-SKHCN --signed-on 2026-11-21, or --urgent")
+    if signed_on:
+        _day(signed_on)
+    found: dict[str, Any] = {"signer": signer.strip(), "number": number.strip(), "signed_on": signed_on, "two_person": two}
+    if signed_file is not None:
+        found |= {"sha256": _hash(signed_file), "file": signed_file.name}
+    return found
+
+
+def _names(app: App, account: str) -> set[str]:
+    """What the person of an account is called."""
+    people = Registry(app.journal, ("people",)).all(Person)
+    return {account.casefold(), *(text.casefold() for one in people if getattr(one, "account", "") == account for text in (one.id, one.name))}
+
+
+def _hash(file: Path) -> str:
+    """SHA-256 of a file.
+
+    Raises: UsageError.
+    """
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MOST_SIGNED + 1)
+    except OSError as error:
+        raise UsageError(Phrase("{path} cannot be read: {strerror}", path=file, strerror=error.strerror)) from error
+    if not content or len(content) > MOST_SIGNED:
+        raise UsageError(Phrase("{path} is empty, or larger than {most} MiB", path=file, most=MOST_SIGNED >> 20), hint="give the signed document")
+    return sha256(content).hexdigest()
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(Phrase("{value} is no date", value=text), hint="as 2026-11-21") from None
+
+
+def withdraw(app: App, name: str, *, reason: str) -> Notice:
+    """Withdraw a notice: what was sent cannot be called back, and stays on the record; messages that wait are cancelled.
+
+    Raises: UsageError without a reason, Conflict.
+    """
+    require(app, "notices.withdraw")
+    notice = get(app, name)
+    in_state(notice, DRAFT, APPROVED, OUT)
+    if not reason.strip():
+        raise UsageError("why is it withdrawn?", hint="--reason TEXT")
+    found = record(app, notice, NewFact("NoticeWithdrawn", {}, reason))
+    for message in messages_of(notice):
+        with suppress(NotFound, Conflict):  # never queued, or sent already
+            outbox.cancel(app, message, reason=reason)
+    return found
+
+
+def messages_of(notice: Notice) -> list[str]:
+    """The ids of all messages that a notice ever asked for."""
+    return [one for recipient in notice.recipients for sending in recipient.sent for one in message_ids(notice, recipient, sending)]
+
+
+def about(notice: Notice, agency: str) -> str:
+    """What a message of a notice is about: one recipient's way with it."""
+    return f"{notice.id}/{agency}"
+
+
+def message_ids(notice: Notice, recipient: Recipient, sending: Mapping[str, str]) -> list[str]:
+    """The ids of the messages of one sending to one recipient."""
+    return [message_id(KIND, about(notice, recipient.agency), sending["message"], to) for to in sending.get("to", "").split(", ") if to]
+
+
+# --- answers ---------------------------------------------------------------------------------------------------------
+
+
+def answer(
+    app: App,
+    name: str,
+    agency: str,
+    state: str,
+    *,
+    text: str = "",
+    at: str = "",
+    channel: str = "",
+    behalf: Behalf | None = None,
+    reply: str = "",
+    sender: str = "",
+) -> Notice:
+    """Record what a recipient did: received, acted, or that we verified it. `reply`: the mail that says so; the same again changes nothing.
+
+    Raises: Conflict (never sent to it), NotFound, UsageError.
+    """
+    require(app, "notices.answer", agency)
+    if state not in ANSWERS:
+        raise UsageError(Phrase("{field}: {value} is none of {known}", field="state", value=state, known=", ".join(ANSWERS)))
+    data = {"agency": agency, "state": state, "text": text, "at": not_later(app, "at", at), "channel": channel}
+    if reply:
+        data |= {"reply": reply, "from": sender}
+    for tries_left in range(_TRIES, -1, -1):
+        notice = get(app, name)
+        in_state(notice, OUT)
+        one = recipient_of(notice, agency)
+        if one.state == WAITING:
+            raise Conflict(Phrase("{id} was not sent to {agency} yet", id=notice.id, agency=agency), hint=Phrase("soc notices send {id}", id=notice.id))
+        if reply and any(known.get("reply") == reply for known in one.answers):
+            return notice
+        try:
+            return record(app, notice, NewFact("NoticeAnswered", data, behalf=behalf))
+        except FactConflict:  # what others record of other agencies changes nothing here
+            if not tries_left:
+                raise
+    raise AssertionError
+
+
+def recipient_of(notice: Notice, agency: str) -> Recipient:
+    """The recipient of this id.
+
+    Raises: NotFound.
+    """
+    found = notice.recipient(agency)
+    if found is None:
+        raise NotFound(Phrase("{id} was not for {agency}", id=notice.id, agency=agency), hint=Phrase("soc notices show {id}", id=notice.id))
+    return found
+
+
+def acknowledge(
+    app: App, code: str, *, state: str = RECEIVED, text: str = "", at: str = "", channel: str = "", behalf: Behalf | None = None
+) -> tuple[Notice, str]:
+    """Record an answer by its code; the notice and the agency that the code is of. The same answer again changes nothing.
+
+    Raises: NotFound.
+    """
+    wanted = code.strip().upper()
+    for notice in every(app):
+        for one in notice.recipients:
+            if one.code == wanted:
+                require(app, "notices.answer", one.agency)
+                if state in one.at and not text:
+                    return _own_part(app, notice), one.agency
+                return answer(app, notice.id, one.agency, state, text=text, at=at, channel=channel, behalf=behalf), one.agency
+    raise NotFound(Phrase("no notice has the code {code}", code=code), hint="read it again: 8 letters and digits, as on the letter")
+
+
+# --- what is due of us -----------------------------------------------------------------------------------------------
+
+
+class Confirmation(NamedTuple):
+    """A notice that went out on somebody's word, and until when the writing is due."""
+
+    notice: Notice
+    due: date
+    overdue: bool
+
+
+def confirmations(app: App) -> list[Confirmation]:
+    """Notices whose written confirmation is still due, the most urgent first."""
+    today = local_day(app)
+    waiting = [one for one in listed(app) if one.urgent and not one.confirmed and one.state in (APPROVED, OUT)]
+    found = [Confirmation(one, due := confirm_by(app, one), today > due) for one in waiting]
+    return sorted(found, key=lambda one: (one.due, one.notice.id))
+
+
+def confirm_by(app: App, notice: Notice) -> date:
+    """The day until which the written confirmation of an urgent notice is due: the next working day."""
+    return next_working_day(local_day(app, from_iso(notice.approved_at)))

@@ -23,16 +23,16 @@ def local_day(app: App, us: int | None = None) -> date:
     return to_datetime(app.clock.now_us() if us is None else us).astimezone(ZoneInfo(app.settings.timezone)).date()
 
 
-def take(app: App, stem: str, fact: NewFact, *, busy: str, scope: str = "real") -> list[Stored]:
-    """The first fact of the new stream `<stem><next number>`; a number that somebody takes meanwhile is skipped.
+def take(app: App, stem: str, *facts: NewFact, busy: str, scope: str = "real") -> list[Stored]:
+    """The first facts of the new stream `<stem><next number>`; a number that somebody takes meanwhile is skipped.
 
-    Raises: Conflict (`busy` says what) when others are always faster; UsageError for a fact that cannot be recorded.
+    Raises: Conflict (`busy` says what) when others are always faster; UsageError for facts that cannot be recorded.
     """
     number = max((_number(head.stream[len(stem) :]) for head in app.journal.heads(stem)), default=0)
     for _ in range(_TRIES):
         number += 1
         try:
-            return app.journal.append(f"{stem}{number:04d}", 0, [fact], actor=app.actor.name, scope=scope)
+            return app.journal.append(f"{stem}{number:04d}", 0, facts, actor=app.actor.name, scope=scope)
         except FactConflict:
             continue
     raise Conflict(busy, hint="try again")

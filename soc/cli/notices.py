@@ -1,23 +1,24 @@
-"""`soc notices`: new, list, show, approve, send, remind, ack, answer, unanswered, overdue, export, withdraw."""
+"""`soc notices`: from the draft to the last answer; sending in `_notices_send`, answers by mail in `_replies`."""
 
 from __future__ import annotations
 
-from collections import Counter
+from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from soc.cli import _export, _record, _show
-from soc.cli._io import Column, json_option, list_options, write_json
+from soc.cli import _export, _notices_send, _notices_show, _record, _replies, _show
+from soc.cli._io import Column, csv_line, json_option, list_options, write_json
 from soc.cli._session import Session, pass_session
 from soc.errors import NotAllowed, Phrase
 from soc.i18n import gettext as _
-from soc.incidents.classes import ANSWERS, NOTICE_CHANNELS, TLP
+from soc.incidents.classes import ANSWERS, TLP
 
 if TYPE_CHECKING:
-    from soc.incidents.notices import Notice, Recipient
     from soc.model.fact import Behalf
+
+REGISTER = "register.csv"
 
 
 @click.group(help=_("Warning notices to agencies, followed until each has answered."))
@@ -25,48 +26,12 @@ def command() -> None:
     """The noun."""
 
 
-def _word(state: str) -> str:
-    words = {
-        "draft": _("Draft"),
-        "approved": _("Approved"),
-        "sent": _("Sent"),
-        "withdrawn": _("Withdrawn"),
-        "waiting": _("not sent"),
-        "received": _("received"),
-        "acted": _("acted"),
-        "verified": _("verified"),
-    }
-    return words.get(state, state)
+command.add_command(_notices_send.send)
+command.add_command(_notices_send.remind)
+command.add_command(_notices_send.second_letter)
+command.add_command(_replies.replies)
 
-
-def item(notice: Notice) -> dict[str, Any]:
-    """A notice as the JSON of lists."""
-    counts = Counter(one.state for one in notice.recipients)
-    return {
-        "id": notice.id,
-        "state": notice.state,
-        "subject": notice.subject,
-        "number": notice.number,
-        "due_at": notice.due_at,
-        "incident": notice.incident,
-        "recipients": len(notice.recipients),
-        "counts": {state: counts.get(state, 0) for state in ("waiting", "sent", "received", "acted", "verified")},
-        "unanswered": len(notice.unanswered()),
-        "scope": notice.scope,
-        "version": notice.version,
-    }
-
-
-def _answer(session: Session, notice: Notice, as_json: bool) -> None:
-    if as_json:
-        write_json({"schema_version": 1, "kind": "notice", "item": item(notice)})
-        return
-    found = item(notice)
-    session.out.text(f"{notice.id}  {_word(notice.state)}  {notice.subject}", "bold")
-    counts = "  ".join(f"{_word(state)}: {count}" for state, count in found["counts"].items() if count)
-    session.out.text("  " + _("{count} recipients").format(count=found["recipients"]) + "  " + counts)
-    if notice.urgent and not notice.confirmed:
-        session.out.text("  ✖ " + _("sent on the word of {name}; the written confirmation is still due").format(name=notice.signer), "yellow")
+_ANNEX = _("What concerns each agency only (mailboxes, machines): a table with the columns agency, item; whose mailbox it is the registry knows.")
 
 
 @command.command(help=_("Draft a notice. Recipients: --to, --below, and the agencies of --annex (a table with the columns agency, item)."))
@@ -78,7 +43,7 @@ def _answer(session: Session, notice: Notice, as_json: bool) -> None:
 @click.option("--incident", default="", metavar="ID", help=_("The incident that it belongs to."))
 @click.option("--to", "to", multiple=True, metavar="ID", help=_("An agency (may be repeated)."))
 @click.option("--below", "below", multiple=True, metavar="ID", help=_("An agency with all below it (may be repeated)."))
-@click.option("--annex", type=click.Path(path_type=Path, exists=True, dir_okay=False), help=_("What concerns each agency only: its mailboxes, its machines."))
+@click.option("--annex", type=click.Path(path_type=Path, exists=True, dir_okay=False), help=_ANNEX)
 @click.option("--scope", default="real", metavar="SCOPE", help=_("real, or exercise:<id>."))
 @json_option
 @pass_session
@@ -100,12 +65,29 @@ def new(
     from soc.application import notices
 
     app = session.app()
-    own = notices.read_annex(annex) if annex is not None else {}
+    own = notices.read_annex(app, annex) if annex is not None else {}
     due = _record.ahead(session, due_at)
     made = notices.draft(app, subject, body=body, action=action, due_at=due, tlp=tlp, incident=incident, to=to, below=below, annex=own, scope=scope)
-    _answer(session, made, as_json)
+    _notices_show.answer(session, made, as_json)
     if not as_json:
         session.out.say(_("Next: soc notices export {id} FOLDER, have it signed, soc notices approve {id} --signer NAME").format(id=made.id))
+
+
+@command.command(help=_("Change the texts of a draft."))
+@click.argument("id")
+@click.option("--subject", default="", metavar="TEXT", help=_("Another subject."))
+@click.option("--body", default="", metavar="TEXT", help=_("What happened, what is known."))
+@click.option("--action", default="", metavar="TEXT", help=_("What recipients are asked to do."))
+@click.option("--due", "due_at", default="", metavar="TIME", help=_("Until when: 3d (from now), or a day, or a time."))
+@click.option("--tlp", type=click.Choice(TLP, case_sensitive=False), help=_("Traffic Light Protocol 2.0."))
+@json_option
+@pass_session
+def edit(session: Session, id: str, subject: str, body: str, action: str, due_at: str, tlp: str | None, as_json: bool) -> None:
+    """Change a draft."""
+    from soc.application import notices
+
+    due = _record.ahead(session, due_at)
+    _notices_show.answer(session, notices.edit(session.app(), id, subject=subject, body=body, action=action, due_at=due, tlp=tlp or ""), as_json)
 
 
 @command.command("list", help=_("List notices, the newest first."))
@@ -121,19 +103,19 @@ def list_command(session: Session, open_only: bool, scope: str, form: str | None
     zone = session.settings.timezone
     columns = [
         Column("id", "ID", whole=True),
-        Column("state", _("State"), lambda one: _word(one["state"])),
+        Column("state", _("State"), lambda one: _notices_show.word(one["state"])),
         Column("subject", _("Subject"), most=80),
         Column("number", _("Number")),
         Column("due_at", _("Due"), lambda one: _show.when(one["due_at"], zone), whole=True),
         Column("recipients", _("Recipients"), right=True),
         Column("unanswered", _("No answer"), right=True),
     ]
-    session.out.items("notices", [item(one) for one in found], columns, form=form, fields=fields)
+    session.out.items("notices", [_notices_show.item(one) for one in found], columns, form=form, fields=fields)
     if not found:
         session.out.say(_("no notices; to draft one: soc notices new SUBJECT --to AGENCY"))
 
 
-@command.command(help=_("Show a notice and how far each recipient is. ID may be the number alone."))
+@command.command(help=_("Show a notice, how far each recipient is, and what became of its mails. ID may be the number alone."))
 @click.argument("id")
 @json_option
 @pass_session
@@ -141,19 +123,26 @@ def show(session: Session, id: str, as_json: bool) -> None:
     """Show a notice."""
     import msgspec
 
-    from soc.application import notices
+    from soc.application import notices, notices_send
 
-    notice = notices.get(session.app(), id)
+    app = session.app()
+    notice = notices.get(app, id)
+    mails = notices_send.deliveries(app, notice)
     if as_json:
-        write_json({"schema_version": 1, "kind": "notice", "item": {**msgspec.to_builtins(notice), "unanswered": [one.agency for one in notice.unanswered()]}})
+        whole = {key: value for key, value in msgspec.to_builtins(notice).items() if key not in ("salt", "orders")}
+        more = {"unanswered": [one.agency for one in notice.unanswered()], "deliveries": msgspec.to_builtins(mails)}
+        write_json({"schema_version": 1, "kind": "notice", "item": {**whole, **more}})
         return
-    _answer(session, notice, as_json=False)
+    _notices_show.answer(session, notice, as_json=False)
     zone = session.settings.timezone
     for title, value in (
         (_("Due"), _show.when(notice.due_at, zone)),
         (_("Number"), notice.number),
         (_("Signer"), notice.signer),
+        (_("Hash"), notice.sha256),
         (_("Incident"), notice.incident),
+        (_("Warning"), notice.warning),
+        (_("Second letter"), ", ".join(f"{one.number} {one.on}" for one in notice.second)),
         (_("Reason"), notice.reason),
     ):
         if value:
@@ -163,17 +152,7 @@ def show(session: Session, id: str, as_json: bool) -> None:
             session.out.text("\n" + "\n".join(session.out.folded(line, indent="  ") for line in text.split("\n")))
     session.out.text("")
     for one in notice.recipients:
-        _tell(session, one)
-
-
-def _tell(session: Session, one: Recipient) -> None:
-    zone = session.settings.timezone
-    marks = {"waiting": "·", "sent": "○", "received": "◔", "acted": "✔", "verified": "✔"}
-    last = one.answers[-1] if one.answers else {}
-    said = " ".join(filter(None, (last.get("text", ""), _("on behalf of {name}").format(name=last["behalf"]) if last.get("behalf") else "")))
-    reminded = _("{count} reminders").format(count=one.reminders) if one.reminders else ""
-    parts = (f"  {marks[one.state]} {one.agency:<16} {_word(one.state)}", _show.when(one.at.get(one.state, ""), zone), reminded, said, f"[{one.code}]")
-    session.out.text(session.out.folded("  ".join(filter(None, parts)), more="      "))
+        _notices_show.tell(session, one, [mail for mail in mails if mail.agency == one.agency])
 
 
 @command.command(help=_("Record that a notice was signed: by another person than its author, with number and date; --urgent: on a named person's word."))
@@ -181,52 +160,80 @@ def _tell(session: Session, one: Recipient) -> None:
 @click.option("--signer", required=True, metavar="NAME", help=_("Who signed, or on whose word it goes out."))
 @click.option("--number", default="", metavar="TEXT", help=_("Number and sign of the document."))
 @click.option("--signed-on", default="", metavar="DATE", help=_("Date of the signature (2026-11-21)."))
-@click.option("--urgent", is_flag=True, help=_("Without a signature yet; the written confirmation follows."))
+@click.option("--signed-file", type=click.Path(path_type=Path, dir_okay=False), help=_("The signed document, as it came back: its hash is kept."))
+@click.option("--urgent", is_flag=True, help=_("Without a signature yet; the written confirmation is due the next working day."))
 @json_option
 @pass_session
-def approve(session: Session, id: str, signer: str, number: str, signed_on: str, urgent: bool, as_json: bool) -> None:
+@_record.behalf_options
+def approve(
+    session: Session, id: str, signer: str, number: str, signed_on: str, signed_file: Path | None, urgent: bool, behalf: Behalf | None, as_json: bool
+) -> None:
     """Approve a notice."""
     from soc.application import notices
 
-    _answer(session, notices.approve(session.app(), id, signer=signer, number=number, signed_on=signed_on, urgent=urgent), as_json)
+    found = notices.approve(session.app(), id, signer=signer, number=number, signed_on=signed_on, signed_file=signed_file, urgent=urgent, behalf=behalf)
+    _notices_show.answer(session, found, as_json)
 
 
-def _sending(remind: bool) -> Any:
-    @click.argument("id")
-    @click.option("--channel", type=click.Choice(NOTICE_CHANNELS), default="document", show_default=True, help=_("How it went."))
-    @click.option("--to", "to", multiple=True, metavar="ID", help=_("Only to this agency (may be repeated)."))
-    @click.option("--at", "at", default="", metavar="TIME", help=_("When; default: now."))
-    @click.option("--reference", default="", metavar="TEXT", help=_("Number of the sending."))
-    @json_option
-    @pass_session
-    def carry_out(session: Session, id: str, channel: str, to: tuple[str, ...], at: str, reference: str, as_json: bool) -> None:
-        """Record a sending."""
-        from soc.application import notices
+@command.command(help=_("Urgent notices whose written confirmation is still due, and until when; exit code 1 when one is overdue."))
+@list_options
+@pass_session
+def confirmations(session: Session, form: str | None, fields: tuple[str, ...]) -> int:
+    """List confirmations that are due."""
+    from soc.application import notices
 
-        _answer(session, notices.send(session.app(), id, channel=channel, to=to, at=_record.past(session, at), reference=reference, remind=remind), as_json)
+    found = notices.confirmations(session.app())
+    items = [
+        {"notice": one.notice.id, "subject": one.notice.subject, "signer": one.notice.signer, "due": one.due.isoformat(), "overdue": one.overdue}
+        for one in found
+    ]
+    columns = [
+        Column("notice", _("Notice"), whole=True),
+        Column("subject", _("Subject"), most=60),
+        Column("signer", _("On the word of")),
+        Column("due", _("Due"), lambda item: item["due"] + (" " + _("OVERDUE") if item["overdue"] else ""), whole=True),
+    ]
+    session.out.items("confirmations", items, columns, form=form, fields=fields)
+    if not items:
+        session.out.say(_("no written confirmation is due"))
+    return 1 if any(one.overdue for one in found) else 0
 
-    return carry_out
 
+@command.command(help=_("Show whether a notice needs two people (author and signer), or change it for a team of one; both are facts."))
+@click.option("--two-people/--one-person", "required", default=None, help=_("The rule from now on."))
+@click.option("--reason", default="", metavar="TEXT", help=_("Why, for the record."))
+@json_option
+@pass_session
+def approval(session: Session, required: bool | None, reason: str, as_json: bool) -> None:
+    """Show or change the rule."""
+    from soc.application import approval as application
 
-command.command("send", help=_("Record that a notice went out to those who wait for it, or to those named."))(_sending(remind=False))
-command.command("remind", help=_("Record a reminder to those who have not acted, or to those named."))(_sending(remind=True))
+    app = session.app()
+    rule = application.rule(app) if required is None else application.set_two_person(app, required, reason=reason)
+    if as_json:
+        write_json({"schema_version": 1, "kind": "approval", "item": rule._asdict()})
+        return
+    session.out.text(_("two people: the author does not sign") if rule.two_person else _("one person may write and sign"))
+    if rule.at:
+        session.out.say(_("set by {name}, {time}: {reason}").format(name=rule.by, time=_show.when(rule.at, session.settings.timezone), reason=rule.reason))
 
 
 @command.command(help=_("Record an answer by the code on the letter: received, or with --state acted what was done."))
 @click.argument("code")
 @click.option("--state", type=click.Choice(ANSWERS), default="received", show_default=True, help=_("What the answer says."))
 @click.option("--text", default="", metavar="TEXT", help=_("What they said."))
+@click.option("--at", "at", default="", metavar="TIME", help=_("When; default: now."))
 @json_option
 @pass_session
 @_record.behalf_options
-def ack(session: Session, code: str, state: str, text: str, behalf: Behalf | None, as_json: bool) -> None:
+def ack(session: Session, code: str, state: str, text: str, at: str, behalf: Behalf | None, as_json: bool) -> None:
     """Record an answer by code."""
     from soc.application import notices
 
-    notice, agency = notices.acknowledge(session.app(), code, state=state, text=text, behalf=behalf)
+    notice, agency = notices.acknowledge(session.app(), code, state=state, text=text, at=_record.past(session, at), behalf=behalf)
     if not as_json:
-        session.out.text(f"{agency}  {_word(state)}")
-    _answer(session, notice, as_json)
+        session.out.text(f"{agency}  {_notices_show.word(state)}")
+    _notices_show.answer(session, notice, as_json)
 
 
 @command.command(help=_("Record what an agency did: received, acted, or verified by us."))
@@ -242,34 +249,8 @@ def answer(session: Session, id: str, agency: str, state: str, text: str, at: st
     """Record an answer."""
     from soc.application import notices
 
-    _answer(session, notices.answer(session.app(), id, agency, state, text=text, at=_record.past(session, at), behalf=behalf), as_json)
-
-
-def _rows(session: Session, found: list[tuple[Notice, Recipient]], kind: str, form: str | None, fields: tuple[str, ...]) -> None:
-    zone = session.settings.timezone
-    items = [
-        {
-            "notice": notice.id,
-            "agency": one.agency,
-            "state": one.state,
-            "subject": notice.subject,
-            "sent_at": one.at.get("sent", ""),
-            "due_at": notice.due_at,
-            "reminders": one.reminders,
-            "code": one.code,
-        }
-        for notice, one in found
-    ]
-    columns = [
-        Column("agency", _("Agency"), whole=True),
-        Column("notice", _("Notice"), whole=True),
-        Column("state", _("State"), lambda one: _word(one["state"])),
-        Column("subject", _("Subject"), most=60),
-        Column("sent_at", _("Sent"), lambda one: _show.when(one["sent_at"], zone), whole=True),
-        Column("due_at", _("Due"), lambda one: _show.when(one["due_at"], zone), whole=True),
-        Column("reminders", _("Reminders"), right=True),
-    ]
-    session.out.items(kind, items, columns, form=form, fields=fields)
+    found = notices.answer(session.app(), id, agency, state, text=text, at=_record.past(session, at), behalf=behalf)
+    _notices_show.answer(session, found, as_json)
 
 
 @command.command(help=_("Agencies that never answered: of one notice, or of all."))
@@ -283,7 +264,7 @@ def unanswered(session: Session, id: str, form: str | None, fields: tuple[str, .
     app = session.app()
     chosen = [notices.get(app, id)] if id else notices.listed(app)
     found = [(notice, one) for notice in chosen for one in notice.unanswered()]
-    _rows(session, found, "unanswered", form, fields)
+    _notices_show.rows(session, found, "unanswered", form, fields)
     if not found:
         session.out.say(_("everybody has answered"))
     return 1 if found else 0
@@ -297,13 +278,13 @@ def overdue(session: Session, form: str | None, fields: tuple[str, ...]) -> int:
     from soc.application import notices
 
     found = notices.overdue(session.app())
-    _rows(session, found, "overdue", form, fields)
+    _notices_show.rows(session, found, "overdue", form, fields)
     if not found:
         session.out.say(_("nothing is overdue"))
     return 1 if found else 0
 
 
-@command.command(help=_("Write each recipient's letter, with its own annex and code, as a text file into FOLDER."))
+@command.command(help=_("Write each recipient's letter, with its own annex and code, as a text file into FOLDER, and a register of what was written."))
 @click.argument("id")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @pass_session
@@ -311,21 +292,28 @@ def export(session: Session, id: str, folder: Path) -> None:
     """Write the letters."""
     from soc.application import notices
 
-    written = 0
+    app = session.app()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise NotAllowed(Phrase("{path} cannot be written: {strerror}", path=folder, strerror=error.strerror)) from error
-    for agency, text in notices.letters(session.app(), id):
+    written: list[tuple[str, str, str]] = []
+    lines = [csv_line(("agency", "name", "code", "file", "sha256"))]
+    for one in notices.letters(app, id):
         # An agency's id holds letters, digits and `._-` only (the registry checks it); without registry it may be anything.
-        name = "".join(character if character.isalnum() or character in "._-" else "_" for character in agency).lstrip(".") or "_"
+        name = "".join(character if character.isalnum() or character in "._-" else "_" for character in one.agency).lstrip(".") or "_"
+        content = one.text.encode()
         with _export.new_file(folder / f"{name}.txt", hint="give an empty folder") as file:
-            file.write(text.encode())
-        written += 1
-    session.out.say(_("{count} letters in {folder}").format(count=written, folder=folder))
+            file.write(content)
+        written.append((one.agency, f"{name}.txt", sha256(content).hexdigest()))
+        lines.append(csv_line((one.agency, one.name, one.code, *written[-1][1:])))
+    with _export.new_file(folder / REGISTER, hint="give an empty folder") as file:
+        file.write(("\n".join(lines) + "\n").encode())
+    notices.exported(app, id, written)
+    session.out.say(_("{count} letters in {folder}").format(count=len(written), folder=folder))
 
 
-@command.command(help=_("Withdraw a notice; what was sent stays on the record."))
+@command.command(help=_("Withdraw a notice; what was sent stays on the record, messages that wait are cancelled."))
 @click.argument("id")
 @click.option("--reason", required=True, metavar="TEXT", help=_("Why, for the record."))
 @json_option
@@ -334,4 +322,4 @@ def withdraw(session: Session, id: str, reason: str, as_json: bool) -> None:
     """Withdraw a notice."""
     from soc.application import notices
 
-    _answer(session, notices.withdraw(session.app(), id, reason=reason), as_json)
+    _notices_show.answer(session, notices.withdraw(session.app(), id, reason=reason), as_json)

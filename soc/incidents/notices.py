@@ -2,6 +2,11 @@
 
 A notice is the fold of its stream (`notice/TB-2026-0007`); each recipient goes its own way: waiting → sent → received → acted →
 verified. Who never answered is known at any time. Source: Decree 333/2026/NĐ-CP, article 7.6.d (the duty to act on warnings).
+
+Facts: `NoticeDrafted` (texts; `salt`, of which the codes are made), `RecipientsAdded` (many facts of one append, as a fact is bounded),
+`NoticeExported` (what was written for whom, with hashes), `NoticeApproved` (signer, number, date, hash of the signed file; `urgent`: a word
+only, the writing is due), `NoticeSent`, `NoticeReminded`, `NoticeSecondLetter` (recipients, channel, `to`: addresses), `NoticeQueued` (the
+messages of a sending are in the outbox), `NoticeAnswered`, `NoticeWithdrawn`.
 """
 
 from __future__ import annotations
@@ -21,7 +26,11 @@ RECEIVED, ACTED, VERIFIED = ANSWERS
 WAY = (WAITING, SENT, *ANSWERS)
 """A recipient's states, in order; a later one implies the earlier ones."""
 DRAFT, APPROVED, OUT, WITHDRAWN = "draft", "approved", "sent", "withdrawn"
+FIRST, REMINDER, SECOND = "sent", "reminder", "second-letter"
+"""What a sending is."""
 CODE_LETTERS = 8
+BY_PROGRAM = ("mail", "webhook")
+"""Channels by which the outbox sends; the others are recorded by who used them."""
 
 
 class Recipient(msgspec.Struct):
@@ -36,12 +45,44 @@ class Recipient(msgspec.Struct):
     answers: list[dict[str, str]] = []
     """What was said, by whom, how, and on whose behalf it was recorded."""
     sent: list[dict[str, str]] = []
-    """Every sending and reminder: at, channel, reference, step."""
+    """Every sending: at, channel, reference, step (sent, reminder, second-letter), message (the outbox's name of the step), to."""
+    exported: dict[str, str] = {}
+    """The file that was written last: file, sha256, at."""
 
     @property
     def reminders(self) -> int:
         """How often it was reminded."""
-        return sum(one.get("step", "") == "reminder" for one in self.sent)
+        return self.count(REMINDER)
+
+    def count(self, step: str) -> int:
+        """How many sendings of a kind there were."""
+        return sum(one.get("step", "") == step for one in self.sent)
+
+    def went_by(self, channel: str) -> bool:
+        """Whether the notice itself went out by a channel."""
+        return any(one.get("step") == FIRST and one.get("channel") == channel for one in self.sent)
+
+
+class Signed(msgspec.Struct):
+    """A document that somebody signed elsewhere. `on`: date; `sha256`, `file`: of what was imported back ("" = nothing was)."""
+
+    signer: str
+    number: str
+    on: str
+    sha256: str = ""
+    file: str = ""
+    recorded_by: str = ""
+    at: str = ""
+
+
+class Order(msgspec.Struct):
+    """A sending whose messages the outbox does not have yet. `to`: agency → addresses; `steps`: agency → the message's step."""
+
+    sequence: int
+    channel: str
+    kind: str
+    to: dict[str, list[str]]
+    steps: dict[str, str]
 
 
 class Notice(msgspec.Struct):
@@ -56,6 +97,8 @@ class Notice(msgspec.Struct):
     due_at: str = ""
     tlp: str = "AMBER"
     incident: str = ""
+    warning: str = ""
+    """The national centre's warning that it passes on."""
     recipients: list[Recipient] = []
     drafted_by: str = ""
     drafted_at: str = ""
@@ -63,11 +106,18 @@ class Notice(msgspec.Struct):
     """Number and sign of the signed document."""
     signer: str = ""
     signed_on: str = ""
+    sha256: str = ""
+    """Of the signed file."""
+    approved_at: str = ""
     urgent: bool = False
     """Sent on a named person's word; the written confirmation is still due."""
     confirmed: bool = False
+    second: list[Signed] = []
+    """Second letters."""
+    orders: list[Order] = []
     reason: str = ""
     scope: str = "real"
+    salt: str = ""
     version: int = 0
 
     def recipient(self, agency: str) -> Recipient | None:
@@ -76,7 +126,7 @@ class Notice(msgspec.Struct):
 
     def unanswered(self) -> list[Recipient]:
         """Those that were sent it and never said a word."""
-        return [one for one in self.recipients if one.state == SENT]
+        return [one for one in self.recipients if one.state == SENT] if self.state == OUT else []
 
     def overdue(self, now: str) -> list[Recipient]:
         """Those that have not acted although the day has passed (RFC 3339 UTC texts compare as times)."""
@@ -85,9 +135,9 @@ class Notice(msgspec.Struct):
         return [one for one in self.recipients if one.state in (SENT, RECEIVED)]
 
 
-def code_of(notice: str, agency: str) -> str:
-    """The word by which a recipient answers: short enough for the telephone, not to be guessed from another one's."""
-    return digest_id("notice-code", notice, agency)[:CODE_LETTERS].upper()
+def code_of(notice: str, agency: str, salt: str) -> str:
+    """The word by which a recipient answers: short enough for the telephone, and without the salt not to be guessed."""
+    return digest_id("notice-code", notice, agency, salt)[:CODE_LETTERS].upper()
 
 
 def fold(identity: str, facts: Iterable[Fact]) -> Notice:
@@ -104,33 +154,71 @@ def fold(identity: str, facts: Iterable[Fact]) -> Notice:
 def _drafted(notice: Notice, fact: Fact) -> None:
     notice.drafted_by = notice.drafted_by or fact.actor
     notice.drafted_at = notice.drafted_at or fact.at
-    for name in ("subject", "body", "action", "due_at", "tlp", "incident"):
+    for name in ("subject", "body", "action", "due_at", "tlp", "incident", "warning", "salt"):
         if name in fact.data:
             setattr(notice, name, str(fact.data[name]))
-    if "recipients" in fact.data:
-        notice.recipients = [
-            Recipient(str(one["agency"]), code_of(notice.id, str(one["agency"])), list(one.get("annex", []))) for one in fact.data["recipients"]
-        ]
+    _recipients_added(notice, fact)
+
+
+def _recipients_added(notice: Notice, fact: Fact) -> None:
+    for one in fact.data.get("recipients", ()):
+        agency = str(one["agency"])
+        known = notice.recipient(agency) if fact.data.get("more") else None
+        if known is None:
+            known = Recipient(agency, code_of(notice.id, agency, notice.salt))
+            notice.recipients.append(known)
+        known.annex += [str(line) for line in one.get("annex", ())]
+
+
+def _exported(notice: Notice, fact: Fact) -> None:
+    for one in fact.data.get("files", ()):
+        recipient = notice.recipient(str(one.get("agency", "")))
+        if recipient is not None:
+            recipient.exported = {"file": str(one.get("file", "")), "sha256": str(one.get("sha256", "")), "at": fact.at}
 
 
 def _approved(notice: Notice, fact: Fact) -> None:
     if notice.state == DRAFT:
         notice.state = APPROVED
-    notice.number, notice.signer = str(fact.data.get("number", "")), str(fact.data.get("signer", ""))
-    notice.signed_on = str(fact.data.get("signed_on", ""))
+    for name in ("number", "signer", "signed_on", "sha256"):
+        setattr(notice, name, str(fact.data.get(name, "")))
+    notice.approved_at = notice.approved_at or fact.at
     notice.urgent = notice.urgent or bool(fact.data.get("urgent", False))
     notice.confirmed = not fact.data.get("urgent", False)
 
 
+def _second(notice: Notice, fact: Fact) -> None:
+    signer, number, on, digest, file = (str(fact.data.get(name, "")) for name in ("signer", "number", "signed_on", "sha256", "file"))
+    if not notice.second or (notice.second[-1].number, notice.second[-1].on) != (number, on):  # one letter may go out in several facts
+        notice.second.append(Signed(signer, number, on, digest, file, recorded_by=fact.actor, at=fact.at))
+    _sent(notice, fact)
+
+
+_STEPS = {"NoticeSent": FIRST, "NoticeReminded": REMINDER, "NoticeSecondLetter": SECOND}
+
+
 def _sent(notice: Notice, fact: Fact) -> None:
     notice.state = OUT
-    step = "reminder" if fact.kind == "NoticeReminded" else "sent"
+    step, channel = _STEPS[fact.kind], str(fact.data.get("channel", ""))
     at = str(fact.data.get("at") or fact.at)
+    to: dict[str, list[str]] = fact.data.get("to", {})
+    steps: dict[str, str] = {}
     for agency in fact.data.get("recipients", []):
         one = notice.recipient(str(agency))
         if one is not None:
-            one.sent.append({"at": at, "channel": str(fact.data.get("channel", "")), "reference": str(fact.data.get("reference", "")), "step": step})
+            # Named by what it is and how often: the same sending tried again is the same message.
+            steps[one.agency] = step if step == FIRST else f"{step}-{one.count(step) + 1}"
+            addresses = ", ".join(map(str, to.get(one.agency, ())))
+            one.sent.append(
+                {"at": at, "channel": channel, "reference": str(fact.data.get("reference", "")), "step": step, "message": steps[one.agency], "to": addresses}
+            )
             _advance(one, SENT, at)
+    if channel in BY_PROGRAM and to:
+        notice.orders.append(Order(fact.sequence, channel, step, {agency: list(to.get(agency, ())) for agency in steps}, steps))
+
+
+def _queued(notice: Notice, fact: Fact) -> None:
+    notice.orders = [one for one in notice.orders if one.sequence != fact.data.get("sending")]
 
 
 def _answered(notice: Notice, fact: Fact) -> None:
@@ -145,6 +233,8 @@ def _answered(notice: Notice, fact: Fact) -> None:
         "channel": fact.data.get("channel", ""),
         "by": fact.actor,
     }
+    if fact.data.get("reply"):
+        answer |= {"reply": fact.data["reply"], "from": fact.data.get("from", "")}
     if fact.behalf is not None:
         answer |= {"behalf": fact.behalf.person, "channel": fact.behalf.channel or answer["channel"], "reference": fact.behalf.reference}
     one.answers.append({key: str(value) for key, value in answer.items()})
@@ -159,35 +249,18 @@ def _advance(one: Recipient, state: str, at: str) -> None:
 
 
 def _withdrawn(notice: Notice, fact: Fact) -> None:
-    notice.state, notice.reason = WITHDRAWN, fact.reason
+    notice.state, notice.reason, notice.orders = WITHDRAWN, fact.reason, []
 
 
 _APPLY = {
     "NoticeDrafted": _drafted,
+    "RecipientsAdded": _recipients_added,
+    "NoticeExported": _exported,
     "NoticeApproved": _approved,
     "NoticeSent": _sent,
     "NoticeReminded": _sent,
+    "NoticeSecondLetter": _second,
+    "NoticeQueued": _queued,
     "NoticeAnswered": _answered,
     "NoticeWithdrawn": _withdrawn,
 }
-
-
-def letter(notice: Notice, one: Recipient, name: str) -> str:
-    """The text that one recipient gets, in Vietnamese, with its own annex and code."""
-    lines = [
-        f"Số: {notice.number or '…'}",
-        f"Kính gửi: {name}",
-        "",
-        f"Trích yếu: {notice.subject}",
-        "",
-        notice.body,
-        "",
-    ]
-    if notice.action:
-        lines += [f"Đề nghị đơn vị: {notice.action}"]
-    if notice.due_at:
-        lines += [f"Thời hạn thực hiện: {notice.due_at}"]
-    lines += ["", f"Mã xác nhận của đơn vị: {one.code} (trả lời thư, hoặc gọi điện và đọc mã này)", f"TLP:{notice.tlp}"]
-    if one.annex:
-        lines += ["", "PHỤ LỤC (chỉ gồm thông tin của đơn vị)", *(f"{number}. {item}" for number, item in enumerate(one.annex, 1))]
-    return "\n".join(lines) + "\n"

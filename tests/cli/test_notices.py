@@ -50,7 +50,7 @@ def test_a_notice_from_draft_to_the_list_of_those_who_never_answered(soc: Run, t
     assert (silent.code, [one["agency"] for one in json.loads(silent.out)["items"]]) == (1, ["x-3"])
     late = json.loads(soc("notices", "overdue", "--json", *store).out)["items"]
     assert [one["agency"] for one in late] == ["x-2", "x-3"]
-    assert soc("notices", "remind", made["id"], "--channel", "mail", *store).code == 0
+    assert soc("notices", "remind", made["id"], "--channel", "telephone", *store).code == 0
     listed = json.loads(soc("notices", "list", "--json", *store).out)
     assert (listed["kind"], listed["items"][0]["counts"]) == ("notices", {"waiting": 0, "sent": 1, "received": 1, "acted": 1, "verified": 0})
     told = soc("--lang", "vi", "notices", "show", "1", *store)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from soc.application import incidents, notices
+from soc.application import approval, incidents, notices, notices_send
 from soc.application.app import App
-from soc.clock import FrozenClock, iso
+from soc.clock import FrozenClock, from_iso, iso
 from soc.errors import Conflict, NotAllowed, NotFound, UsageError
-from soc.incidents.notices import Notice, code_of
-from soc.model.fact import Behalf
+from soc.incidents.notices import Notice, code_of, fold
+from soc.model.fact import ANY_VERSION, Behalf, NewFact, Stored
 from soc.organization.registry import Registry, record
 from soc.organization.table import Row
 from tests.incidents.test_workflow import NOW, application
@@ -37,14 +39,19 @@ def out(app: App, **more: object) -> Notice:
     """A notice to three communes that was signed and sent."""
     made = notices.draft(app, "Lỗ hổng Zimbra", to=["x-1", "x-2", "x-3"], due_at=iso(NOW + 3 * DAY), **more)  # type: ignore[arg-type]
     notices.approve(app, made.id, signer="Giám đốc", number="12/CB", signed_on="2026-11-21")
-    return notices.send(app, made.id, channel="document")
+    return notices_send.send(app, made.id, channel="document")
+
+
+def code(app: App, notice: Notice, agency: str) -> str:
+    """The code of a recipient."""
+    return notices.recipient_of(notices.get(app, notice.id), agency).code
 
 
 def test_from_draft_to_verified(app: App) -> None:
     """Draft, signature, sending, an answer by code, one on behalf, one never: each recipient is where it is."""
     made = out(app, annex={"x-1": ["a@tinh-mau.gov.vn"], "x-2": ["b@tinh-mau.gov.vn"]})
     assert (made.id, made.state, [one.state for one in made.recipients]) == ("TB-2026-0001", "sent", ["sent"] * 3)
-    found, agency = notices.acknowledge(app, code_of(made.id, "x-1").lower())
+    found, agency = notices.acknowledge(app, code(app, made, "x-1").lower())
     assert (found.id, agency) == (made.id, "x-1")
     notices.answer(app, made.id, "x-1", "acted", text="đã vá")
     notices.answer(app, made.id, "x-1", "verified")
@@ -57,11 +64,11 @@ def test_from_draft_to_verified(app: App) -> None:
 def test_each_letter_holds_its_own_annex_only(app: App) -> None:
     """No recipient sees another's mailboxes or code."""
     made = out(app, annex={"x-1": ["bi-mat-1@tinh-mau.gov.vn"], "x-2": ["bi-mat-2@tinh-mau.gov.vn"]})
-    letters = dict(notices.letters(app, made.id))
+    letters = {one.agency: one.text for one in notices.letters(app, made.id)}
     assert "bi-mat-1" in letters["x-1"]
     assert "bi-mat-2" not in letters["x-1"]
     assert "Xã 1" in letters["x-1"]
-    codes = [code_of(made.id, agency) for agency in ("x-1", "x-2", "x-3")]
+    codes = [code(app, made, agency) for agency in ("x-1", "x-2", "x-3")]
     assert len(set(codes)) == 3
     assert [code for code in codes if code in letters["x-1"]] == codes[:1]
 
@@ -75,7 +82,7 @@ def test_overdue_and_reminders(app: App) -> None:
     notices.answer(app, made.id, "x-1", "acted")
     notices.answer(app, made.id, "x-2", "received")
     assert [one.agency for _, one in notices.overdue(app)] == ["x-2", "x-3"]
-    again = notices.send(app, made.id, channel="mail", remind=True)
+    again = notices_send.remind(app, made.id, channel="telephone")
     assert [one.reminders for one in again.recipients] == [0, 1, 1]
     assert [one.state for one in again.recipients] == ["acted", "received", "sent"]
 
@@ -88,9 +95,9 @@ def test_the_author_does_not_sign_and_urgent_ones_wait_for_confirmation(app: App
     with pytest.raises(UsageError):
         notices.approve(app, made.id, signer="Giám đốc")
     with pytest.raises(Conflict):
-        notices.send(app, made.id, channel="mail")
+        notices_send.send(app, made.id, channel="telephone")
     notices.approve(app, made.id, signer="Giám đốc", urgent=True)
-    sent = notices.send(app, made.id, channel="telephone")
+    sent = notices_send.send(app, made.id, channel="telephone")
     assert (sent.urgent, sent.confirmed) == (True, False)
     confirmed = notices.approve(app, made.id, signer="Giám đốc", number="13/CB", signed_on="2026-11-21")
     assert (confirmed.state, confirmed.urgent, confirmed.confirmed) == ("sent", True, True)
@@ -118,8 +125,10 @@ def test_what_does_not_fit_is_refused_and_nothing_recorded(app: App) -> None:
         lambda: notices.answer(app, made.id, "so-yt", "received"),
         lambda: notices.answer(app, made.id, "x-1", "sent"),
         lambda: notices.answer(app, made.id, "x-1", "acted", at=iso(NOW + DAY)),
-        lambda: notices.send(app, made.id, channel="pigeon"),
-        lambda: notices.send(app, made.id, channel="mail"),
+        lambda: notices_send.send(app, made.id, channel="pigeon"),
+        lambda: notices_send.send(app, made.id, channel="document"),
+        lambda: notices_send.send(app, made.id, channel="mail"),
+        lambda: notices.edit(app, made.id, subject="khác"),
         lambda: notices.acknowledge(app, "ABCDEFGH"),
         lambda: notices.withdraw(app, made.id, reason=" "),
     ):
@@ -134,9 +143,9 @@ def test_what_does_not_fit_is_refused_and_nothing_recorded(app: App) -> None:
 def test_the_same_code_twice_is_one_answer(app: App) -> None:
     """An answer that comes again changes nothing."""
     made = out(app)
-    code = code_of(made.id, "x-1")
-    once, _ = notices.acknowledge(app, code)
-    twice, _ = notices.acknowledge(app, code)
+    word = code(app, made, "x-1")
+    once, _ = notices.acknowledge(app, word)
+    twice, _ = notices.acknowledge(app, word)
     assert twice.version == once.version
 
 
@@ -146,7 +155,126 @@ def test_three_hundred_recipients_with_annexes(app: App, tmp_path: Path) -> None
     record(app.journal, Registry(app.journal).plan("agencies", [Row(n, row) for n, row in enumerate(rows)]), actor="an")
     file = tmp_path / "annex.csv"
     file.write_text("agency,item\n" + "".join(f"u{n:03d},hop-thu-{n}-{k}@tinh-mau.gov.vn\n" for n in range(310) for k in range(12)), encoding="utf-8")
-    made = notices.draft(app, "Đợt thư rác", annex=notices.read_annex(file))
+    made = notices.draft(app, "Đợt thư rác", annex=notices.read_annex(app, file))
     assert len(made.recipients) == 310
     assert len({one.code for one in made.recipients}) == 310
     assert notices.listed(app, open_only=True)[0].id == made.id
+
+
+def test_eight_thousand_mailboxes_in_annexes(app: App) -> None:
+    """Annexes that no single fact holds are cut into several; each recipient keeps its own lines."""
+    annex = {f"u{n}": [f"hop-thu-rat-dai-cua-don-vi-{n}-so-{k}@tinh-mau.gov.vn" for k in range(26)] for n in range(310)}
+    plain = application()
+    made = notices.draft(plain, "Đợt thư rác", annex=annex)
+    assert {one.agency: one.annex for one in notices.get(plain, made.id).recipients} == annex
+    assert made.version > 2
+    with pytest.raises(UsageError, match="annex of u1"):
+        notices.draft(plain, "quá dài", annex={"u1": ["x" * 70] * 1_000})
+
+
+def test_an_annex_without_agencies_asks_the_registry(app: App, tmp_path: Path) -> None:
+    """Whose a mailbox or public address is, the registry says; of a private address nobody can."""
+    for kind, rows in (
+        ("mailboxes", [{"address": "a@tinh-mau.gov.vn", "agency": "x-1"}]),
+        ("points", [{"id": "p-2", "name": "Điểm 2", "agency": "x-2", "public_addresses": "203.0.113.7"}]),
+    ):
+        record(app.journal, Registry(app.journal).plan(kind, [Row(n, row) for n, row in enumerate(rows)]), actor="an")
+    file = tmp_path / "annex.csv"
+    file.write_text("item\nA@tinh-mau.gov.vn\n203.0.113.7\n", encoding="utf-8")
+    assert notices.read_annex(app, file) == {"x-1": ["A@tinh-mau.gov.vn"], "x-2": ["203.0.113.7"]}
+    file.write_text("item\na@tinh-mau.gov.vn\n192.168.1.1\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"annex.csv:3: .*192\.168\.1\.1"):
+        notices.read_annex(app, file)
+
+
+def test_codes_cannot_be_worked_out(app: App) -> None:
+    """Two notices of the same name and recipients have other codes; without the salt nobody knows them."""
+    first, second = (notices.draft(one, "a", to=["x-1"]) for one in (app, application()))
+    assert first.id == second.id
+    assert code(app, first, "x-1") != second.recipients[0].code
+    assert first.salt
+    assert code(app, first, "x-1") != code_of(first.id, "x-1", "")
+
+
+def test_the_signed_document_comes_back_with_its_hash(app: App, tmp_path: Path) -> None:
+    """Number, date, signer and the hash of the file; an empty or missing file is refused."""
+    made = notices.draft(app, "a", to=["x-1"])
+    (tmp_path / "signed.pdf").write_bytes(b"%PDF-1.7 signed")
+    (tmp_path / "empty.pdf").write_bytes(b"")
+    for name in ("empty.pdf", "missing.pdf"):
+        with pytest.raises(UsageError):
+            notices.approve(app, made.id, signer="Giám đốc", number="1/CB", signed_on="2026-11-21", signed_file=tmp_path / name)
+    found = notices.approve(app, made.id, signer="Giám đốc", number="1/CB", signed_on="2026-11-21", signed_file=tmp_path / "signed.pdf")
+    assert found.sha256 == sha256(b"%PDF-1.7 signed").hexdigest()
+    notices.exported(app, made.id, [("x-1", "x-1.txt", "ab" * 32)])
+    assert notices.get(app, made.id).recipients[0].exported["sha256"] == "ab" * 32
+
+
+def test_a_team_of_one_may_write_and_sign_once_it_says_so(app: App) -> None:
+    """The rule is a fact with its reason; without a reason it does not change."""
+    made = notices.draft(app, "a", to=["x-1"])
+    assert approval.rule(app).two_person
+    with pytest.raises(UsageError):
+        approval.set_two_person(app, False, reason=" ")
+    with pytest.raises(NotAllowed, match="cannot sign"):
+        notices.approve(app, made.id, signer="an", number="1", signed_on="2026-11-21")
+    assert approval.set_two_person(app, False, reason="chỉ có một người").reason == "chỉ có một người"
+    version = len(app.journal.read(approval.STREAM))
+    approval.set_two_person(app, False, reason="again")
+    assert len(app.journal.read(approval.STREAM)) == version
+    assert notices.approve(app, made.id, signer="an", number="1", signed_on="2026-11-21").state == "approved"
+
+
+def test_the_author_does_not_sign_under_his_name_in_the_registry(app: App) -> None:
+    """The account is registered with a name: that name is the author's as well."""
+    made = notices.draft(app, "a", to=["x-1"])
+    rows = [Row(2, {"id": "p1", "name": "Nguyễn Văn An", "agency": "tinh", "role": "lead", "account": "an"})]
+    record(app.journal, Registry(app.journal).plan("people", rows), actor="an")
+    with pytest.raises(NotAllowed):
+        notices.approve(app, made.id, signer="nguyễn văn an", number="1", signed_on="2026-11-21")
+
+
+def test_the_written_confirmation_is_due_the_next_working_day(app: App) -> None:
+    """Friday evening's word is due on Monday, and overdue on Tuesday; the confirmed notice is no longer listed."""
+    assert isinstance(app.clock, FrozenClock)
+    friday = application()
+    assert isinstance(friday.clock, FrozenClock)
+    friday.clock.advance((from_iso("2026-11-20T14:00:00Z") - NOW) / 1e6)
+    made = notices.draft(friday, "Khẩn", to=["x-1"])
+    notices.approve(friday, made.id, signer="Giám đốc", urgent=True)
+    [waiting] = notices.confirmations(friday)
+    assert (waiting.due.isoformat(), waiting.overdue) == ("2026-11-23", False)
+    friday.clock.advance(4 * 86_400)
+    assert notices.confirmations(friday)[0].overdue
+    notices.approve(friday, made.id, signer="Giám đốc", number="3/CB", signed_on="2026-11-23")
+    assert notices.confirmations(friday) == []
+
+
+def test_answers_of_others_meanwhile_stop_nobody(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody records another agency's answer between look and append: both are there."""
+    made = out(app)
+    append = app.journal.append
+    calls: list[int] = []
+
+    def late(stream: str, expected: int, facts: Sequence[NewFact], *, actor: str, scope: str = "real") -> list[Stored]:
+        if not calls:
+            calls.append(1)
+            append(stream, ANY_VERSION, [NewFact("NoticeAnswered", {"agency": "x-2", "state": "received"})], actor="khác")
+        return append(stream, expected, facts, actor=actor, scope=scope)
+
+    monkeypatch.setattr(app.journal, "append", late)
+    found = notices.answer(app, made.id, "x-1", "received")
+    assert [one.state for one in found.recipients] == ["received", "received", "sent"]
+
+
+def test_facts_of_older_versions_still_read(app: App) -> None:
+    """Recipients inside the draft, sendings without addresses: as they were recorded once."""
+    facts = [
+        NewFact("NoticeDrafted", {"subject": "a", "recipients": [{"agency": "x-1", "annex": ["k"]}]}),
+        NewFact("NoticeApproved", {"signer": "b", "number": "1", "signed_on": "2026-11-01", "urgent": False}),
+        NewFact("NoticeSent", {"recipients": ["x-1"], "channel": "mail"}),
+        NewFact("SomethingLater", {}),
+    ]
+    stored = app.journal.append("notice/TB-2025-0001", 0, facts, actor="an")
+    found = fold("TB-2025-0001", [one.fact for one in stored])
+    assert (found.state, found.recipients[0].state, found.recipients[0].annex, found.orders, found.version) == ("sent", "sent", ["k"], [], 4)

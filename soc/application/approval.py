@@ -1,0 +1,47 @@
+"""Whether what goes out needs two people: an organization's own rule, changed by a fact that says why.
+
+Facts of the stream `approval`: `TwoPersonApprovalSet` (`required`). Without any, two people are required.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from soc.application.access import require
+from soc.application.app import App
+from soc.errors import UsageError
+from soc.model.fact import NewFact
+
+STREAM = "approval"
+
+
+class Approval(NamedTuple):
+    """The rule in force; by whom, when and why it was set last ("" = never)."""
+
+    two_person: bool
+    by: str = ""
+    at: str = ""
+    reason: str = ""
+
+
+def rule(app: App) -> Approval:
+    """The rule in force."""
+    facts = [one.fact for one in app.journal.read(STREAM) if one.fact.kind == "TwoPersonApprovalSet"]
+    if not facts:
+        return Approval(two_person=True)
+    last = facts[-1]
+    return Approval(bool(last.data.get("required", True)), last.actor, last.at, last.reason)
+
+
+def set_two_person(app: App, required: bool, *, reason: str) -> Approval:
+    """Require two people from now on, or no longer; the same again records nothing.
+
+    Raises: UsageError without a reason, NotAllowed.
+    """
+    require(app, "approval.change")
+    if not reason.strip():
+        raise UsageError("why is the rule changed?", hint="--reason TEXT")
+    facts = app.journal.read(STREAM)
+    if rule(app).two_person != required:
+        app.journal.append(STREAM, len(facts), [NewFact("TwoPersonApprovalSet", {"required": required}, reason)], actor=app.actor.name)
+    return rule(app)
