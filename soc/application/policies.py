@@ -27,9 +27,12 @@ from soc.incidents.policies.policy import Loaded
 from soc.incidents.policies.state import PREFIX, STATE, PolicyState, stream_of
 from soc.incidents.policies.state import fold as fold_policy
 from soc.incidents.workflow import CLOSED, OPEN
-from soc.model.fact import Fact, NewFact, Stored
+from soc.model.fact import Fact, NewFact
 from soc.model.journal import FactConflict
 from soc.model.record import SCOPE_REAL
+from soc.telemetry import get_logger
+
+log = get_logger(__name__)
 
 FIRST_LOOK_US = 24 * 3_600_000_000
 """A policy that runs for the first time looks back so far, and no further."""
@@ -87,6 +90,16 @@ def run(app: App, *, since_us: int | None = None, only: str = "") -> Report:
     """
     require(app, "policies.run")
     return apply(app, since_us=since_us, only=only)
+
+
+def part(app: App) -> int:
+    """One pass, for the periodic step: how many decisions were taken and defects settled."""
+    report = apply(app)
+    for error in report.errors:
+        log.error("a policy file cannot be used", error=error.message, hint=error.hint)
+    settled = report.settled
+    decided = sum(one.opened + one.joined + one.known + one.storms + one.told for one in report.did)
+    return decided + len(settled.withdrawn) + len(settled.restored)
 
 
 def apply(app: App, *, since_us: int | None = None, only: str = "") -> Report:
@@ -174,46 +187,46 @@ def _decided(app: App, asked: Asked, scope: str, subjects: list[Subject], now_us
 
 
 def _firings(app: App, loaded: Loaded, scope: str, subjects: list[Subject], state: PolicyState, now_us: int) -> list[Firing]:
-    if not subjects:
+    """What is decided of groups now; nothing of those that were decided before."""
+    opens = loaded.policy.then.open is not None
+    if opens:
+        _begin_again(app, subjects, state)
+    fresh = [one for one in subjects if effect_of(loaded.name, one.group.id, one.occasion) not in state.fired]
+    fresh.sort(key=lambda one: (one.detected_at, one.group.id))
+    if not fresh:
         return []
-    ended: dict[str, list[Incident]] = {}
+    targets = _open_incidents(app, scope) if opens else []
+    return decide(loaded, fresh, targets, fired=state.fired, begun=state.begun, now_us=now_us, day=local_day(app, now_us).isoformat())
+
+
+def _begin_again(app: App, subjects: Sequence[Subject], state: PolicyState) -> None:
+    """A group that goes on after its incident was closed is another case."""
+    by_group: dict[str, list[Firing]] = {}
+    for firing in state.fired.values():
+        by_group.setdefault(firing.group, []).append(firing)
+    newer = [one for one in subjects if any(one.group.last_at > firing.last_at for firing in by_group.get(one.group.id, ()))]
+    names = {identity for one in newer for firing in by_group[one.group.id] if (identity := state.incident_of(firing))}
+    over: dict[str, str] = {}
+    for stream, held in app.journal.read_each([INCIDENTS + name for name in sorted(names)]).items():
+        incident = fold(stream.removeprefix(INCIDENTS), [one.fact for one in held])
+        if incident.state == CLOSED:
+            over[incident.id] = incident.entered.get(CLOSED, "")
+    for one in newer:
+        ended = {identity for firing in by_group[one.group.id] if (identity := state.incident_of(firing)) in over and over[identity] < one.group.last_at}
+        if ended:
+            one.occasion = f"{one.occasion}+{len(ended)}"
+
+
+def _open_incidents(app: App, scope: str) -> list[Target]:
+    """The open incidents of a scope, as what groups may join."""
     targets: list[Target] = []
-    fresh = [one for one in subjects if not _was_decided(loaded, one, state)]
-    again = [one for one in subjects if one not in fresh]
-    if loaded.policy.then.open is not None and (fresh or _may_begin_again(again, state)):
-        targets, ended = _incidents(app, scope)
-    for subject in subjects:
-        past = [one for one in ended.get(subject.group.id, ()) if one.state == CLOSED and one.entered.get(CLOSED, "") < subject.group.last_at]
-        if past and (loaded.policy.then.open is not None):
-            subject.occasion = f"{subject.occasion}+{len(past)}"  # it goes on after the incident was closed: another case
-    return decide(loaded, subjects, targets, fired=state.fired, begun=state.begun, now_us=now_us, day=local_day(app, now_us).isoformat())
-
-
-def _was_decided(loaded: Loaded, subject: Subject, state: PolicyState) -> bool:
-    return effect_of(loaded.name, subject.group.id, subject.occasion) in state.fired
-
-
-def _may_begin_again(subjects: Sequence[Subject], state: PolicyState) -> bool:
-    """Whether a group that was decided before has alerts that are newer than the decision: its incident may be closed."""
-    last = {firing.group: state.at[effect] for effect, firing in state.fired.items()}
-    return any(subject.group.last_at > last.get(subject.group.id, "") for subject in subjects)
-
-
-def _incidents(app: App, scope: str) -> tuple[list[Target], dict[str, list[Incident]]]:
-    """The open incidents of a scope as targets, and by group those that are over."""
-    targets: list[Target] = []
-    ended: dict[str, list[Incident]] = {}
     for stream, held in app.journal.under(INCIDENTS):
         facts = [one.fact for one in held]
-        if facts[0].scope != scope:
-            continue
-        incident = fold(stream.removeprefix(INCIDENTS), facts)
-        if incident.state in OPEN:
-            targets.append(_as_target(incident, facts))
-        else:
-            for group in incident.alerts:
-                ended.setdefault(group, []).append(incident)
-    return targets, ended
+        if facts[0].scope == scope:
+            incident = fold(stream.removeprefix(INCIDENTS), facts)
+            if incident.state in OPEN:
+                targets.append(_as_target(incident, facts))
+    return targets
 
 
 def _as_target(incident: Incident, facts: Sequence[Fact]) -> Target:
@@ -310,6 +323,3 @@ def _batches(subjects: Sequence[Subject]) -> Iterable[list[Subject]]:
         batch.append(subject)
     if batch:
         yield batch
-
-
-__all__ = ["Did", "Report", "Stored", "Would", "apply", "rehearse", "run"]

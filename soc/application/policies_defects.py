@@ -11,12 +11,13 @@ from contextlib import suppress
 
 import msgspec
 
-from soc.application import outbox
+from soc.application import oncall, outbox
 from soc.application.app import App
 from soc.application.rules_retract import Defect, retractions
 from soc.errors import Conflict
 from soc.incidents.model import PREFIX as INCIDENTS
 from soc.incidents.model import Incident, fold
+from soc.incidents.page import PREFIX as PAGES
 from soc.incidents.workflow import CLOSED, MERGED, NEW, REJECTED, TRIAGED
 from soc.model.fact import NewFact
 from soc.model.journal import FactConflict
@@ -113,7 +114,7 @@ def _append(app: App, incident: Incident, fact: NewFact) -> bool:
 
 
 def _take_back(app: App, incident: Incident, defect: Defect) -> int:
-    """Cancel what was to be said because of an incident and was not sent yet."""
+    """Cancel what was to be said because of an incident and was not sent yet, and call nobody any more."""
     count = 0
     for sending in list(outbox.sendings(app)):
         if sending.settled or sending.message.cause != INCIDENTS + incident.id:
@@ -123,6 +124,10 @@ def _take_back(app: App, incident: Incident, defect: Defect) -> int:
         except Conflict:
             continue  # it went out meanwhile
         count += 1
+    for call in oncall.pages(app):
+        if call.state == "open" and call.cause == INCIDENTS + incident.id:
+            fact = NewFact("PageAcknowledged", {"by": ACTOR}, f"{defect.id}: {defect.why}")
+            app.journal.append(PAGES + call.id, call.version, [fact], actor=ACTOR, scope=call.scope)
     return count
 
 

@@ -15,7 +15,7 @@ from soc.application.incidents import checked
 from soc.application.numbered import local_day
 from soc.application.playbooks import find as find_playbook
 from soc.application.playbooks import task_facts
-from soc.application.policies_people import Reached, owner_of, page, reached
+from soc.application.policies_people import Reached, owner_of, reached, wake
 from soc.clock import from_iso, iso
 from soc.errors import Conflict, NotFound, SocError, UsageError
 from soc.incidents.clocks import regime_at
@@ -266,7 +266,7 @@ def _tell(app: App, loaded: Loaded, scope: str, first: Firing, incident: Inciden
                 outbox.send(app, one)
     app.crash("policies.told")
     if then.page:
-        page(app, action_of(first.effect, "page"), subject + many, _foot(identity, first).strip(), scope=scope, cause=cause, incident=identity)
+        wake(app, identity or first.group, action_of(first.effect, "page"), subject + many, subject + _foot(identity, first), scope=scope, cause=cause)
         app.crash("policies.paged")
 
 

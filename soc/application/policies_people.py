@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from soc.application import oncall, roster
 from soc.application.app import App
 from soc.application.numbered import local_day
 from soc.application.recipients import leads, ways
@@ -31,15 +32,10 @@ def people_of(app: App, word: str, agencies: Sequence[str] = (), owner: str = ""
         case "owner":
             return [one for one in everybody if owner and owner in (one.id, one.name, one.account)]
         case "on-call" | "shift":
-            return on_duty(everybody)
+            return roster.called(app)
         case _:
             wanted = word.removeprefix("person:")
             return [one for one in everybody if one.id == wanted]
-
-
-def on_duty(everybody: Sequence[Person]) -> list[Person]:
-    """Those who are on duty now, the first one first."""
-    return [one for one in everybody if one.team and one.role in ("analyst", "lead")][:1]
 
 
 def name_of(person: Person) -> str:
@@ -61,5 +57,6 @@ def reached(app: App, word: str, incident: Incident | None, agencies: Sequence[s
     return [Reached(*way[0]) for one in people if (way := ways(one, app.settings))]
 
 
-def page(app: App, identity: str, subject: str, text: str, *, scope: str, cause: str, incident: str) -> None:
-    """Wake who is on call, under an id: the same one again wakes nobody twice."""
+def wake(app: App, about: str, key: str, subject: str, text: str, *, scope: str, cause: str) -> None:
+    """Call who is on call; the same call (`about`, `key`) again wakes nobody twice."""
+    oncall.page(app, about, text, subject=subject, key=key, scope=scope, cause=cause)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from importlib.resources import files
 
 import msgspec
 
 from soc.application.access import require
 from soc.application.app import App
+from soc.application.rules_choice import configured
+from soc.clock import iso
 from soc.config import Settings
 from soc.errors import ConfigError, Conflict, NotFound, Phrase, UsageError
+from soc.incidents.policies.condition import leaves
 from soc.incidents.policies.policy import Loaded, load_all
-from soc.incidents.policies.state import STATE, Switch, stream_of, switched
+from soc.incidents.policies.state import PREFIX, STATE, Switch, fold, stream_of, switched
 from soc.model.fact import NewFact
+from soc.model.query import Term
 
+HEALTH = ("soc-source-silent", "soc-alert-storm", "soc-ledger-difference")
+"""What stands as a rule in the groups that the platform raises about itself."""
 ON, OFF, BY_SETTINGS, BY_FILE = "on", "off", "settings", "file"
 
 
@@ -24,6 +31,15 @@ class Known(msgspec.Struct, frozen=True):
     switch: Switch
     running: bool
     says: str
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What a policy did in a scope: groups, incidents opened, decisions that are not carried out yet, since when groups count."""
+
+    since: str
+    groups: int
+    incidents: int
+    pending: int
 
 
 def load(settings: Settings) -> tuple[list[Loaded], list[ConfigError]]:
@@ -94,3 +110,31 @@ def _switch(app: App, found: Known, kind: str, why: str) -> Known:
     fact = NewFact(kind, {"hash": found.loaded.hash}, why.strip())
     app.journal.append(stream_of(found.loaded.name, STATE), found.switch.version, [fact], actor=app.actor.name)
     return one(app, found.loaded.name)
+
+
+def done(app: App, name: str) -> dict[str, Done]:
+    """By scope what a policy did: groups, incidents, what is not carried out yet, since when."""
+    found: dict[str, Done] = {}
+    for stream, facts in app.journal.under(f"{PREFIX}{name}/"):
+        scope = stream.rpartition("/")[2]
+        if scope != STATE:
+            state = fold([one.fact for one in facts])
+            since = iso(state.since_us) if state.since_us else ""
+            found[scope] = Done(since, len(state.fired), len(state.reserved), len(state.pending()))
+    return found
+
+
+def rule_ids(settings: Settings) -> frozenset[str]:
+    """The ids of all rules that the settings name, and of what the platform says of itself."""
+    collection, _errors = configured(settings.rules)
+    return frozenset({*(rule.id for rule in collection.ruleset.rules), *(rule.id for rule in collection.correlations), *HEALTH})
+
+
+def doubts(loaded: Loaded, playbooks: Collection[str], rules: Collection[str]) -> list[str]:
+    """What a policy names that is not there: rules, a playbook."""
+    found: list[str] = []
+    opening = loaded.policy.then.open
+    if opening is not None and opening.playbook and opening.playbook not in playbooks:
+        found.append(Phrase("there is no playbook {name}", name=opening.playbook))
+    named = [part.value for part in leaves(loaded.node) if isinstance(part, Term) and part.field == "rule.id" and not part.wildcard]
+    return found + [Phrase("there is no rule {name}", name=name) for name in named if name not in rules]

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from soc.application.access import require
+from soc.application.access import acting, require
 from soc.application.app import App
 from soc.application.rules_choice import configured
 from soc.clock import from_iso, iso
@@ -105,7 +105,16 @@ def retract(app: App, planned: Plan, *, why: str) -> Defect:
         "at": at,
     }
     app.store.retract(fact)
+    _reach_on(app)
     return _defect(fact)
+
+
+def _reach_on(app: App) -> None:
+    """Let the retraction reach what policies opened and said; what is cut off here is done by the next pass of the policies."""
+    from soc.application.policies_defects import settle  # noqa: PLC0415 - it asks this module for the retractions
+
+    _ = (app.store, app.journal)
+    settle(acting(app, "policies"))
 
 
 def retractions(app: App) -> list[Defect]:
@@ -141,6 +150,7 @@ def undo(app: App, prefix: str, *, why: str) -> Defect:
         raise NotAllowed("this is read-only", hint="set read_only = false")
     defect.undone_by, defect.undone_at, defect.undone_why = app.actor.name, iso(app.clock.now_us()), why
     app.store.retract({"undoes": defect.id, "by": defect.undone_by, "why": why, "at": defect.undone_at})
+    _reach_on(app)
     return defect
 
 

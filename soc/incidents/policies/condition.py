@@ -15,23 +15,23 @@ from soc.model.alert import Alert, AlertGroup
 from soc.model.event import Doc, flatten
 from soc.model.query import All, And, Cidr, Exists, Node, Not, Or, Range, Term, Text, matches, parse
 
-OF_GROUPS: dict[str, str] = {
-    "rule.id": "id of the rule",
-    "rule.name": "title of the rule, in both languages",
-    "rule.level": "level of the rule: critical, high, medium, low, informational",
-    "rule.kind": "sigma, or health for what the platform says of itself",
-    "rule.tags": "tags of the rule, as attack.t1110",
-    "soc.threat.level": "highest threat level of its events",
-    "soc.threat.category": "threat category",
-    "soc.agency.id": "agencies concerned",
-    "soc.scope": "real, or exercise:<id>",
-    "soc.source": "source that is silent (of groups about silence)",
-    "count": "occurrences since the group was opened (in its generation)",
-    "total": "all occurrences",
-    "generation": "how often the group was opened",
-    "storm": "whether its rule floods and all its alerts of a day stand in this group",
-    "silence.minutes": "how long the source has been silent, or was",
-    "silence.open": "whether the source is still silent",
+OF_GROUPS: dict[str, Phrase] = {
+    "rule.id": Phrase("id of the rule"),
+    "rule.name": Phrase("title of the rule, in both languages"),
+    "rule.level": Phrase("level of the rule: critical, high, medium, low, informational"),
+    "rule.kind": Phrase("sigma, or health for what the platform says of itself"),
+    "rule.tags": Phrase("tags of the rule, as attack.t1110"),
+    "soc.threat.level": Phrase("highest threat level of its events"),
+    "soc.threat.category": Phrase("threat category"),
+    "soc.agency.id": Phrase("agencies concerned"),
+    "soc.scope": Phrase("real, or exercise:<id>"),
+    "soc.source": Phrase("source that is silent (of groups about silence)"),
+    "count": Phrase("occurrences since the group was opened (in its generation)"),
+    "total": Phrase("all occurrences"),
+    "generation": Phrase("how often the group was opened"),
+    "storm": Phrase("whether its rule floods and all its alerts of a day stand in this group"),
+    "silence.minutes": Phrase("how long the source has been silent, or was"),
+    "silence.open": Phrase("whether the source is still silent"),
 }
 """Fields that a group has by itself → what they are. Beside them the fields of its key (`source.ip`, `user.name`, …)."""
 STORM_KEY = "storm"
@@ -150,7 +150,7 @@ def required_rules(node: Node) -> frozenset[str] | None:
     return None
 
 
-def unknown_fields(node: Node, known: Mapping[str, str] = OF_GROUPS) -> list[str]:
+def unknown_fields(node: Node, known: Mapping[str, Phrase] = OF_GROUPS) -> list[str]:
     """Fields that neither groups have nor events could: names without a dot that mean nothing."""
     return sorted(name for name in fields(node) if name not in known and "." not in name)
 

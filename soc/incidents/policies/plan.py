@@ -69,6 +69,8 @@ class Firing(msgspec.Struct, frozen=True, omit_defaults=True):
     target: str = ""
     detected_at: str = ""
     rule: str = ""
+    last_at: str = ""
+    """The newest alert of the group then."""
     agencies: list[str] = []
     systems: list[str] = []
     observables: list[dict[str, str]] = []
@@ -216,6 +218,7 @@ def _firing(subject: Subject, effect: str, how: str, target: str) -> Firing:
         target,
         subject.detected_at,
         group.rule.id,
+        group.last_at,
         subject.agencies,
         subject.systems,
         subject.observables,
