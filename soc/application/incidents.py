@@ -139,20 +139,31 @@ def get(app: App, name: str) -> Incident:
 
 
 def listed(
-    app: App, *, states: Sequence[str] = OPEN, scope: str | None = "real", overdue: bool = False, agency: str = ""
+    app: App, *, states: Sequence[str] = OPEN, scope: str | None = "real", overdue: bool = False, waiting: bool = False, agency: str = ""
 ) -> list[tuple[Incident, list[Obligation]]]:
-    """Incidents in these states with their obligations: what is due first comes first, then the newest."""
-    return page(app, states=states, scope=scope, overdue=overdue, agency=agency)[1]
+    """Incidents in these states with their obligations: what is due first comes first, then the newest.
+
+    `waiting`: only those of which something is due at all.
+    """
+    return page(app, states=states, scope=scope, overdue=overdue, waiting=waiting, agency=agency)[1]
 
 
 def page(
-    app: App, *, states: Sequence[str] = OPEN, scope: str | None = "real", overdue: bool = False, agency: str = "", limit: int = 0, offset: int = 0
+    app: App,
+    *,
+    states: Sequence[str] = OPEN,
+    scope: str | None = "real",
+    overdue: bool = False,
+    waiting: bool = False,
+    agency: str = "",
+    limit: int = 0,
+    offset: int = 0,
 ) -> tuple[int, list[tuple[Incident, list[Obligation]]]]:
     """How many such incidents there are, and one page of them (`limit` 0 = all). Cost: that of the page (`soc.ports.Lists`)."""
     require(app, "incidents.view")
     now = app.clock.now_us()
     own = reach(app, "incidents.view") == OWN
-    query = ListQuery(tuple(states), scope, now if overdue else 0, agency, 0 if own else limit, 0 if own else offset)
+    query = ListQuery(tuple(states), scope, now if overdue else 0, agency, 0 if own else limit, 0 if own else offset, waiting)
     total, found = app.lists.page(incident_lists(), query)
     incidents = [incident_of(one) for one in found]
     if own:

@@ -183,7 +183,8 @@ def list_command(
     unknown = [state for state in states if state not in STATES]
     if unknown:
         raise click.BadParameter(_("{state} is none of {known}").format(state=unknown[0], known=", ".join(STATES)))
-    found = incidents.listed(session.app(), states=STATES if every else states or OPEN, scope=None if scope == "all" else scope, overdue=overdue, agency=agency)
+    asked: Any = {"states": STATES if every else states or OPEN, "scope": None if scope == "all" else scope, "overdue": overdue, "agency": agency}
+    total, found = incidents.page(session.app(), **asked, limit=limit)
     zone = session.settings.timezone
     columns = [
         Column("id", "ID", whole=True),
@@ -210,7 +211,7 @@ def list_command(
         return "  ".join(filter(None, parts)), "bold red" if item["overdue"] else _show.style_of(item["severity"])
 
     items = [incidents.item(incident, duties) for incident, duties in found]
-    session.out.items("incidents", items[: limit or None], columns, total=len(items), form=form, fields=fields, narrow=line)
+    session.out.items("incidents", items, columns, total=total, form=form, fields=fields, narrow=line)
     if not items:
         session.out.say(_("no incidents; to open one: soc incidents new TITLE"))
 
@@ -331,7 +332,7 @@ def due(session: Session, overdue: bool, form: str | None, fields: tuple[str, ..
     open_states = ("tentative", "due", "overdue")
     items = [
         {"incident": incident.id, **msgspec.to_builtins(duty)}
-        for incident, duties in incidents.listed(session.app(), states=(*OPEN, CLOSED))
+        for incident, duties in incidents.listed(session.app(), states=(*OPEN, CLOSED), overdue=overdue, waiting=True)
         for duty in duties
         if duty.state in open_states and (not overdue or duty.state == "overdue")
     ]

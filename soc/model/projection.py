@@ -60,6 +60,8 @@ class ListQuery(msgspec.Struct, frozen=True):
     word: str = ""
     limit: int = 0
     offset: int = 0
+    waiting: bool = False
+    """Only those of which something is due."""
 
     def fits(self, one: Document) -> bool:
         """Whether a document belongs to the list."""
@@ -67,6 +69,7 @@ class ListQuery(msgspec.Struct, frozen=True):
             (self.states is None or one.state in self.states)
             and (self.scope is None or one.scope == self.scope)
             and (not self.late_at_us or 0 < one.late_us < self.late_at_us)
+            and (not self.waiting or one.due_us > 0)
             and (not self.word or self.word in one.words)
         )
 

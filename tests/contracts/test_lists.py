@@ -96,9 +96,9 @@ def _opened(rng: random.Random, number: int) -> NewFact:
 
 
 QUERIES = [
-    ListQuery(states, scope, late, word)
-    for states, scope, late, word in product(
-        (None, STATES, ("new", "triaged"), ("closed",)), (None, "real", "exercise:x"), (0, T0 + 20 * DAY, T0 + 60 * DAY), ("", "so-y-te", "none")
+    ListQuery(states, scope, late, word, waiting=waiting)
+    for states, scope, late, word, waiting in product(
+        (None, STATES, ("new", "triaged"), ("closed",)), (None, "real", "exercise:x"), (0, T0 + 20 * DAY, T0 + 60 * DAY), ("", "so-y-te", "none"), (False, True)
     )
 ]
 

@@ -244,5 +244,7 @@ def _filters(query: ListQuery) -> Iterator[dict[str, Any]]:
         yield {"term": {"scope": query.scope}}
     if query.late_at_us:
         yield {"range": {"late_us": {"gt": 0, "lt": query.late_at_us}}}
+    if query.waiting:
+        yield {"range": {"due_us": {"lt": _NEVER}}}
     if query.word:
         yield {"term": {"words": query.word}}

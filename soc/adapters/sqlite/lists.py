@@ -347,6 +347,9 @@ def _where(projection: Projection, query: ListQuery) -> tuple[str, list[Any]]:
     if query.late_at_us:
         parts.append("late_us > 0 AND late_us < ?")
         more.append(query.late_at_us)
+    if query.waiting:
+        parts.append("due_us < ?")
+        more.append(_NEVER)
     if query.word:
         parts.append("stream IN (SELECT stream FROM word WHERE list = ? AND word = ?)")
         more += [projection.name, query.word]
