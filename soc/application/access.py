@@ -52,7 +52,7 @@ TABLE: tuple[Row, ...] = (
         "everybody",
         "access show, agencies sample, commands, completion, config path, config schema, config show, config validate, doctor, demo, evidence dossier-verify, help,"
         " incidents classes, init,"
-        " parse, rules coverage, rules diff, rules eval, rules import, rules lint, rules test, version, whoami",
+        " parse, policies fields, policies lint, reports templates check, reports templates export, rules coverage, rules diff, rules eval, rules import, rules lint, rules test, version, whoami",
     ),
     Row("pipeline.run", Phrase("run the pipeline, the automated rules and reminders"), "everybody service", "run, ingest file, duties run"),
     Row("events.view", Phrase("see events"), "viewer analyst lead officer* service", "events search, events get, events stats, events tail, events export"),
@@ -78,7 +78,7 @@ TABLE: tuple[Row, ...] = (
         "incidents.handle",
         Phrase("change incidents, their tasks, alerts, links, observables and reports"),
         "analyst lead service",
-        "incidents edit, incidents assign, incidents task, incidents attach, incidents observe, incidents link, incidents unlink, incidents report,"
+        "incidents edit, incidents assign, incidents task, incidents attach, incidents observe, incidents ignore, incidents link, incidents unlink, incidents report,"
         " incidents triage, incidents contain, incidents eradicate, incidents recover",
     ),
     Row(
@@ -130,10 +130,10 @@ TABLE: tuple[Row, ...] = (
     Row("audit.checkpoint", Phrase("sign where the journal ends"), "analyst lead service", "audit checkpoint"),
     Row("audit.export", Phrase("write the whole journal to a file"), "lead", "audit export"),
     Row("audit.key", Phrase("show and change the key that signs"), "service", "audit key"),
-    Row("intel.view", Phrase("see blocking lists and whether they worked"), "viewer analyst lead", "intel list, intel show, intel check"),
+    Row("intel.view", Phrase("see blocking lists and whether they worked"), "viewer analyst lead", "intel list, intel show, intel check, intel allowed"),
     Row("intel.propose", Phrase("propose blocking lists and write approved ones"), "analyst lead", "intel propose, intel export"),
-    Row("intel.approve", Phrase("approve and withdraw blocking lists"), "lead", "intel approve, intel withdraw"),
-    Row("policies.view", Phrase("see and try automated rules"), "viewer analyst lead service", "policies list, policies show, policies test, policies lint"),
+    Row("intel.approve", Phrase("approve and withdraw blocking lists"), "lead", "intel approve, intel withdraw, intel allow"),
+    Row("policies.view", Phrase("see and try automated rules"), "viewer analyst lead service", "policies list, policies show, policies test"),
     Row("policies.change", Phrase("switch automated rules on and off"), "lead", "policies enable, policies disable"),
     Row("policies.run", Phrase("carry out automated rules now"), "analyst lead service", "policies run"),
     Row("playbooks.view", Phrase("see playbooks"), "viewer analyst lead officer service", "playbooks list, playbooks show, playbooks lint"),
@@ -146,7 +146,7 @@ TABLE: tuple[Row, ...] = (
         "reports.view",
         Phrase("see reports"),
         "viewer analyst lead",
-        "reports kinds, reports list, reports show, reports templates export, reports templates check",
+        "reports kinds, reports list, reports show",
     ),
     Row(
         "reports.make",

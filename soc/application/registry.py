@@ -10,14 +10,17 @@ from typing import Any
 from soc.application.access import allowed, reach, require, standing, visible
 from soc.application.app import App
 from soc.application.numbered import local_day
-from soc.errors import Conflict, NegativeResult, NotAllowed, NotFound, Phrase
+from soc.errors import Conflict, NegativeResult, NotAllowed, NotFound, Phrase, UsageError
 from soc.model.role import ADMINISTRATOR, OWN
+from soc.model.text import vi_fold
 from soc.organization import gaps as gaps_of
 from soc.organization.directory import Directory
-from soc.organization.model import KINDS, Entry, Person, Shift
+from soc.organization.model import KINDS, Agency, Entry, Person, Shift
 from soc.organization.registry import Plan, Registry, record
 from soc.organization.roster import without_overlaps
 from soc.organization.table import read
+
+_MOST_OFFERED = 8
 
 
 def plan(app: App, kind: str, file: Path, *, replace: bool) -> Plan:
@@ -107,6 +110,34 @@ def gaps(app: App, agency: str = "") -> list[gaps_of.Missing]:
         agency = agency or standing(app).agency
     require(app, "registry.view", agency or None)
     return gaps_of.missing(registry, local_day(app), agency)
+
+
+def agencies_like(app: App, text: str) -> list[Agency]:
+    """The agencies of today whose id begins with a text or whose name holds its words, without regard to accents; ids first."""
+    words = vi_fold(text).split()
+    found = [one for one in Registry(app.journal, (Agency.kind,)).all(Agency, local_day(app)) if allowed(app, "registry.view", one)]
+    fitting = [one for one in found if one.id.lower().startswith(text.strip().lower()) or (words and all(word in vi_fold(one.name) for word in words))]
+    return sorted(fitting, key=lambda one: (not one.id.lower().startswith(text.strip().lower()), one.name))
+
+
+def agency_named(app: App, text: str) -> str:
+    """The id of the agency that somebody means: its id, or a part of the name that only one has; while there is no registry, what was said.
+
+    Raises: UsageError, which names those that fit.
+    """
+    known = Registry(app.journal, (Agency.kind,)).entries[Agency.kind]
+    if text in known or not known:
+        return text
+    found = agencies_like(app, text)
+    whole = [one for one in found if vi_fold(one.name) == vi_fold(text)]
+    if len(whole or found) == 1:
+        return (whole or found)[0].id
+    if not found:
+        raise UsageError(Phrase("there is no {key} among the {kind}", key=text, kind="agencies"), hint="soc agencies list")
+    raise UsageError(
+        Phrase("{text} may be {names}", text=text, names=", ".join(one.id for one in found[:_MOST_OFFERED]) + (", …" if len(found) > _MOST_OFFERED else "")),
+        hint="give the id, or more of the name",
+    )
 
 
 def directory(app: App) -> Directory:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -78,9 +78,15 @@ def age(moment: str, now_us: int) -> str:
 # Reference: `90m`, `24h`, `7d`, `2w`
 _SPAN = re.compile(r"(\d{1,7})([smhdw])")
 
+# Reference: `22:05`
+_CLOCK = re.compile(r"(\d{1,2}):(\d{2})")
+# Reference: `20/11/2026`, `20/11/2026 08:30`, as people here write dates
+_DAY = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})(?: (\d{1,2}:\d{2}))?")
+
 
 def read_time(text: str, now_us: int, zone: str) -> int:
-    """Microseconds since 1970 of a time as people write it: `24h` (ago), `2026-11-20`, `2026-11-20 08:30`, RFC 3339.
+    """Microseconds since 1970 of a time as people write it: `24h` (ago), `22:05` (the last one), `2026-11-20`, `2026-11-20 08:30`,
+    `20/11/2026 08:30`, RFC 3339.
 
     Raises: click.BadParameter.
     """
@@ -90,11 +96,30 @@ def read_time(text: str, now_us: int, zone: str) -> int:
         return now_us - int(span.group(1)) * _SECONDS[span.group(2)] * 1_000_000
     if text == "now":
         return now_us
+    clock = _CLOCK.fullmatch(text)
+    if clock:
+        return _last(int(clock[1]), int(clock[2]), now_us, zone)
+    written = _DAY.fullmatch(text)
+    if written:
+        text = f"{written[3]}-{int(written[2]):02d}-{int(written[1]):02d} {written[4] or ''}".strip()
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise click.BadParameter(_("no time: {text} (as 24h, 7d, 2026-11-20, '2026-11-20 08:30', 2026-11-20T01:30:00Z)").format(text=text)) from None
     return from_datetime(moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone)))
+
+
+def _last(hour: int, minute: int, now_us: int, zone: str) -> int:
+    """The last time that the clocks of the zone showed this: today, or else yesterday.
+
+    Raises: click.BadParameter.
+    """
+    now = to_datetime(now_us).astimezone(ZoneInfo(zone))
+    try:
+        moment = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
+    except ValueError:
+        raise click.BadParameter(_("no time: {text} (as 22:05)").format(text=f"{hour}:{minute}")) from None
+    return from_datetime(moment if moment <= now else moment - timedelta(days=1))
 
 
 def read_end(text: str, now_us: int, zone: str) -> int:

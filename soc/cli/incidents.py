@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from soc.cli import _record, _show
+from soc.cli import _agencies, _observables, _record, _show
 from soc.cli._io import Column, json_option, list_options, write_json
-from soc.cli._session import Session, pass_session
+from soc.cli._session import Session, may_ask, pass_session
 from soc.i18n import current
 from soc.i18n import gettext as _
 from soc.incidents.classes import CHANNELS, FLAGS, GROUPS, LEGAL, SEVERITIES, TLP
@@ -72,7 +72,14 @@ def _fields(function: F) -> F:
         click.option("--national-security/--no-national-security", default=None, help=_("Signs of harm to national security, or serious disruption.")),
         click.option("--beyond-capacity/--no-beyond-capacity", default=None, help=_("The agency cannot handle it alone.")),
         click.option("--complex/--not-complex", "complex", default=None, help=_("A complex incident: preliminary, further and final reports.")),
-        click.option("--agency", "agencies", multiple=True, metavar="ID", help=_("Agency concerned (may be repeated).")),
+        click.option(
+            "--agency",
+            "agencies",
+            multiple=True,
+            metavar="ID",
+            shell_complete=_agencies.complete,
+            help=_("Agency concerned: id or part of the name (may be repeated)."),
+        ),
         click.option("--system", "systems", multiple=True, metavar="ID", help=_("Information system concerned (may be repeated).")),
         click.option("--detected", "detected_at", metavar="TIME", help=_("When it was detected locally (T0), to the minute; default: now.")),
         click.option("--detected-by", metavar="NAME", help=_("Who or what detected it.")),
@@ -93,9 +100,10 @@ def _with_version(function: F) -> F:
 def _given(session: Session, values: dict[str, Any]) -> dict[str, Any]:
     """The fields that were given, times read in the zone of the settings."""
     found = {name: value for name, value in values.items() if value is not None and value != ()}
-    for name in ("agencies", "systems"):
-        if name in found:
-            found[name] = list(found[name])
+    if "agencies" in found:
+        found["agencies"] = _agencies.resolved(session.app(), found["agencies"])
+    if "systems" in found:
+        found["systems"] = list(found["systems"])
     for name in ("detected_at", "reported_at"):
         if name in found:
             found[name] = _record.past(session, found[name])
@@ -105,7 +113,7 @@ def _given(session: Session, values: dict[str, Any]) -> dict[str, Any]:
 # --- showing ---------------------------------------------------------------------------------------------------------
 
 
-def _answer(session: Session, incident: Incident, as_json: bool) -> None:
+def tell_changed(session: Session, incident: Incident, as_json: bool) -> None:
     """What every command that changed something says."""
     from soc.application import incidents
 
@@ -130,8 +138,13 @@ def _tell_duty(session: Session, duty: Obligation) -> None:
         session.out.text(session.out.folded("      " + _("unverified: {why}").format(why=duty.unverified), more="      "), "dim")
 
 
-@command.command(help=_("Open an incident: what comes by telephone, letter or mail, or from alerts. TITLE is one line."))
-@click.argument("title")
+@command.command(
+    help=_(
+        "Open an incident: what comes by telephone, letter or mail, or from alerts. TITLE is one line; without it questions are asked on a terminal. "
+        "Example: soc incidents new 'Máy bị mã hóa' --agency 'so y te' --detected 22:05 --reported-by 'Chị Hoa 0912 345 678' --channel telephone"
+    )
+)
+@click.argument("title", required=False, default="")
 @_fields
 @click.option("--alert", "alerts", multiple=True, metavar="ID", help=_("Alert or group that it comes from (may be repeated)."))
 @click.option("--owner", default="", metavar="NAME", help=_("Who handles it."))
@@ -156,10 +169,15 @@ def new(
     from soc.application import incidents
 
     app = session.app(new_store=True)
-    opened = incidents.open_incident(app, {"title": title, **_given(session, fields)}, owner=owner, reason=reason, behalf=behalf, scope=scope)
+    given = {**({"title": title} if title else {}), **_given(session, fields)}
+    if not title and may_ask(session):
+        from soc.cli._register import ask
+
+        given = ask(session, app, given)
+    opened = incidents.open_incident(app, given, owner=owner, reason=reason, behalf=behalf, scope=scope)
     if alerts:
         opened = incidents.attach(app, opened.id, alerts)
-    _answer(session, opened, as_json)
+    tell_changed(session, opened, as_json)
     if not as_json:
         session.out.say(_("Next: soc incidents triage {id} --class CODE, soc incidents show {id}").format(id=opened.id))
 
@@ -239,7 +257,7 @@ def show(session: Session, id: str, as_json: bool) -> None:
         }
         write_json({"schema_version": 1, "kind": "incident", "item": whole})
         return
-    _answer(session, incident, as_json=False)
+    tell_changed(session, incident, as_json=False)
     _tell_whole(session, incident)
     session.out.say("\n" + _("Possible now: {commands}").format(commands=", ".join(commands(incident))))
 
@@ -381,7 +399,7 @@ def edit(session: Session, /, id: str, expected: int | None, reason: str, behalf
     from soc.application import incidents
 
     app = session.app()
-    _answer(session, incidents.edit(app, id, _given(session, fields), reason=reason, behalf=behalf, expected=expected), as_json)
+    tell_changed(session, incidents.edit(app, id, _given(session, fields), reason=reason, behalf=behalf, expected=expected), as_json)
 
 
 @command.command(help=_("Write something down."))
@@ -394,7 +412,7 @@ def note(session: Session, id: str, text: str, behalf: Behalf | None, as_json: b
     """Add a note."""
     from soc.application import incidents
 
-    _answer(session, incidents.note(session.app(), id, text, behalf=behalf), as_json)
+    tell_changed(session, incidents.note(session.app(), id, text, behalf=behalf), as_json)
 
 
 @command.command(help=_("Give an incident to somebody."))
@@ -406,7 +424,7 @@ def assign(session: Session, id: str, owner: str, as_json: bool) -> None:
     """Assign an incident."""
     from soc.application import incidents
 
-    _answer(session, incidents.assign(session.app(), id, owner), as_json)
+    tell_changed(session, incidents.assign(session.app(), id, owner), as_json)
 
 
 @command.command("task", help=_("Add a task."))
@@ -421,7 +439,7 @@ def task(session: Session, id: str, title: str, owner: str, due_at: str, as_json
     from soc.application import incidents
 
     given = {"title": title, "owner": owner, "due_at": _record.ahead(session, due_at)}
-    _answer(session, incidents.add_tasks(session.app(), id, [given]), as_json)
+    tell_changed(session, incidents.add_tasks(session.app(), id, [given]), as_json)
 
 
 @command.command("task-done", help=_("Say that a task is done."))
@@ -436,7 +454,7 @@ def task_done(session: Session, id: str, task: str, result: str, at: str, behalf
     """Finish a task."""
     from soc.application import incidents
 
-    _answer(session, incidents.finish_task(session.app(), id, task, result=result, at=_record.past(session, at), behalf=behalf), as_json)
+    tell_changed(session, incidents.finish_task(session.app(), id, task, result=result, at=_record.past(session, at), behalf=behalf), as_json)
 
 
 @command.command(help=_("Tie alerts or groups to an incident."))
@@ -448,7 +466,7 @@ def attach(session: Session, id: str, alerts: tuple[str, ...], as_json: bool) ->
     """Attach alerts."""
     from soc.application import incidents
 
-    _answer(session, incidents.attach(session.app(), id, alerts), as_json)
+    tell_changed(session, incidents.attach(session.app(), id, alerts), as_json)
 
 
 @command.command(help=_("Record that a report was sent: OBLIGATION as shown in brackets. Nothing is sent to an authority by itself."))
@@ -465,7 +483,7 @@ def report(session: Session, id: str, obligation: str, at: str, reference: str, 
     from soc.application import incidents
 
     found = incidents.report(session.app(), id, obligation, at=_record.past(session, at), reference=reference, channel=channel, behalf=behalf)
-    _answer(session, found, as_json)
+    tell_changed(session, found, as_json)
 
 
 def _step(name: str, help: str, *more: click.Option) -> None:
@@ -476,7 +494,7 @@ def _step(name: str, help: str, *more: click.Option) -> None:
 
         app = session.app()
         values = {**_given(session, given), "at": _record.past(session, at)}
-        _answer(session, incidents.move(app, id, name, values, reason=reason, behalf=behalf, expected=expected), as_json)
+        tell_changed(session, incidents.move(app, id, name, values, reason=reason, behalf=behalf, expected=expected), as_json)
 
     told = _record.behalf_options(carry_out)
     function: Callable[..., Any] = update_wrapper(pass_session(told), told)
@@ -500,3 +518,6 @@ _step("reject", _("It is none: say why."))
 _step("reopen", _("It goes on: say why."))
 _step("merge", _("It is the same as another one; can be taken back by unmerge."), click.Option(["--into"], metavar="ID", help=_("The one that goes on.")))
 _step("unmerge", _("Take a merge back: it goes on where it was."))
+
+for _more in _observables.COMMANDS:
+    command.add_command(_more)

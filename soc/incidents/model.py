@@ -131,7 +131,12 @@ class Incident(msgspec.Struct):
     before_defect: str = ""
     alerts: list[str] = []
     """Groups and alerts that belong to it."""
-    observables: list[dict[str, str]] = []
+    observables: list[dict[str, Any]] = []
+    """What was recorded: type, value, origin, count."""
+    ignored: dict[str, str] = {}
+    """Value of an observable that does not belong to it → why."""
+    links: dict[str, str] = {}
+    """Another incident → what ties them."""
     tasks: list[Task] = []
     notes: list[Note] = []
     reports: dict[str, dict[str, Any]] = {}
@@ -172,7 +177,6 @@ def _note_changes(incident: Incident, fact: Fact, before: list[Any]) -> None:
         now = getattr(incident, name)
         if now != was:
             incident.changes.append(Change(fact.at, fact.actor, name, was, now, fact.reason, fact.sequence))
-
 
 
 def _enter(incident: Incident, state: str, at: str) -> None:
@@ -253,6 +257,18 @@ def _observed(incident: Incident, fact: Fact) -> None:
     incident.observables += [one for one in fact.data.get("observables", []) if one not in incident.observables]
 
 
+def _ignored(incident: Incident, fact: Fact) -> None:
+    incident.ignored |= {str(value): fact.reason for value in fact.data.get("values", [])}
+
+
+def _linked(incident: Incident, fact: Fact) -> None:
+    incident.links[str(fact.data["other"])] = fact.reason
+
+
+def _unlinked(incident: Incident, fact: Fact) -> None:
+    incident.links.pop(str(fact.data["other"]), None)
+
+
 def _reported(incident: Incident, fact: Fact) -> None:
     incident.reports[str(fact.data["obligation"])] = {**fact.data, "by": fact.actor}
 
@@ -277,6 +293,9 @@ _APPLY = {
     "TaskFinished": _task_finished,
     "AlertsAttached": _attached,
     "ObservablesAdded": _observed,
+    "ObservablesIgnored": _ignored,
+    "IncidentLinked": _linked,
+    "IncidentUnlinked": _unlinked,
     "ReportRecorded": _reported,
     "IncidentAbsorbed": _absorbed,
     "IncidentReleased": _released,

@@ -63,7 +63,7 @@ TABLE: dict[tuple[str, str], Step] = {
     (MERGED, "unmerge"): Step(BEFORE, ("reason",)),
     **{(state, "merge"): Step(MERGED, ("into",)) for state in OPEN},
     **{(state, command): Step("") for state in OPEN for command in ("edit", "assign", "add-task", "finish-task", "attach", "observe")},
-    **{(state, command): Step("") for state in STATES for command in ("note", "report")},
+    **{(state, command): Step("") for state in STATES for command in ("note", "report", "link", "unlink")},
 }
 """(state, command) → step. What is not here is refused."""
 COMMANDS = tuple(dict.fromkeys(command for _, command in TABLE))
