@@ -141,13 +141,15 @@ class Pipeline:
     def _chunk(self, batch: _Batch, records: Sequence[RawRecord]) -> None:
         """Take in some records: few enough that what was made of them is still in the processor's cache when the next step wants it."""
         before = len(batch.effects.events)
+        assembler_of = self._registry.assembler
         for record, ready in zip(records, self._read(batch, records), strict=True):
             batch.count(record)
             if ready is not None:
                 batch.ready = ready
                 if fault := self._attempt(batch, record, self._take):
                     batch.dead_letter(record, "parser-fault", fault)
-                elif batch.line is not None:
+                elif ready.parser is not None and (assembler := assembler_of(ready.parser.name)) is not None:
+                    batch.line = batch.effects.events[-1], assembler
                     self._attempt(batch, record, self._assemble)
             elif record.heartbeat:
                 batch.drop(record, "heartbeat")
@@ -212,7 +214,6 @@ class Pipeline:
 
     def _take(self, batch: _Batch, record: RawRecord) -> None:
         ready = batch.ready
-        batch.line = None
         if ready.fault is not None:
             raise ready.fault
         parser, parsed = ready.parser, ready.parsed
@@ -224,9 +225,7 @@ class Pipeline:
             event.doc["soc.raw"] = b64encode(record.raw).decode()
         if record.truncated_bytes:
             event.doc["soc.truncated_bytes"] = record.truncated_bytes
-        self._add(batch, record, event)
-        if parser is not None and (assembler := self._registry.assembler(parser.name)) is not None:
-            batch.line = event, assembler
+        batch.add(event, self.classifier, record)
 
     def _add(self, batch: _Batch, record: RawRecord, event: Event) -> None:
         batch.add(event, self.classifier, record)
@@ -241,28 +240,26 @@ class Pipeline:
     def _complete(self, batch: _Batch, record: RawRecord, parser: Parser | None, parsed: Parsed) -> Event:
         source = batch.source
         doc = parsed.doc
-        kind = parser.kind if parser is not None else source.kind or "other"
-        received_us = record.received_us
-        ts_us = self._usable_time(source.name, doc, parsed.ts_us, received_us)
+        same = batch.same
+        if (
+            same is None
+            or same.parser is not parser
+            or same.received_us != record.received_us
+            or same.partition != record.partition
+            or same.origin != record.origin
+        ):
+            same = batch.same = _Same(batch, record, parser, self._offset_us(source.name, record.received_us))
+        ts_us = parsed.ts_us
+        if not same.oldest_us <= ts_us <= same.latest_us or same.offset_us or not ts_us:
+            ts_us = _usable_time(doc, ts_us, record.received_us, same.offset_us)
         identity = event_id(record.origin, record.origin_seq, record.sub)
         hashed = raw_hash(record.raw)
+        doc.update(same.fields)
         doc["soc.id"] = identity
-        doc["soc.scope"] = source.scope
-        doc["soc.source"] = source.name
-        doc["soc.partition"] = record.partition
         doc["soc.seq"] = record.seq
-        doc["soc.origin"] = record.origin
         doc["soc.origin_seq"] = record.origin_seq
         doc["soc.sub"] = record.sub
-        doc["soc.received_at"] = batch.iso(received_us)
-        doc["soc.kind"] = kind
-        doc["soc.parser"] = f"{parser.name}@{parser.version}" if parser is not None else ""
         doc["soc.raw_hash"] = hashed
-        doc["soc.schema"] = SCHEMA
-        if source.agency:
-            doc["soc.agency.id"] = source.agency
-        if source.network_point:
-            doc["soc.network_point"] = source.network_point
         if self._enrich is not None:
             self._enrich(doc)
         if record.host:
@@ -271,26 +268,7 @@ class Pipeline:
             doc["soc.parse_error"] = parsed.error
         elif parser is not None and parser.fields_hold_line:
             doc[TEXT_FROM] = "fields"
-        return Event(identity, ts_us, kind, source.name, record.partition, record.seq, hashed, "none", "", source.scope, doc, "", parsed.natural_key)
-
-    def _usable_time(self, source: str, doc: Doc, ts_us: int, received_us: int) -> int:
-        if not ts_us:
-            doc["@timestamp"] = iso(received_us)
-            doc["soc.time_fault"] = "missing"
-            return received_us
-        offset = self._offset_us(source, received_us)
-        if offset:
-            doc["soc.device_time"] = doc.get("@timestamp") or iso(ts_us)
-            doc["soc.clock_offset_s"] = offset / 1e6
-            ts_us += offset
-            doc["@timestamp"] = iso(ts_us)
-        if ts_us < received_us - OLDEST_US:
-            doc["soc.time_fault"] = "past"
-            return received_us
-        if ts_us > received_us + FUTURE_US:
-            doc["soc.time_fault"] = "future"
-            return received_us
-        return ts_us
+        return Event(identity, ts_us, same.kind, source.name, record.partition, record.seq, hashed, "none", "", source.scope, doc, "", parsed.natural_key)
 
     # occurrences of several lines ------------------------------------------------------------------------------
 
@@ -429,6 +407,7 @@ class _Batch:
         """By partition the received time of its last heartbeat."""
         self.ready = _Ready("", broken=False)
         """The line at hand."""
+        self.same: _Same | None = None
         self.line: tuple[Event, Assembler] | None = None
         """The event of the line at hand, if it is part of an occurrence of several lines."""
         self.received_us = 0
@@ -504,7 +483,7 @@ class _Batch:
     def add(self, event: Event, classifier: Classifier, record: RawRecord) -> None:
         """Classify an event and take it and its alerts in."""
         doc = event.doc
-        if "soc.blocked" not in doc and "denied" in (doc.get("event.type") or ()):
+        if "denied" in (doc.get("event.type") or ()) and "soc.blocked" not in doc:
             doc["soc.blocked"] = True
         doc["soc.rules_hash"] = self.effects.rules_hash
         verdict = classifier.classify(doc)
@@ -545,6 +524,62 @@ class _Batch:
             event.tokens = tokens
             if self.encode is not None:
                 event.body = self.encode(event.doc)
+
+
+class _Same:
+    """What the records of a batch have in common that came one after the other and were read by one parser."""
+
+    __slots__ = ("fields", "kind", "latest_us", "offset_us", "oldest_us", "origin", "parser", "partition", "received_us")
+
+    def __init__(self, batch: _Batch, record: RawRecord, parser: Parser | None, offset_us: int) -> None:
+        source = batch.source
+        self.parser = parser
+        self.partition = record.partition
+        self.origin = record.origin
+        self.received_us = record.received_us
+        self.offset_us = offset_us
+        self.oldest_us = record.received_us - OLDEST_US
+        self.latest_us = record.received_us + FUTURE_US
+        self.kind = parser.kind if parser is not None else source.kind or "other"
+        self.fields: Doc = {
+            "soc.id": "",
+            "soc.scope": source.scope,
+            "soc.source": source.name,
+            "soc.partition": record.partition,
+            "soc.seq": 0,
+            "soc.origin": record.origin,
+            "soc.origin_seq": 0,
+            "soc.sub": 0,
+            "soc.received_at": batch.iso(record.received_us),
+            "soc.kind": self.kind,
+            "soc.parser": f"{parser.name}@{parser.version}" if parser is not None else "",
+            "soc.raw_hash": "",
+            "soc.schema": SCHEMA,
+        }
+        if source.agency:
+            self.fields["soc.agency.id"] = source.agency
+        if source.network_point:
+            self.fields["soc.network_point"] = source.network_point
+
+
+def _usable_time(doc: Doc, ts_us: int, received_us: int, offset_us: int) -> int:
+    """The time that windows and partitions use; the document says where it is not the device's own."""
+    if not ts_us:
+        doc["@timestamp"] = iso(received_us)
+        doc["soc.time_fault"] = "missing"
+        return received_us
+    if offset_us:
+        doc["soc.device_time"] = doc.get("@timestamp") or iso(ts_us)
+        doc["soc.clock_offset_s"] = offset_us / 1e6
+        ts_us += offset_us
+        doc["@timestamp"] = iso(ts_us)
+    if ts_us < received_us - OLDEST_US:
+        doc["soc.time_fault"] = "past"
+        return received_us
+    if ts_us > received_us + FUTURE_US:
+        doc["soc.time_fault"] = "future"
+        return received_us
+    return ts_us
 
 
 def read_line(parser: Parser | None, line: Line, context: Context) -> Parsed:
