@@ -16,8 +16,28 @@ from soc.cli._session import Session
 from soc.i18n import LANGUAGES
 from soc.i18n import gettext as _
 
-DAILY = ("run", "demo", "alerts", "events", "sources", "doctor")
-"""Shown first: what people type every day."""
+SECTIONS = {
+    "Daily": ("run", "demo", "alerts", "incidents", "notices", "events", "sources", "doctor"),
+    "Incidents": ("evidence", "intel", "playbooks", "policies", "reports", "warnings", "handbook"),
+    "On duty": ("duties", "handover", "oncall", "outbox", "roster"),
+    "Organization": ("agencies", "mailboxes", "partners", "people", "points", "systems"),
+    "Rules": ("rules", "suppressions", "replay", "reclassify", "parse"),
+    "Operation": ("init", "config", "ingest", "store", "deadletters", "audit", "access", "whoami"),
+}
+"""The headings of the help, and what stands under each; a command that no heading names stands under the last one, "More"."""
+
+
+def _titles() -> dict[str, str]:
+    return {
+        "Daily": _("Daily"),
+        "Incidents": _("Incidents"),
+        "On duty": _("On duty"),
+        "Organization": _("Organization"),
+        "Rules": _("Rules"),
+        "Operation": _("Operation"),
+        "More": _("More"),
+    }
+
 
 T = TypeVar("T")
 
@@ -51,7 +71,10 @@ class Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         names = command_names()
-        for title, group in ((_("Daily"), [n for n in DAILY if n in names]), (_("More"), [n for n in names if n not in DAILY])):
+        placed = {name for group in SECTIONS.values() for name in group}
+        sections = SECTIONS | {"More": tuple(name for name in names if name not in placed)}
+        for section, title in _titles().items():
+            group = [name for name in sections[section] if name in names]
             rows = [(name, command.get_short_help_str(200)) for name in group if (command := self.get_command(ctx, name)) and not command.hidden]
             if rows:
                 with formatter.section(title):
