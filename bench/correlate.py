@@ -35,6 +35,8 @@ from soc.rules.signals import Signal, shape_of
 TYPES = ("event_count", "value_count", "temporal", "temporal_ordered", "temporal with not", "value_sum", "value_percentile")
 GOAL = 0.3
 CHUNK = 2_000
+LOOK_AFTER = 50_000
+"""Objects after which unused ones are looked for: as the worker of the pipeline has it, for both sides."""
 SECOND = 1_000_000
 SPAN_S = 300
 START = 1_763_600_000 * SECOND
@@ -112,6 +114,7 @@ def turn(kind: str, count: int, groups: int, *, whole_seconds: bool = False) -> 
     fold.begin(START)
     gc.collect()
     gc.freeze()
+    gc.set_threshold(LOOK_AFTER, *gc.get_threshold()[1:])
     clock, loads = time.process_time, orjson.loads
     spent = dict.fromkeys(("loads", "array", "decode", "fold"), 0.0)
     told = newest = 0

@@ -15,10 +15,11 @@ NEVER = 1 << 62
 class Group:
     """What is known of one group: its members in the window, and the episode that is open.
 
-    `items[head:]` are the newest members with ids; `older` the times of members whose ids were given up.
+    `items[head:]` are the newest members with ids; `older` the times of members whose ids were given up. `last` is the time of the last
+    one, `taken` of the last one that is known, also if it is still to be judged.
     """
 
-    __slots__ = ("due", "episode", "head", "items", "key", "known", "last", "last_id", "measure", "most", "older", "older_head")
+    __slots__ = ("due", "episode", "head", "items", "key", "known", "last", "last_id", "measure", "most", "older", "older_head", "taken")
 
     def __init__(self, key: tuple[str, ...], known: int, measure: Measure | None, most: int) -> None:
         self.key, self.known, self.measure, self.most = key, known, measure, most
@@ -26,7 +27,7 @@ class Group:
         self.head = 0
         self.older: array[int] | None = None
         self.older_head = 0
-        self.last = known
+        self.last = self.taken = known
         self.last_id = ""
         self.due = NEVER
         self.episode: Episode | None = None

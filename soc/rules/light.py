@@ -32,12 +32,13 @@ class Need:
     it is looked at whatever it weighs.
     """
 
-    __slots__ = ("_enough", "_expression", "_wanted", "add", "full", "kind", "least", "zero")
+    __slots__ = ("_expression", "_wanted", "add", "enough", "full", "kind", "least", "zero")
 
     def __init__(self, rule: Correlation, kind: str, least: Number, members: int) -> None:
         self.kind, self.least = kind, least
         self._expression, self._wanted = rule.expression, wanted_by(rule)
-        self._enough: dict[int, bool] = {}
+        self.enough: dict[int, bool] = {}
+        """Of \"seen\": what `possible` said."""
         self.add = _ADD[kind]
         self.zero: float = float("-inf") if kind in {"most", "least"} else 0
         few = 1 + STRIDE * max(2, min(FEW, members))
@@ -54,7 +55,7 @@ class Need:
             self.again(cell)
         if self.kind in {"count", "none"}:
             return len(cell) >= self.full
-        return (watched and 2 * len(cell) > self.full) or self._possible(cell[0])
+        return (watched and 2 * len(cell) > self.full) or self.possible(cell[0])
 
     def again(self, cell: Cell) -> None:
         """Weigh all members anew."""
@@ -64,15 +65,16 @@ class Need:
             weight = weight | cell[place + 2] if seen else self.add(weight, cell[place + 3])
         cell[0] = weight
 
-    def _possible(self, weight: Any) -> bool:
+    def possible(self, weight: Any) -> bool:
+        """Whether members of this weight could fulfil the condition."""
         if self.kind != "seen":
             return bool(weight >= self.least)
-        found = self._enough.get(weight)
+        found = self.enough.get(weight)
         if found is None:
             seen = weight & self._wanted
             found = seen.bit_count() >= self.least if self._expression is None else _possible(self._expression, seen)
-            if len(self._enough) < _MASKS:
-                self._enough[weight] = found
+            if len(self.enough) < _MASKS:
+                self.enough[weight] = found
         return found
 
 

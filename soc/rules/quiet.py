@@ -13,7 +13,7 @@ from operator import attrgetter
 
 from soc.rules.correlation import Correlation, lacking
 from soc.rules.episodes import Bounds
-from soc.rules.fold import Fold, true
+from soc.rules.fold import Fold
 from soc.rules.groups import FEW, NEVER, Group
 from soc.rules.measures import Kinds, Number, bits, measure_of
 from soc.rules.signals import Signal
@@ -21,6 +21,7 @@ from soc.rules.waiting import ties_in_order
 
 _MOMENT = attrgetter("ts", "key")
 _TIME = attrgetter("ts")
+_NO_TIMES: dict[int, list[int]] = {}
 
 
 class NegatedFold(Fold):
@@ -32,13 +33,15 @@ class NegatedFold(Fold):
 
     def __init__(self, rule: Correlation, bounds: Bounds) -> None:
         super().__init__(rule, bounds)
-        self._undecided: deque[list[Signal]] = deque()
+        self._undecided: deque[tuple[Group, list[Signal]]] = deque()
+        self._gone: list[tuple[tuple[str, ...], int, Group | None]] = []
         self._unwanted = lacking(rule.expression) if rule.expression is not None else set()
         self._mask = sum(1 << place for place in self._unwanted)
         self._near: dict[tuple[str, ...], dict[int, list[int]]] = {}
         """By group and rule that must be silent: the times of its events."""
 
     def advance(self, watermark: int, *, final: bool = False) -> list[Signal]:
+        """As `Fold.advance`. Light groups take their events at once, as they cannot fulfil the condition whatever comes; those of full ones wait."""
         if watermark <= self.watermark:
             return []
         past = self.watermark - 2 * self.span  # no window that is still to be judged reaches further back
@@ -47,19 +50,23 @@ class NegatedFold(Fold):
         mask, undecided = self._mask, self._undecided
         for signal in [signal for signal in batch if signal.rules & mask]:
             self._note(signal, past)
-        if batch:
-            undecided.append(batch)
+        self.fold(batch)
         limit = watermark if final else watermark - self.span
-        decided: list[Signal] = []
-        while undecided and undecided[0][0].ts < limit:
-            oldest = undecided.popleft()
-            end = bisect_left(oldest, limit, key=_TIME)
-            decided += oldest[:end]
-            if end < len(oldest):
-                undecided.appendleft(oldest[end:])
-        self.fold(decided)
-        self.expire(limit)
+        while undecided and undecided[0][1][0].ts < limit:
+            self._step(*undecided.popleft())
+        self.expire(watermark)
+        for key, last, group in self._gone:  # now that all their events are judged
+            if group is not None and group.episode is not None:
+                self._close(group)
+            near = self._near.get(key)
+            if near is not None and all(times[-1] <= last for times in near.values()):
+                del self._near[key]
+        self._gone.clear()
         return batch
+
+    def _give(self, group: Group, run: list[Signal]) -> None:
+        group.taken = run[0].ts
+        self._undecided.append((group, run))
 
     def _note(self, signal: Signal, past: int) -> None:
         near = self._near.setdefault(signal.key, {})
@@ -70,23 +77,20 @@ class NegatedFold(Fold):
                 del times[: bisect_left(times, past)]
 
     def holds(self, measure: Number | None, low: int, group: Group) -> bool:
-        near, high = set(), low + 2 * self.span
-        for rule, times in self._near.get(group.key, {}).items():
+        near, high = 0, low + 2 * self.span
+        for rule, times in self._near.get(group.key, _NO_TIMES).items():
             at = bisect_left(times, low)
             if at < len(times) and times[at] <= high:
-                near.add(rule)
-        expression = self.rule.expression
-        assert expression is not None
+                near |= 1 << rule
         if self.rule.type == "temporal_ordered":
             return not near and measure == self._wanted.bit_count()
         assert isinstance(group.measure, Kinds)
-        return true(expression, group.measure.seen(low), near)
+        return self._true(group.measure.seen(low), near)
 
     def forget(self, key: tuple[str, ...], last: int) -> None:
-        super().forget(key, last)
-        near = self._near.get(key)
-        if near is not None and all(times[-1] <= last for times in near.values()):
-            del self._near[key]
+        group = None if self.light.pop(key, None) is not None else self.groups.pop(key)
+        if group is not None or key in self._near:
+            self._gone.append((key, last, group))
 
 
 class SilenceFold(Fold):
@@ -137,8 +141,6 @@ class SilenceFold(Fold):
             if group is None or group.due != due:
                 continue
             if not self._look(group, due, fresh=False) and self.rule.group_by:
-                if group.episode is not None:
-                    self._close(group)
                 self.forget(key, group.last)
                 continue
             self._schedule(group)

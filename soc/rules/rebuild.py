@@ -135,9 +135,13 @@ class LiveCorrelator(Correlator):
     def _resume(self, fold: Fold) -> None:
         """Let episodes that were told go on under the ids that they have: their beginnings may lie before what was read back."""
         lasting = fold.rule.by_time and not fold.rule.group_by  # silence without end: nothing was judged since it was told
-        for episode, _ in fold.changed.values():
+        found = [(episode, episode.end) for episode, _ in fold.changed.values()]
+        if lasting:  # what was read back may say that it began earlier than was told, and nothing of it since
+            still = [group.episode for group in fold.groups.values() if group.episode is not None and not group.episode.told]
+            found += [(episode, fold.watermark - 1) for episode in still]
+        for episode, until in found:
             told = self._before.get((fold.rule.id, episode.key), ())
-            fitting = [alert for alert in told if alert.at <= episode.end and (episode.at <= alert.end or lasting)]
+            fitting = [alert for alert in told if alert.at <= until and (episode.at <= alert.end or lasting)]
             if fitting:
                 alert = max(fitting, key=_BEGIN)  # what is found of an earlier one, in windows that are not whole, may run into it
                 known = self._resumed.get(id(episode))

@@ -26,9 +26,10 @@ def shaped(rules: Sequence[Correlation], found: Iterable[Signal]) -> list[Signal
 
 
 def begun(rules: Sequence[Correlation]) -> LiveCorrelator:
-    """A fresh correlator whose observation begins at 0."""
+    """A fresh correlator whose observation of each scope begins at 0; since when is kept over a restart."""
     fold = LiveCorrelator(rules)
-    fold.begin(0)
+    for scope in ("real", "exercise:1"):
+        fold.begin(0, scope)
     return fold
 
 
@@ -132,3 +133,11 @@ def test_the_place_of_private_addresses_is_part_of_the_group() -> None:
     group = group_of(one, ("192.168.1.5", "observer.name=FG=1"))
     assert group == {"g": "192.168.1.5", "observer.name": "FG=1"}
     assert shown_of(group, 1) == ("192.168.1.5", "observer.name=FG=1")
+
+
+def test_a_silence_that_began_while_windows_were_not_whole_goes_on() -> None:
+    """Read back without the events before it, it seems to begin earlier than was told; it is the same alert all the same."""
+    rules = [msgspec.structs.replace(rule("event_count", 1, Bound("lt", 2)), span_us=1, group_by=())]
+    found = shaped(rules, [Signal(ts, ("real",), f"e{number}", 1, "c") for number, ts in enumerate((0, 0, 6))])
+    (alert,) = (one for one in lived(rules, found, [6], [True]).values() if one.scope == "real")
+    assert (alert.at, alert.end, alert.revision) == (2, 8, 3)
