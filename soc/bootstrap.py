@@ -178,10 +178,35 @@ class _Wiring:
             raise NotAllowed("a key is not made while read_only is set", hint="leave out read_only")
         return make_key(folder)
 
-    def evidence(self) -> EvidenceFiles:
+    def evidence(self, folder: Path | None = None) -> EvidenceFiles:
         from soc.adapters.evidence import FolderOfEvidence
 
+        if folder is not None:
+            return FolderOfEvidence(folder)
         return FolderOfEvidence(data_dir(self._settings) / "evidence", read_only=self._settings.read_only)
+
+    def keep_key(self, folder: Path, key: SigningKey) -> None:
+        from soc.adapters.keys import write_key
+
+        write_key(folder, key)
+
+    def restore_key(self, folder: Path) -> None:
+        from soc.adapters.keys import load_key, write_key
+
+        key = load_key(folder)
+        if key is not None:
+            write_key(data_dir(self._settings) / "keys", key)
+
+    def backup_journal(self, folder: Path) -> Journal | None:
+        from soc.adapters.elastic.keep import JOURNAL_EXPORT, exported_journal
+        from soc.adapters.memory_journal import MemoryJournal
+        from soc.adapters.sqlite.journal import FILE, SqliteJournal
+
+        if (folder / FILE).exists():
+            return SqliteJournal(folder, clock=self._clock, read_only=True)
+        if (folder / JOURNAL_EXPORT).exists():
+            return MemoryJournal(clock=self._clock, read_only=True, stored=exported_journal(folder / JOURNAL_EXPORT))
+        return None
 
     def restore(self, source: Path, progress: Callable[[str, int, int], None] | None) -> dict[str, Any]:
         settings = self._settings

@@ -63,6 +63,11 @@ class FolderOfEvidence:
         except OSError as error:
             raise NotAllowed(Phrase("{path} cannot be read: {strerror}", path=self._path(sha256), strerror=error.strerror)) from error
 
+    def each(self) -> Iterator[Path]:
+        for path in sorted((self._folder / "sha256").glob("*/*")):
+            if _HASH.fullmatch(path.name):
+                yield path
+
     def check(self, sha256: str) -> State:
         digest = new_sha256()
         try:

@@ -38,6 +38,15 @@ def make_key(folder: Path) -> SigningKey:
     Raises: NotAllowed.
     """
     key = SigningKey.generate()
+    write_key(folder, key)
+    return key
+
+
+def write_key(folder: Path, key: SigningKey) -> None:
+    """Write a key durably, for its owner only; another one that is there is kept beside it under its id.
+
+    Raises: NotAllowed.
+    """
     path, new = folder / FILE, folder / f"{FILE}.{os.getpid()}.new"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -58,4 +67,3 @@ def make_key(folder: Path) -> SigningKey:
         raise NotAllowed(Phrase("{path} cannot be written: {strerror}", path=path, strerror=error.strerror), hint="check the rights on the folder") from error
     finally:
         new.unlink(missing_ok=True)
-    return key

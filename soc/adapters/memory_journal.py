@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from soc.clock import Clock, iso
 from soc.errors import NotAllowed
@@ -14,11 +14,13 @@ from soc.model.journal import Append, FactConflict, Head, sole
 class MemoryJournal:
     """See `soc.model.journal.Journal`."""
 
-    def __init__(self, *, clock: Clock, read_only: bool = False) -> None:
+    def __init__(self, *, clock: Clock, read_only: bool = False, stored: Iterable[tuple[str, int, bytes, str]] | None = None) -> None:
+        """`stored`: what a backup holds, as `scan` tells it; nothing of it is checked."""
         self._clock = clock
         self._read_only = read_only
         self._lock = threading.Lock()
         self.facts: list[Stored] = []
+        self._stored = list(stored) if stored is not None else None
 
     def append(self, stream: str, expected: int, facts: Sequence[NewFact], *, actor: str, scope: str = "real") -> list[Stored]:
         return sole(self.append_each([Append(stream, expected, tuple(facts))], actor=actor, scope=scope))
@@ -58,11 +60,13 @@ class MemoryJournal:
         return ((name, found[name]) for name in names)
 
     def heads(self, prefix: str = "") -> Iterator[Head]:
-        ends = {one.fact.stream: one for one in self.facts if one.fact.stream.startswith(prefix)}
+        ends = {stream: Head(stream, sequence, found) for stream, sequence, _, found in self.scan() if stream.startswith(prefix)}
         for stream in sorted(ends):
-            yield Head(stream, ends[stream].fact.sequence, ends[stream].hash)
+            yield ends[stream]
 
     def scan(self) -> Iterator[tuple[str, int, bytes, str]]:
+        if self._stored is not None:
+            yield from self._stored
         for one in self.facts:
             yield one.fact.stream, one.fact.sequence, one.body, one.hash
 

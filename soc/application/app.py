@@ -96,8 +96,17 @@ class Wiring(Protocol):
     def signing_key(self, *, make: bool = False) -> SigningKey | None:
         """The key that signs checkpoints; with `make` a new one, which takes the place of the one there was."""
 
-    def evidence(self) -> EvidenceFiles:
-        """The folder of evidence beside the store."""
+    def evidence(self, folder: Path | None = None) -> EvidenceFiles:
+        """The folder of evidence beside the store, or one in a backup."""
+
+    def keep_key(self, folder: Path, key: SigningKey) -> None:
+        """Write a signing key into a folder, for its owner only."""
+
+    def restore_key(self, folder: Path) -> None:
+        """Take over the signing key of a folder; there is none yet."""
+
+    def backup_journal(self, folder: Path) -> Journal | None:
+        """The journal in a backup, to read; None when there is none."""
 
     def restore(self, source: Path, progress: Callable[[str, int, int], None] | None) -> dict[str, Any]:
         """Put a backup into the (empty) store of the settings."""

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 import orjson
 
-from soc.errors import ConfigError, Conflict, NotFound, Phrase
+from soc.errors import ConfigError, Conflict, NotFound, Phrase, StoreCorrupt
 from soc.model.fact import Fact, NewFact, Stored, decoded, digest
 from soc.model.journal import Head, Journal
 from soc.model.signing import SigningKey, is_signed, key_id
@@ -192,11 +192,26 @@ class _Check:
         self.problems.append(Problem(stream, sequence, kind))
 
     def compare_heads(self, journal: Journal) -> None:
-        """What the next fact would be chained to must be what was scanned (facts appended meanwhile are not looked at)."""
+        """What the next fact would be chained to must be the last fact that stands; one appended since the scan is looked up."""
+        without = set(self.ends)
         for head in journal.heads():
+            without.discard(head.stream)
             end, found = self.ends.get(head.stream, (0, ""))
             if head.sequence < end or (head.sequence == end and head.hash != found):
                 self._problem(head.stream, head.sequence, "hash")
+            elif head.sequence > end:
+                self._appended(journal, head, end)
+        for stream in without:
+            self._problem(stream, self.ends[stream][0], "hash")
+
+    def _appended(self, journal: Journal, head: Head, end: int) -> None:
+        try:
+            later = journal.read(head.stream, end)
+        except StoreCorrupt:
+            self._problem(head.stream, end + 1, "hash")
+            return
+        if not later or later[-1].fact.sequence < head.sequence:
+            self._problem(head.stream, end + 1, "truncated")
 
     def verdict(self) -> Verdict:
         """All of it, once everything was taken."""

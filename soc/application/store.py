@@ -1,9 +1,8 @@
-"""Keeping house: ledger, status, backup, restore, retention, migration."""
+"""Keeping house: ledger, status, retention, migration."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from soc.application.access import require
@@ -28,25 +27,6 @@ def ledger(app: App) -> tuple[list[LedgerItem], bool]:
 def status(app: App) -> dict[str, Any]:
     """Kind, place, schema, partitions and free space of the store."""
     return app.store.status()
-
-
-def backup(app: App, target: Path, progress: Progress) -> dict[str, Any]:
-    """A consistent copy at `target`, which must not exist or be empty; its manifest.
-
-    Raises: UsageError, StoreFull.
-    """
-    require(app, "store.keep")
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UsageError(Phrase("{target} exists and is not an empty folder", target=target), hint="name a new folder")
-    return app.store.backup(target, progress)
-
-
-def restore(app: App, source: Path, progress: Progress) -> dict[str, Any]:
-    """Put a backup into the store of the settings, which must be empty; its manifest."""
-    require(app, "store.keep")
-    if app.settings.read_only:
-        raise NotAllowed("this is read-only", hint="set read_only = false")
-    return app.wiring.restore(source, progress)
 
 
 def retention(app: App, *, kind: str, before_us: int, dry_run: bool) -> list[dict[str, Any]]:

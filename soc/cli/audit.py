@@ -77,7 +77,7 @@ def verify(session: Session, anchor: Path | None, as_json: bool) -> int:
     from soc.application import audit
     from soc.cli._progress import Progress
 
-    known = None if anchor is None else _read_anchor(anchor)
+    known = None if anchor is None else read_anchor(anchor)
     app = session.app()
     with Progress(session) as progress:
         verdict = audit.verify(app.journal, known, lambda facts: progress(_("{facts} facts checked").format(facts=_show.number(facts))))
@@ -135,7 +135,11 @@ def checkpoint(session: Session, anchor: Path | None, as_json: bool) -> None:
         session.out.say(_("written: {path}; keep it where nobody who can write to this store can change it").format(path=anchor))
 
 
-def _read_anchor(path: Path) -> Anchor:
+def read_anchor(path: Path) -> Anchor:
+    """The anchor of a file.
+
+    Raises: NotFound, NotAllowed, ConfigError.
+    """
     import msgspec
 
     from soc.application.audit import Anchor

@@ -83,16 +83,22 @@ def status(session: Session, as_json: bool) -> None:
     session.out.items("partitions", found.get("partitions", []), columns)
 
 
-@command.command(help=_("Copy the store to a new folder while the pipeline goes on."))
+@command.command(help=_("Copy the store, its journal and the evidence to a new folder while the pipeline goes on."))
 @click.argument("target", type=click.Path(path_type=Path))
+@click.option("--with-key", is_flag=True, help=_("Copy the private key that signs checkpoints, too: who has the backup can sign then."))
 @json_option
 @pass_session
-def backup(session: Session, target: Path, as_json: bool) -> None:
+def backup(session: Session, target: Path, with_key: bool, as_json: bool) -> None:
     """Copy the store."""
-    from soc.application import store
+    from soc.application import backup as copies
 
     with Progress(session) as progress:
-        manifest = store.backup(session.app(), target, progress)
+        manifest = copies.backup(session.app(), target, progress, with_key=with_key)
+    people = manifest["people"]
+    if people["problems"]:
+        session.out.text(
+            "✖ " + _("the journal in this backup does not hold: {count} problems; soc audit verify names them").format(count=people["problems"]), "bold red"
+        )
     if as_json:
         write_json({"schema_version": 1, "kind": "backup", "manifest": manifest})
     session.out.say(_("copied to {path}; to restore: soc store restore {path} --store NEW_FOLDER").format(path=target))
@@ -100,18 +106,21 @@ def backup(session: Session, target: Path, as_json: bool) -> None:
 
 @command.command(help=_("Put a backup into the store of the settings, which must be empty."))
 @click.argument("source", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--anchor", type=click.Path(path_type=Path, dir_okay=False), help=_("Compare the journal with this checkpoint kept elsewhere first."))
 @YES
 @json_option
 @pass_session
-def restore(session: Session, source: Path, yes: bool, as_json: bool) -> int:
+def restore(session: Session, source: Path, anchor: Path | None, yes: bool, as_json: bool) -> int:
     """Restore a backup."""
-    from soc.application import store
+    from soc.application import backup as copies
+    from soc.cli.audit import read_anchor
 
+    known = None if anchor is None else read_anchor(anchor)
     app = session.app(new_store=True)
     if not _agreed(session, yes, _("{path} will be restored into {store}.").format(path=source, store=_name(session))):
         return 0
     with Progress(session) as progress:
-        manifest = store.restore(app, source, progress)
+        manifest = copies.restore(app, source, progress, anchor=known)
     if as_json:
         write_json({"schema_version": 1, "kind": "restore", "manifest": manifest})
     session.out.say(

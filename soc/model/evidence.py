@@ -40,5 +40,8 @@ class EvidenceFiles(Protocol):
         Raises: StoreCorrupt (they are gone, or are no longer those), when that is known.
         """
 
+    def each(self) -> Iterator[Path]:
+        """All files, in order of their hashes, by which they are named."""
+
     def check(self, sha256: str) -> State:
         """Whether the bytes of this hash are there and are still those."""

@@ -169,18 +169,22 @@ class ElasticJournal(Base):
         return readable(fact["body"].encode("utf-8", "surrogatepass"), fact["hash"], place=self._index, stream=stream)
 
     def _make(self) -> None:
-        if self._made:
-            return
-        try:
-            settings = {"index": {"number_of_shards": 1, "number_of_replicas": self._link.settings.replicas}}
-            self._link.request("PUT", f"/{self._index}", {"settings": settings, "mappings": _MAPPINGS})
-        except StoreRefused as error:
-            if "resource_already_exists" not in error.message:
-                raise
-        self._made = True
+        if not self._made:
+            make_journal(self._link, self._names)
+            self._made = True
 
     def close(self) -> None:
         self._link.close()
+
+
+def make_journal(link: Link, names: Names) -> None:
+    """Make the index of the journal unless it is there."""
+    try:
+        settings = {"index": {"number_of_shards": 1, "number_of_replicas": link.settings.replicas}}
+        link.request("PUT", f"/{names.control('journal')}", {"settings": settings, "mappings": _MAPPINGS})
+    except StoreRefused as error:
+        if "resource_already_exists" not in error.message:
+            raise
 
 
 def _name(stream: str, first: int) -> str:

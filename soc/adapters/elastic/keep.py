@@ -18,6 +18,7 @@ from soc.adapters.elastic.base import SCAN_SIZE, Base, Hit
 from soc.adapters.elastic.bulk import Action, create, put, send
 from soc.adapters.elastic.client import Link
 from soc.adapters.elastic.document import body, read
+from soc.adapters.elastic.journal import make_journal
 from soc.adapters.elastic.queries import plan
 from soc.adapters.elastic.templates import CONTROL, VERSION, Names, event_mappings
 from soc.clock import Clock, from_datetime, iso, to_datetime
@@ -29,6 +30,8 @@ from soc.model.text import event_tokens
 from soc.ports import EventQuery
 
 MANIFEST = "manifest.json"
+JOURNAL = "journal"
+JOURNAL_EXPORT = f"{JOURNAL}.ndjson.zst"
 _BY_PARTITION = [{"source": {"terms": {"field": "soc.source"}}}, {"partition": {"terms": {"field": "soc.partition"}}}]
 _EVERYTHING: dict[str, Any] = {"match_all": {}}
 _TRIES = 50
@@ -281,6 +284,8 @@ class Keeping(Base):
     def backup(self, target: Path, progress: Callable[[str, int, int], None] | None = None) -> dict[str, Any]:
         target.mkdir(mode=0o700, parents=True, exist_ok=True)
         indices = {self._names.control(what): what for what in CONTROL}
+        if self._link.request("GET", f"/{self._names.control(JOURNAL)}/_settings", missing=None) is not None:
+            indices[self._names.control(JOURNAL)] = JOURNAL
         pits = self._consistent_pits()
         files = []
         try:
@@ -368,6 +373,8 @@ def restore(settings: StoreSettings, source: Path, *, clock: Clock, progress: Ca
     try:
         if store.positions() or store.status()["partitions"]:
             raise Conflict(Phrase("the store {prefix!r} is not empty", prefix=settings.prefix), hint="restore into another store.prefix, or remove its indices")
+        if any(file["name"] == JOURNAL_EXPORT for file in manifest["files"]):
+            make_journal(link, names)
         for number, file in enumerate(manifest["files"], 1):
             _import(link, names, source / file["name"])
             if progress:
@@ -399,6 +406,21 @@ def _manifest(source: Path) -> dict[str, Any]:
         if not path.is_file() or _sha256(path) != file["sha256"]:
             raise StoreCorrupt(Phrase("{path}: not the file that was backed up", path=path), hint="copy the backup again")
     return manifest
+
+
+def exported_journal(path: Path) -> Iterator[tuple[str, int, bytes, str]]:
+    """Stream, number, bytes and hash of every fact in the journal of a backup, stream by stream in order.
+
+    Raises: StoreCorrupt.
+    """
+    try:
+        with path.open("rb") as raw, io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw)) as lines:
+            documents = [orjson.loads(line)["_source"] for line in lines]
+        for document in sorted(documents, key=lambda one: (one["stream"], one["first"])):
+            for number, fact in enumerate(document["facts"]):
+                yield document["stream"], int(document["first"]) + number, str(fact["body"]).encode("utf-8", "surrogatepass"), str(fact["hash"])
+    except (OSError, ValueError, KeyError, TypeError, zstandard.ZstdError) as error:
+        raise StoreCorrupt(Phrase("{path}: the journal of the backup cannot be read: {error}", path=path, error=error), hint="use another backup") from error
 
 
 def _import(link: Link, names: Names, path: Path) -> None:

@@ -22,6 +22,8 @@ import orjson
 from soc.adapters.sqlite.control import FILE, table_counts
 from soc.adapters.sqlite.database import Sort, connect, guarded, transaction, trouble
 from soc.adapters.sqlite.events import EventFile, Name
+from soc.adapters.sqlite.journal import FILE as JOURNAL_FILE
+from soc.adapters.sqlite.journal import SORT as JOURNAL
 from soc.adapters.sqlite.schema import CONTROL, EVENTS
 from soc.errors import NotFound, Phrase, StoreCorrupt, StoreFull, StoreRefused
 
@@ -39,9 +41,10 @@ def backup(folder: Path, events: Path, names: list[Name], target: Path, at: str,
 
     Raises: StoreRefused when the target is not empty, StoreFull when it has too little room.
     """
-    _prepare(target, [folder / FILE, *(events / name.file for name in names)])
+    book = [(folder / JOURNAL_FILE, JOURNAL, JOURNAL_FILE)] if (folder / JOURNAL_FILE).exists() else []
+    _prepare(target, [folder / FILE, *(events / name.file for name in names), *(path for path, _, _ in book)])
     (target / events.name).mkdir(mode=0o700, exist_ok=True)
-    files = [(folder / FILE, CONTROL, FILE), *((events / name.file, EVENTS, f"{events.name}/{name.file}") for name in names)]
+    files = [(folder / FILE, CONTROL, FILE), *book, *((events / name.file, EVENTS, f"{events.name}/{name.file}") for name in names)]
     with ExitStack() as stack:
         sources = _snapshots(folder, [(path, sort) for path, sort, _ in files], stack)
         for number, (source, (path, _sort, name)) in enumerate(zip(sources, files, strict=True), 1):

@@ -15,7 +15,7 @@ from soc.model.fact import ANY_VERSION, Fact, NewFact, Stored, chained
 from soc.model.journal import Append, FactConflict, Head, readable, sole
 
 FILE = "journal.db"
-_SORT = Sort(
+SORT = Sort(
     "journal",
     0x736F636A,
     1,
@@ -48,20 +48,20 @@ class SqliteJournal:
         self._read_only = read_only
         self._there = self.path.exists()
         if self._there:
-            self._db = connect(self.path, _SORT, read_only=read_only)
+            self._db = connect(self.path, SORT, read_only=read_only)
 
     def _make(self) -> None:
         """Make the file when the first fact comes: who only looks leaves nothing behind."""
         if not self._there:
             with guarded(self.path.parent, "making the folder"):
                 self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._db = connect(self.path, _SORT, read_only=False)
+            self._db = connect(self.path, SORT, read_only=False)
             self._there = True
 
     def _look(self) -> bool:
         """Whether there is a journal, also when another process made it meanwhile."""
         if not self._there and self.path.exists():
-            self._db = connect(self.path, _SORT, read_only=self._read_only)
+            self._db = connect(self.path, SORT, read_only=self._read_only)
             self._there = True
         return self._there
 
