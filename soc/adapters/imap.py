@@ -68,7 +68,7 @@ class ImapReader:
         try:
             return question(self._open())
         except _BROKEN as error:
-            self._box = None
+            self._drop()
             where = f"{self._settings.host}:{self._settings.port}"
             raise Unreachable(
                 Phrase("the mailbox at {where} does not answer as it should: {reason}", where=where, reason=_said(error)),
@@ -90,19 +90,31 @@ class ImapReader:
             box = MailBoxStartTls(settings.host, settings.port, timeout=settings.timeout_s, ssl_context=context)
         else:
             box = MailBoxUnencrypted(settings.host, settings.port, timeout=settings.timeout_s)
+        self._box = box
         try:
-            box.login(settings.username, password, initial_folder=None)
-        except MailboxLoginError as error:
+            ascii_only = settings.username.isascii() and password.isascii()
+            (box.login if ascii_only else box.login_utf8)(settings.username, password, initial_folder=None)
+        except imaplib.IMAP4.abort:  # the connection ended
+            raise
+        except (MailboxLoginError, imaplib.IMAP4.error) as error:
+            self._drop()
             raise NotAllowed(
                 Phrase("the mailbox does not let {user} in: {reason}", user=settings.username, reason=_said(error)),
                 hint="check replies.username and the password",
             ) from error
         box.folder.set(settings.folder, readonly=True)
-        self._box = box
         return box
+
+    def _drop(self) -> None:
+        """End a connection of which nobody knows how it stands."""
+        box, self._box = self._box, None
+        if box is not None:
+            with suppress(*_BROKEN):
+                box.client.shutdown()
 
 
 def _search(box: BaseMailBox, first: int) -> list[int]:
+    box.client.noop()  # has the server tell what came since it was asked last
     status, found = box.client.uid("SEARCH", f"UID {first}:*")
     return [int(one) for one in (found[0] or b"").split()] if status == "OK" and found else []
 

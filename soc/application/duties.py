@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from soc.application import oncall, outbox, policies, reminders
+from soc.application import notices_send, oncall, outbox, policies, reminders
 from soc.application.access import acting, require
 from soc.application.app import App
 from soc.errors import SocError
@@ -23,7 +23,7 @@ log = get_logger(__name__)
 ACTOR = "duties"
 Part = Callable[[App], int]
 """Does what is due and says how much it was."""
-PARTS: dict[str, Part] = {"policies": policies.part}
+PARTS: dict[str, Part] = {"policies": policies.part, "notices": notices_send.flush_changed}
 """Parts that other modules add, by name: `duties.PARTS["notices"] = remind`."""
 
 

@@ -215,6 +215,17 @@ def flush(app: App, name: str = "") -> int:
     return new
 
 
+def flush_changed(app: App) -> int:
+    """As `flush`, of the notices that changed since this application asked last; how many messages were new."""
+    known: dict[str, int] = app.__dict__.setdefault("_flushed_notices", {})
+    new = 0
+    for head in list(app.journal.heads(PREFIX)):
+        if known.get(head.stream) != head.sequence:
+            new += flush(app, head.stream.removeprefix(PREFIX))
+            known[head.stream] = head.sequence
+    return new
+
+
 def _messages(app: App, notice: Notice, order: Order, names: Mapping[str, str]) -> list[Message]:
     found = []
     for agency, addresses in order.to.items():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 
@@ -100,7 +101,7 @@ def _take(app: App, book: _Book, done: Taken, source: str, raw: bytes) -> None:
     try:
         mail = read(raw)
     except UsageError as error:
-        _keep(app, done, Reply(identity("", digest), why=str(error.message), source=source, sha256=digest, size=len(raw)))
+        _keep(app, done, Reply(identity("", digest), why=error.message, source=source, sha256=digest, size=len(raw)))
         return
     reply = Reply(
         identity(mail.message_id, digest), UNCLEAR, message_id=mail.message_id[:500], sender=mail.sender, sender_name=mail.sender_name, subject=mail.subject[:500],
@@ -120,7 +121,7 @@ def _take(app: App, book: _Book, done: Taken, source: str, raw: bytes) -> None:
             _record(app, reply)
             reply.outcome = RECORDED
         except (Conflict, NotFound) as error:
-            why = str(error.message)
+            why = error.message
     reply.why = why
     _keep(app, done, reply)
 
@@ -172,8 +173,10 @@ def _against(book: _Book, mail: Mail, known: Known) -> str:
 
 
 def _keep(app: App, done: Taken, reply: Reply) -> None:
-    data = {name: getattr(reply, name) for name in ("outcome", "notice", "agency", "code", "state", "why", "message_id", "sender", "sender_name", "subject", "date",
+    data: dict[str, Any] = {name: getattr(reply, name) for name in ("outcome", "notice", "agency", "code", "state", "why", "message_id", "sender", "sender_name", "subject", "date",
             "text", "source", "sha256", "size", "files")}  # fmt: skip
+    if isinstance(reply.why, Phrase):
+        data |= {"why": str(reply.why), "why_of": {"template": reply.why.template, "facts": {key: str(value) for key, value in reply.why.facts.items()}}}
     try:
         app.journal.append(PREFIX + reply.id, 0, [NewFact("ReplyTaken", data)], actor=app.actor.name, scope=reply.scope)
     except FactConflict:

@@ -138,7 +138,9 @@ def _carry_out(session: Session, id: str, step: str, channel: str, to: tuple[str
     """Show whom a sending goes to; send it when that is sure."""
     from soc.application import notices_send
 
-    ways = notices_send.plan(session.app(), id, step, channel=channel, to=to)
+    app = session.app()
+    notices_send.flush(app, id)  # what a program that was killed had recorded and not put into the outbox
+    ways = notices_send.plan(app, id, step, channel=channel, to=to)
     sure = _sure(session, ways, channel, yes=yes, as_json=as_json)
     notice = act() if sure else None
     if as_json:

@@ -30,8 +30,8 @@ def replies() -> None:
 def _item(one: Reply) -> dict[str, Any]:
     import msgspec
 
-    found: dict[str, Any] = msgspec.to_builtins(one)
-    return found
+    found: dict[str, Any] = msgspec.to_builtins(one, enc_hook=str)
+    return {**found, "why": one.why}
 
 
 def _columns(session: Session) -> list[Column]:
@@ -45,7 +45,7 @@ def _columns(session: Session) -> list[Column]:
         Column("sender", _("Sender")),
         Column("subject", _("Subject"), most=60),
         Column("at", _("Taken in"), lambda item: _show.when(item["at"], zone), whole=True),
-        Column("why", _("Why"), most=120),
+        Column("why", _("Why"), lambda item: translated(item["why"]), most=120),
     ]
 
 

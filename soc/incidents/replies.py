@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from soc.errors import Phrase
 from soc.incidents.letter import ACTED_WORD, RECEIVED_WORD
 from soc.incidents.notices import ACTED, CODE_LETTERS, RECEIVED
 from soc.model.fact import Fact
@@ -91,6 +92,8 @@ def fold(identity: str, facts: Iterable[Fact]) -> Reply:
             ):
                 if name in fact.data:
                     setattr(found, name, str(fact.data[name]))
+        if "why_of" in fact.data:  # in the language of whoever reads it
+            found.why = Phrase(str(fact.data["why_of"]["template"]), **{str(key): str(value) for key, value in fact.data["why_of"]["facts"].items()})
         if fact.kind == "ReplyTaken":
             found.at, found.by, found.size = fact.at, fact.actor, int(fact.data.get("size", 0))
             found.files = [{str(key): str(value) for key, value in one.items()} for one in fact.data.get("files", ())]

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Protocol
@@ -94,6 +95,12 @@ class Process:
 
     def kill(self) -> None:
         self._popen.kill()
+        self._popen.wait(30)
+
+    def kill_group(self) -> None:
+        """Kill it with every child that stayed in its session."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._popen.pid, signal.SIGKILL)
         self._popen.wait(30)
 
     def stop(self) -> None:
