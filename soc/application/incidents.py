@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from soc.application.access import reach, require, standing, visible
+from soc.application.alert_observables import seen_in
 from soc.application.app import App
 from soc.application.numbered import identity, local_day, not_later, take
 from soc.clock import from_iso, iso
@@ -28,6 +29,9 @@ _ONE_LINE = ("title", "detected_by", "reported_by", "reference")
 _LONGEST = {"title": 300, "summary": 20_000, "detected_by": 500, "reported_by": 500, "reference": 500}
 """Characters of a field."""
 MOST_NOTE = 50_000
+_LONGEST_OWNER = 200
+_LONGEST_WORD = 500
+MOST_REASON = 10_000
 MOST_NAMED = 500
 """Agencies or systems of one incident."""
 _ACTIONS = {"note": "incidents.note", "finish-task": "incidents.task-done"} | dict.fromkeys(
@@ -36,8 +40,14 @@ _ACTIONS = {"note": "incidents.note", "finish-task": "incidents.task-done"} | di
 """Command of the workflow → action of the table of rights; all others are `incidents.handle`."""
 
 
-def _permit(app: App, incident: Incident, command: str) -> None:
+def permitted(app: App, name: str, command: str) -> Incident:
+    """The incident, for somebody who may carry out this command of the workflow on it.
+
+    Raises: NotFound, NotAllowed.
+    """
+    incident = get(app, name)
     require(app, _ACTIONS.get(command, "incidents.handle"), incident)
+    return incident
 
 
 def open_incident(
@@ -66,7 +76,10 @@ def open_incident(
     if not data.get("title"):
         raise UsageError("an incident needs a title", hint="soc incidents new TITLE")
     data["regime"] = regime_at(data["detected_at"]).id
-    data |= {"alerts": list(alerts), "owner": owner} | ({"observables": [dict(one) for one in observables]} if observables else {})
+    short("owner", owner, _LONGEST_OWNER)
+    _said(reason, behalf)
+    named = [*(dict(one) for one in observables), *(seen_in(app, alerts) if alerts else [])]
+    data |= {"alerts": list(alerts), "owner": owner} | ({"observables": named} if named else {})
     stem = f"{PREFIX}INC-{local_day(app, from_iso(data['detected_at'])).year}-"
     fact = NewFact("IncidentOpened", data, reason, behalf)
     return _folded(take(app, stem, fact, scope=scope, busy="too many incidents are opened at the same moment"))
@@ -89,7 +102,7 @@ def checked(app: App, fields: Mapping[str, Any]) -> dict[str, Any]:
         if name in data:
             data[name] = " ".join(str(data[name]).split())
     for name, most in _LONGEST.items():
-        _short(name, str(data.get(name, "")), most)
+        short(name, str(data.get(name, "")), most)
     for name in ("agencies", "systems"):
         if len(data.get(name, ())) > MOST_NAMED:
             raise UsageError(Phrase("{field}: more than {most}", field=name, most=MOST_NAMED), hint="name the agency above them")
@@ -107,12 +120,24 @@ def checked(app: App, fields: Mapping[str, Any]) -> dict[str, Any]:
     return data
 
 
-def _short(field: str, text: str, most: int) -> None:
+def short(field: str, text: str, most: int) -> None:
+    """Refuse a text that is too long, by the name of its field.
+
+    Raises: UsageError.
+    """
     if len(text) > most:
         raise UsageError(
             Phrase("{field}: {count} characters are too many (most: {most})", field=field, count=len(text), most=most),
             hint="keep long texts as files: soc evidence add ID FILE --why …",
         )
+
+
+def _said(reason: str, behalf: Behalf | None = None) -> None:
+    """Bound what comes with every fact."""
+    short("reason", reason, MOST_REASON)
+    if behalf is not None:
+        for field, text in (("person", behalf.person), ("channel", behalf.channel), ("reference", behalf.reference)):
+            short(f"behalf.{field}", text, _LONGEST_WORD)
 
 
 def _known_objects(app: App, data: Mapping[str, Any]) -> None:
@@ -179,8 +204,9 @@ def move(
 
     Raises: IllegalTransition, UsageError (something is missing), FactConflict (somebody was faster, or `expected` is old).
     """
-    incident = get(app, name)
-    _permit(app, incident, command)
+    incident = permitted(app, name, command)
+    _said(reason, behalf)
+    short("resolution", str(given.get("resolution") or ""), MOST_NOTE)
     _as_seen(incident, expected)
     found = step(incident.state, command)
     data = {key: value for key, value in given.items() if value not in (None, "")}
@@ -256,8 +282,9 @@ def _as_seen(incident: Incident, expected: int | None) -> None:
 
 
 def _record(app: App, name: str, command: str, facts: Sequence[NewFact], expected: int | None = None) -> Incident:
-    incident = get(app, name)
-    _permit(app, incident, command)
+    incident = permitted(app, name, command)
+    for fact in facts:
+        _said(fact.reason, fact.behalf)
     _as_seen(incident, expected)
     step(incident.state, command)
     app.journal.append(PREFIX + incident.id, incident.version, facts, actor=app.actor.name, scope=incident.scope)
@@ -269,6 +296,7 @@ def edit(app: App, name: str, fields: Mapping[str, Any], *, reason: str = "", be
 
     Raises: UsageError, IllegalTransition, FactConflict.
     """
+    permitted(app, name, "edit")
     data = checked(app, fields)
     if not data:
         raise UsageError("nothing to change was given", hint="soc incidents edit --help")
@@ -281,22 +309,27 @@ def edit(app: App, name: str, fields: Mapping[str, Any], *, reason: str = "", be
 
 def note(app: App, name: str, text: str, *, behalf: Behalf | None = None) -> Incident:
     """Write something down; also in incidents that are closed."""
+    permitted(app, name, "note")
     if not text.strip():
         raise UsageError("the note is empty")
-    _short("note", text, MOST_NOTE)
+    short("note", text, MOST_NOTE)
     return _record(app, name, "note", [NewFact("NoteAdded", {"text": text}, behalf=behalf)])
 
 
 def assign(app: App, name: str, owner: str) -> Incident:
     """Give an incident to somebody."""
+    permitted(app, name, "assign")
+    short("owner", owner, _LONGEST_OWNER)
     return _record(app, name, "assign", [NewFact("IncidentAssigned", {"owner": owner})])
 
 
 def add_tasks(app: App, name: str, tasks: Sequence[Mapping[str, str]]) -> Incident:
     """Add tasks: title, owner, due_at, origin each."""
-    incident = get(app, name)
+    incident = permitted(app, name, "add-task")
     facts = []
     for number, task in enumerate(tasks, len(incident.tasks) + 1):
+        short("title", task.get("title", ""), _LONGEST_WORD)
+        short("owner", task.get("owner", ""), _LONGEST_OWNER)
         data = {key: value for key, value in task.items() if value}
         facts.append(NewFact("TaskAdded", {"id": f"t{number}", **data}))
     return _record(app, name, "add-task", facts, incident.version)
@@ -307,10 +340,11 @@ def finish_task(app: App, name: str, task: str, *, result: str = "", at: str = "
 
     Raises: NotFound.
     """
-    incident = get(app, name)
+    incident = permitted(app, name, "finish-task")
     if all(one.id != task for one in incident.tasks):
         raise NotFound(Phrase("{id} has no task {task}", id=incident.id, task=task), hint=Phrase("soc incidents show {id}", id=incident.id))
-    data = {"id": task, "result": result, "at": at}
+    short("result", result, MOST_NOTE)
+    data = {"id": task, "result": result, "at": not_later(app, "at", at)}
     return _record(app, name, "finish-task", [NewFact("TaskFinished", {key: value for key, value in data.items() if value}, behalf=behalf)], incident.version)
 
 
@@ -319,13 +353,16 @@ def attach(app: App, name: str, alerts: Sequence[str]) -> Incident:
 
     Raises: NotFound, Conflict.
     """
+    permitted(app, name, "attach")
     found = []
     for one in alerts:
         alert = app.store.get_alert(one)
         if alert is None:
             raise NotFound(Phrase("there is no alert {id}", id=one), hint="soc alerts list")
         found.append(alert.id)
-    return _record(app, name, "attach", [NewFact("AlertsAttached", {"alerts": found})])
+    named = seen_in(app, found)
+    facts = [NewFact("AlertsAttached", {"alerts": found}), *([NewFact("ObservablesAdded", {"observables": named})] if named else [])]
+    return _record(app, name, "attach", facts)
 
 
 def report(app: App, name: str, obligation: str, *, at: str = "", reference: str = "", channel: str = "", behalf: Behalf | None = None) -> Incident:
@@ -333,12 +370,14 @@ def report(app: App, name: str, obligation: str, *, at: str = "", reference: str
 
     Raises: NotFound for an obligation that the incident does not have; UsageError.
     """
-    incident = get(app, name)
+    incident = permitted(app, name, "report")
     known = [one.id for one in obligations(incident, app.clock.now_us())]
     if obligation not in known:
         raise NotFound(
             Phrase("{id} has no obligation {obligation}", id=incident.id, obligation=obligation), hint=Phrase("known: {known}", known=", ".join(known))
         )
+    short("reference", reference, _LONGEST_WORD)
+    short("channel", channel, _LONGEST_WORD)
     when = not_later(app, "at", at) or iso(app.clock.now_us())
     data = {"obligation": obligation, "at": when, "reference": reference, "channel": channel}
     return _record(app, name, "report", [NewFact("ReportRecorded", data, behalf=behalf)], incident.version)

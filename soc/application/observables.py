@@ -2,48 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from soc.application import incidents
-from soc.application.access import require
+from soc.application.alert_observables import ALERT, MOST_RECORDED, Seen, alerted, merged
 from soc.application.app import App
 from soc.errors import Conflict, NotFound, Phrase, UsageError
 from soc.incidents.model import PREFIX, Incident
 from soc.incidents.workflow import STATES, step
 from soc.intel import blocking
 from soc.intel.allow import AllowList
-from soc.intel.observables import FIELDS, MOST_TEXT, TYPES, Observable, every, of_event, read
-from soc.model.alert import Alert, AlertGroup
-from soc.model.event import flatten
+from soc.intel.observables import FIELDS, MOST_TEXT, TYPES, Observable, every, read
 from soc.model.fact import ANY_VERSION, Behalf, NewFact
 from soc.model.journal import Append
 from soc.model.query.tree import And, Cidr, Node, Not, Or, Term
 from soc.organization.model import Agency, Mailbox, Point, System
 from soc.organization.registry import Registry
-from soc.ports import AlertQuery, EventQuery
+from soc.ports import EventQuery
 
-MOST_RECORDED = 500
-"""Observables of one fact."""
-MOST_ALERTS = 200
-"""Alerts of one group that are read for what they name."""
-MOST_ORIGINS = 50
-"""Places that are told of one observable."""
 _MOST_RELATED = 200
-_ALERT = "alert "
-
-
-class Seen(msgspec.Struct):
-    """One observable of an incident: how often it stands there, where (`title`, `note 2`, `alert a-…`, `mail …`), and why it is never blocked."""
-
-    type: str
-    value: str
-    count: int = 0
-    origins: list[str] = []
-    never_blocked: str = ""
-    ignored: str = ""
 
 
 class Related(msgspec.Struct, frozen=True):
@@ -74,11 +53,11 @@ def of_incident(app: App, name: str) -> tuple[Incident, list[Seen]]:
     """
     incident = incidents.get(app, name)
     allow = allow_list(app)
-    live = list(_alerted(app, incident.alerts))
+    live = list(alerted(app, incident.alerts))
     there = {one for one, _, _ in live}
     # what was recorded of alerts counts where they are gone; else they would count twice
-    recorded = [found for found in _recorded(incident) if not (found[1].startswith(_ALERT) and found[0] in there)]
-    found = _merged([*written(incident), *recorded, *live])
+    recorded = [found for found in _recorded(incident) if not (found[1].startswith(ALERT) and found[0] in there)]
+    found = merged([*written(incident), *recorded, *live])
     for one in found.values():
         one.never_blocked = allow.reason(Observable(one.type, one.value))
         one.ignored = incident.ignored.get(one.value, "")
@@ -99,34 +78,6 @@ def _recorded(incident: Incident) -> Iterator[tuple[Observable, str, int]]:
             yield Observable(str(one["type"]), str(one.get("value", ""))), str(one.get("origin", "")), int(one.get("count", 1) or 1)
 
 
-def _alerted(app: App, names: Sequence[str]) -> Iterator[tuple[Observable, str, int]]:
-    for name in names:
-        found = app.store.get_alert(name)
-        alerts = app.store.alerts(AlertQuery(scope=found.scope, group=found.id, limit=MOST_ALERTS))[1] if isinstance(found, AlertGroup) else [found]
-        for alert in alerts:
-            if isinstance(alert, Alert):
-                for doc in alert.documents:
-                    for one in of_event(flatten(doc)):
-                        yield one, f"{_ALERT}{alert.id[:10]}", 1
-
-
-def _merged(found: Iterable[tuple[Observable, str, int]]) -> dict[Observable, Seen]:
-    """By observable how often it was seen, and where."""
-    merged: dict[Observable, Seen] = {}
-    for one, origin, count in found:
-        seen = merged.get(one) or merged.setdefault(one, Seen(one.type, one.value, 0, []))
-        seen.count += count
-        if origin not in seen.origins and len(seen.origins) < MOST_ORIGINS:
-            seen.origins.append(origin)
-    return merged
-
-
-def seen_in(app: App, alerts: Sequence[str]) -> list[dict[str, Any]]:
-    """What alerts name, as it is recorded with the incident that they are tied to."""
-    merged = _merged(_alerted(app, alerts))
-    return [{"type": one.type, "value": one.value, "origin": ", ".join(one.origins[:3]), "count": one.count} for one in merged.values()][:MOST_RECORDED]
-
-
 # --- commands --------------------------------------------------------------------------------------------------------
 
 
@@ -135,10 +86,8 @@ def observe(app: App, name: str, text: str, *, type_: str = "", origin: str = ""
 
     Raises: UsageError when it names nothing.
     """
-    if len(text) > MOST_TEXT:
-        raise UsageError(
-            Phrase("{field}: {count} characters are too many (most: {most})", field="text", count=len(text), most=MOST_TEXT), hint="cut it into parts"
-        )
+    incidents.permitted(app, name, "observe")
+    incidents.short("text", text, MOST_TEXT)
     one = read(text, type_) if type_ else None
     found = [one] if one is not None else [] if type_ else list(dict.fromkeys(every(text)))
     if not found:
@@ -150,8 +99,7 @@ def observe(app: App, name: str, text: str, *, type_: str = "", origin: str = ""
 
 def record(app: App, name: str, found: Sequence[Observable], origin: str, behalf: Behalf | None = None) -> Incident:
     """Record observables with where they came from; those that are recorded from there already are left out."""
-    incident = incidents.get(app, name)
-    require(app, "incidents.handle", incident)
+    incident = incidents.permitted(app, name, "observe")
     step(incident.state, "observe")
     known = {(one.get("type"), one.get("value"), one.get("origin")) for one in incident.observables}
     data = [{"type": one.type, "value": one.value, "origin": origin} for one in found if (one.type, one.value, origin) not in known]
@@ -171,10 +119,11 @@ def ignore(app: App, name: str, values: Sequence[str], reason: str) -> Incident:
 
     Raises: NotFound for a value that it does not name, UsageError without a reason.
     """
+    incidents.permitted(app, name, "observe")
     if not reason.strip():
         raise UsageError("why do they not belong to it?", hint="--reason TEXT")
+    incidents.short("reason", reason, incidents.MOST_REASON)
     incident, seen = of_incident(app, name)
-    require(app, "incidents.handle", incident)
     step(incident.state, "observe")
     known = {one.value for one in seen}
     wanted = [value if value in known else getattr(read(value), "value", value) for value in values]
@@ -200,21 +149,21 @@ def unlink(app: App, name: str, other: str, reason: str) -> Incident:
 
     Raises: NotFound when they are not tied.
     """
-    if incidents.get(app, other).id not in incidents.get(app, name).links:
+    if incidents.permitted(app, other, "unlink").id not in incidents.permitted(app, name, "unlink").links:
         raise NotFound("they are not linked", hint=Phrase("soc incidents related {id}", id=name))
     return _tie(app, name, other, "IncidentUnlinked", "unlink", reason)
 
 
 def _tie(app: App, name: str, other: str, kind: str, command: str, reason: str) -> Incident:
-    both = (incidents.get(app, name), incidents.get(app, other))
+    both = (incidents.permitted(app, name, command), incidents.permitted(app, other, command))
     if both[0].id == both[1].id:
         raise UsageError("an incident is not linked with itself")
     if both[0].scope != both[1].scope:
         raise Conflict("an exercise and a real incident are never linked")
     if not reason.strip():
         raise UsageError("what ties them?", hint="--reason TEXT")
+    incidents.short("reason", reason, incidents.MOST_REASON)
     for one in both:
-        require(app, "incidents.handle", one)
         step(one.state, command)
     appends = [Append(PREFIX + one.id, ANY_VERSION, (NewFact(kind, {"other": two.id}, reason),)) for one, two in (both, both[::-1])]
     app.journal.append_each(appends, actor=app.actor.name, scope=both[0].scope)

@@ -7,9 +7,11 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from soc.clock import SystemClock, to_datetime
 from tests.cli.conftest import Done, Run
 
 pytestmark = pytest.mark.xdist_group("cli-intel")
@@ -146,12 +148,10 @@ def test_from_the_incident_to_a_block_that_works(as_: Callable[..., Done], tmp_p
 
 def lines(folder: Path, wanted: list[tuple[str, str]]) -> None:
     """A firewall log of right now."""
-    from datetime import UTC, datetime, timedelta, timezone
-
-    now = datetime.now(UTC) + timedelta(seconds=5)  # after the list was written
-    local = now.astimezone(timezone(timedelta(hours=7)))
+    at = SystemClock().now_us() + 5_000_000  # after the list was written
+    local = to_datetime(at).astimezone(ZoneInfo("Asia/Ho_Chi_Minh"))
     day, time = local.strftime("%Y-%m-%d"), local.strftime("%H:%M:%S")
-    text = "".join(LINE.format(day=day, time=time, ns=int(now.timestamp() * 1e9), n=n, to=to, action=action) + "\n" for n, (to, action) in enumerate(wanted, 1))
+    text = "".join(LINE.format(day=day, time=time, ns=at * 1000, n=n, to=to, action=action) + "\n" for n, (to, action) in enumerate(wanted, 1))
     (folder / "fw.log").write_text(text, encoding="utf-8")
 
 
