@@ -52,7 +52,8 @@ TABLE: tuple[Row, ...] = (
         "everybody",
         "access show, agencies sample, commands, completion, config path, config schema, config show, config validate, doctor, demo, evidence dossier-verify, help,"
         " incidents classes, init,"
-        " parse, policies fields, policies lint, reports templates check, reports templates export, rules coverage, rules diff, rules eval, rules import, rules lint, rules test, version, whoami",
+        " duties steps, parse, playbooks list, playbooks show, playbooks lint, policies fields, policies lint, reports templates check, reports templates export,"
+        " rules coverage, rules diff, rules eval, rules import, rules lint, rules test, version, whoami",
     ),
     Row("pipeline.run", Phrase("run the pipeline, the automated rules and reminders"), "everybody service", "run, ingest file, duties run"),
     Row("events.view", Phrase("see events"), "viewer analyst lead officer* service", "events search, events get, events stats, events tail, events export"),
@@ -136,12 +137,27 @@ TABLE: tuple[Row, ...] = (
     Row("policies.view", Phrase("see and try automated rules"), "viewer analyst lead service", "policies list, policies show, policies test"),
     Row("policies.change", Phrase("switch automated rules on and off"), "lead", "policies enable, policies disable"),
     Row("policies.run", Phrase("carry out automated rules now"), "analyst lead service", "policies run"),
-    Row("playbooks.view", Phrase("see playbooks"), "viewer analyst lead officer service", "playbooks list, playbooks show, playbooks lint"),
-    Row("playbooks.start", Phrase("give an incident the tasks of a playbook"), "analyst lead service", "playbooks start"),
-    Row("oncall.view", Phrase("see who is on call, rosters, shifts and messages"), "viewer analyst lead service", ""),
-    Row("oncall.acknowledge", Phrase("acknowledge calls and hand shifts over"), "analyst lead", ""),
-    Row("oncall.change", Phrase("change rosters and calendars"), "lead", ""),
-    Row("messages.send", Phrase("send messages"), "analyst lead service", ""),
+    Row("playbooks.view", Phrase("see playbooks"), "viewer analyst lead officer service", ""),
+    Row("playbooks.start", Phrase("give an incident the tasks of a playbook"), "analyst lead service", "incidents playbook"),
+    Row(
+        "oncall.view",
+        Phrase("see who is on call, rosters, shifts and messages"),
+        "viewer analyst lead service",
+        "roster show, roster now, oncall list, outbox list, outbox show, handover list, handover show, duties list, duties calendar",
+    ),
+    Row(
+        "oncall.acknowledge",
+        Phrase("acknowledge calls and hand shifts over"),
+        "analyst lead",
+        "oncall ack, oncall escalate, handover write, handover accept",
+    ),
+    Row("oncall.change", Phrase("change rosters and calendars"), "lead", "roster import, roster swap"),
+    Row(
+        "messages.send",
+        Phrase("send messages"),
+        "analyst lead service",
+        "outbox deliver, outbox retry, outbox cancel, outbox test, oncall page",
+    ),
     Row(
         "reports.view",
         Phrase("see reports"),

@@ -33,6 +33,7 @@ ELSEWHERE = {
     "soc/adapters/keys.py": "tests/cli/test_audit.py",
     "soc/adapters/memory.py": "tests/contracts/test_store.py",
     "soc/adapters/memory_journal.py": "tests/contracts/test_journal.py",
+    "soc/application/alert_observables.py": "tests/cli/test_intel.py",
     "soc/application/alerts.py": "tests/cli/test_commands.py",
     "soc/application/app.py": "tests/application/test_pipelines.py",
     "soc/application/deadletters.py": "tests/cli/test_commands.py",

@@ -119,7 +119,7 @@ def filled(command: click.Command, words: str, folder: Path) -> list[str]:
         if isinstance(kind, click.Choice):
             return str(next(iter(kind.choices)))
         if isinstance(kind, click.Path):
-            return str((folder if kind.file_okay is False else file) if kind.exists or kind.dir_okay is False else folder / "new")
+            return str((folder if kind.file_okay is False else file) if kind.exists else folder / "new")
         if isinstance(kind, click.types.IntParamType | click.types.FloatParamType):
             return "1"
         return "1d" if param.metavar == "TIME" else "x"

@@ -1,4 +1,4 @@
-"""`soc intel` and the observables of incidents as people use them, from the mail to the proof that the block works."""
+"""`soc intel` and the observables of incidents (alert_observables, intel, observables) as people use them, from the mail to the proof that the block works."""
 
 from __future__ import annotations
 

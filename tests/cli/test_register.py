@@ -1,4 +1,4 @@
-"""An incident from a telephone call in under a minute, and from a forwarded mail; what is hostile in them stays text."""
+"""An incident from a telephone call in under a minute, and from a forwarded mail (incident_mail); what is hostile in them stays text."""
 
 from __future__ import annotations
 
