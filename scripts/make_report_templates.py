@@ -156,17 +156,19 @@ def foot(document: Any, kind: Kind, size: float) -> None:
     write(lay(left.add_paragraph(), LEFT), "{{row.name}}", size=11)
     write(lay(left.add_paragraph(), LEFT), "{%p endfor %}", size=11)
     write(lay(right.paragraphs[0], CENTER), "{{signer_title}}", size=13, bold=True)
-    for _ in range(3 if kind.id == "situation" else 4):
+    for _ in range(2 if kind.id == "situation" else 4):
         write(lay(right.add_paragraph(), CENTER), "", size=13)
     write(lay(right.add_paragraph(), CENTER), "{{signer_name}}", size=13, bold=True)
 
 
-def page(document: Any) -> None:
+def page(document: Any, kind: Kind) -> None:
     """A4 with its margins, page numbers from the second page on, the mark of exercises on every page."""
     section = document.sections[0]
     section.page_width, section.page_height = Mm(210), Mm(297)
     section.top_margin, section.bottom_margin, section.left_margin, section.right_margin = Mm(20), Mm(20), Mm(30), Mm(15)
-    section.header_distance = Mm(9)
+    if kind.id == "situation":  # one page
+        section.top_margin = section.bottom_margin = Mm(14)
+    section.header_distance = Mm(8)
     section.different_first_page_header_footer = True
     write(lay(section.first_page_header.paragraphs[0], CENTER), "{{mark}}", size=13, bold=True)
     number = lay(section.header.paragraphs[0], CENTER)
@@ -184,14 +186,14 @@ def page(document: Any) -> None:
 def made(kind: Kind) -> bytes:
     """The template of a kind."""
     document = Document()
-    size = 12 if kind.id == "situation" else 13
+    size = 11.5 if kind.id == "situation" else 13
     style = document.styles["Normal"]
     style.font.name, style.font.size = FONT, Pt(size)
     properties = document.core_properties
     properties.author, properties.title, properties.comments, properties.revision = "soc", kind.title["vi"], "", 1
     properties.created = properties.modified = datetime(2026, 1, 1, tzinfo=UTC)
     properties.last_modified_by, properties.language = "soc", "vi-VN"
-    page(document)
+    page(document, kind)
     head(document, kind)
     title(document, kind, size)
     sections(document, kind, size)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import orjson
@@ -12,11 +12,14 @@ import orjson
 from soc.application import access, incidents
 from soc.application.app import App
 from soc.application.numbered import identity, local_day, not_later, take
-from soc.clock import iso
+from soc.clock import from_iso
 from soc.errors import Conflict, NotFound, Phrase, UsageError
 from soc.incidents.evidence import PREFIX, Evidence, fold
+from soc.incidents.model import PREFIX as INCIDENTS
+from soc.incidents.model import Incident
+from soc.incidents.model import fold as fold_incident
 from soc.model.alert import Alert
-from soc.model.event import nest
+from soc.model.event import Doc, nest, usable_us
 from soc.model.fact import Behalf, NewFact
 from soc.ports import AlertQuery
 
@@ -246,13 +249,47 @@ def keep_events(app: App, incident: str, *, why: str) -> Evidence | None:
     """
     access.require(app, "evidence.change")
     found = incidents.get(app, incident)
-    ids = cited(app, found.alerts)
-    docs = [doc for at in range(0, len(ids), _PAGE) for doc in app.store.get_events(ids[at : at + _PAGE])]
-    if not docs:
-        return None
-    docs.sort(key=lambda doc: (str(doc.get("@timestamp", "")), str(doc.get("soc.id", ""))))
+    docs = _events(app, cited(app, found.alerts))
+    return _keep_docs(app, found, docs, why) if docs else None
+
+
+def _events(app: App, ids: Sequence[str]) -> list[Doc]:
+    return [doc for at in range(0, len(ids), _PAGE) for doc in app.store.get_events(ids[at : at + _PAGE])]
+
+
+def _keep_docs(app: App, incident: Incident, docs: list[Doc], why: str) -> Evidence:
+    docs = sorted(docs, key=lambda doc: (str(doc.get("@timestamp", "")), str(doc.get("soc.id", ""))))
     data = b"".join(orjson.dumps(nest(doc), option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE) for doc in docs)
-    return keep_bytes(app, found.id, data, name=f"{found.id}-events.jsonl", description=f"{len(docs)} events", why=why, events=len(docs), scope=found.scope)
+    about = f"{len(docs)} events"
+    return keep_bytes(app, incident.id, data, name=f"{incident.id}-events.jsonl", description=about, why=why, events=len(docs), scope=incident.scope)
+
+
+class Threatened(NamedTuple):
+    """An incident and the events that it cites and that retention would remove."""
+
+    incident: Incident
+    docs: list[Doc]
+
+
+def threatened(app: App, partitions: Sequence[Mapping[str, Any]]) -> list[Threatened]:
+    """The incidents whose cited events lie in partitions (rows as `Store.drop_partitions` gives them), by id."""
+    spans = [(str(one["kind"]), from_iso(str(one["from"])) // 1000, from_iso(str(one["until"])) // 1000) for one in partitions if one.get("from")]
+    found = []
+    for stream, facts in app.journal.under(INCIDENTS) if spans else ():
+        incident = fold_incident(stream.removeprefix(INCIDENTS), [one.fact for one in facts])
+        docs = [
+            doc
+            for doc in _events(app, cited(app, incident.alerts))
+            if any(kind == doc.get("soc.kind") and first <= usable_us(doc) // 1000 <= last for kind, first, last in spans)
+        ]
+        if docs:
+            found.append(Threatened(incident, docs))
+    return found
+
+
+def keep_threatened(app: App, found: Sequence[Threatened]) -> list[Evidence]:
+    """Copy the events of each incident into its evidence."""
+    return [_keep_docs(app, one.incident, one.docs, "retention") for one in found]
 
 
 def item(one: Evidence) -> dict[str, Any]:
@@ -261,8 +298,3 @@ def item(one: Evidence) -> dict[str, Any]:
     found["checked_at"], found["checked"] = (one.checks[-1].at, one.checks[-1].result) if one.checks else ("", "")
     del found["custody"], found["checks"]
     return found
-
-
-def now(app: App) -> str:
-    """The time as facts have it."""
-    return iso(app.clock.now_us())

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from soc.application import evidence
 from soc.application.access import require
 from soc.application.app import App
 from soc.application.pipelines import make_pipeline
 from soc.clock import iso
-from soc.errors import NotAllowed, Phrase, UsageError
+from soc.errors import Conflict, NotAllowed, Phrase, UsageError
+from soc.incidents.workflow import OPEN
 from soc.ingest.records import record_of
 from soc.model.event import Doc
 from soc.model.level import KINDS
@@ -29,14 +31,30 @@ def status(app: App) -> dict[str, Any]:
     return app.store.status()
 
 
-def retention(app: App, *, kind: str, before_us: int, dry_run: bool) -> list[dict[str, Any]]:
-    """The partitions of a kind ("" = every kind) that end before a time; removed unless `dry_run`."""
+def retention(app: App, *, kind: str, before_us: int, dry_run: bool, copy_cited: bool = False) -> list[dict[str, Any]]:
+    """The partitions of a kind ("" = every kind) that end before a time; removed unless `dry_run`.
+
+    Events that incidents cite are copied into their evidence first. Raises: Conflict while incidents at work cite some, unless
+    `copy_cited` says that the copies will do.
+    """
     require(app, "store.keep")
     if kind and kind not in KINDS:
         raise UsageError(Phrase("no kind is named {kind!r}", kind=kind), hint=Phrase("one of {names}", names=", ".join(KINDS)))
     if app.settings.read_only and not dry_run:
         raise NotAllowed("this is read-only", hint="set read_only = false")
-    return [dropped for name in ([kind] if kind else KINDS) for dropped in app.store.drop_partitions(kind=name, before_us=before_us, dry_run=dry_run)]
+    kinds = [kind] if kind else list(KINDS)
+    plan = [one for name in kinds for one in app.store.drop_partitions(kind=name, before_us=before_us, dry_run=True)]
+    if dry_run or not plan:
+        return plan
+    found = evidence.threatened(app, plan)
+    at_work = [one.incident.id for one in found if one.incident.state in OPEN]
+    if at_work and not copy_cited:
+        raise Conflict(
+            Phrase("incidents at work need these events: {incidents}", incidents=", ".join(at_work[:5]) + (" …" if len(at_work) > 5 else "")),  # noqa: PLR2004
+            hint="close them first, or with --copy-cited keep only what their alerts cite",
+        )
+    evidence.keep_threatened(app, found)
+    return [dropped for name in kinds for dropped in app.store.drop_partitions(kind=name, before_us=before_us, dry_run=False)]
 
 
 def migrate(app: App, *, reparse: bool, dry_run: bool, progress: Callable[[int, int], None]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def state_word(report: dict[str, Any]) -> str:
     """The word for how far a report is."""
     if report["state"] == "sent" and not report["confirmed"]:
         return _("sent, signature due")
-    return {"drafted": _("draft"), "signed": _("signed"), "sent": _("sent")}.get(report["state"], report["state"])
+    return {"drafted": _("draft"), "signed": _("signed"), "sent": _("sent")}[str(report["state"])]
 
 
 def _title(kind: str, regime: str) -> str:
@@ -325,3 +325,40 @@ def check_templates(session: Session, folder: Path, form: str | None, fields: tu
     session.out.items("template-faults", items, columns, form=form, fields=fields)
     session.out.say(_("{count} templates, {faults} faults").format(count=len(found), faults=len(items)))
     return 1 if items else 0
+
+
+# --- situation --------------------------------------------------------------------------------------------------------
+
+
+@command.command(help=_("Write the one-page situation report of the day up to 06:00 (or --until), as text on the screen or into a file."))
+@click.option("--until", default="", metavar="TIME", help=_("End of the day that it tells of; default: 06:00 today, or yesterday before that."))
+@click.option("--assessment", default="", metavar="TEXT", help=_("The assessment; default: a sentence of the figures."))
+@click.option("--proposal", default="", metavar="TEXT", help=_("What is proposed."))
+@click.option("--format", "form", type=click.Choice(_FORMATS), default="docx", show_default=True, help=_("The form of the file."))
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help=_("Write this file; without it the text is shown and nothing is recorded."))
+@json_option
+@pass_session
+def situation(session: Session, until: str, assessment: str, proposal: str, form: str, out: Path | None, as_json: bool) -> None:
+    """Report the situation."""
+    from hashlib import sha256
+
+    import msgspec
+
+    from soc.application import situation as situations
+
+    app = session.app()
+    found = situations.gather(app, _record.past(session, until), assessment=assessment, proposal=proposal)
+    if out is None:
+        if as_json:
+            write_json({"schema_version": 1, "kind": "situation", "item": msgspec.to_builtins(found)})
+        else:
+            session.out.text(situations.document(app, found, "txt").decode())
+        return
+    data = situations.document(app, found, form)
+    name = _write(out, None)("", data)
+    digest = sha256(data).hexdigest()
+    situations.record(app, found, form, name, digest)
+    if as_json:
+        write_json({"schema_version": 1, "kind": "situation", "item": msgspec.to_builtins(found), "name": name, "sha256": digest})
+    else:
+        session.out.text(f"{out}  sha256 {digest}")

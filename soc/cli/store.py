@@ -134,9 +134,10 @@ def restore(session: Session, source: Path, anchor: Path | None, yes: bool, as_j
 @click.option("--kind", default="", help=_("Only this kind of events (firewall, mail, …)."))
 @YES
 @click.option("--dry-run", is_flag=True, help=_("Only show the plan."))
+@click.option("--copy-cited", is_flag=True, help=_("Also events that incidents at work cite: copies of these stay in the evidence."))
 @json_option
 @pass_session
-def retention(session: Session, before: str, kind: str, yes: bool, dry_run: bool, as_json: bool) -> int:
+def retention(session: Session, before: str, kind: str, yes: bool, dry_run: bool, copy_cited: bool, as_json: bool) -> int:
     """Remove old partitions."""
     from soc.application import store
 
@@ -148,7 +149,7 @@ def retention(session: Session, before: str, kind: str, yes: bool, dry_run: bool
         count = sum(int(one.get("events", 0)) for one in plan)
         question = _("{partitions} partitions with {events} events will be removed for good.").format(partitions=len(plan), events=_show.number(count))
         if _agreed(session, yes, question):
-            plan, removed = store.retention(app, kind=kind, before_us=before_us, dry_run=False), True
+            plan, removed = store.retention(app, kind=kind, before_us=before_us, dry_run=False, copy_cited=copy_cited), True
     if as_json:
         write_json({"schema_version": 1, "kind": "retention", "removed": removed, "total": len(plan), "truncated": False, "items": plan})
         return 0

@@ -262,7 +262,16 @@ def _reporter(registry: Registry, office: Office, incident: Incident) -> Organiz
         system = registry.get(System, name)
         if system is not None:
             key = key or system.operator or system.owner
-    key = key or next(iter(incident.agencies), "")
+    return _organization(registry, key or next(iter(incident.agencies), ""))
+
+
+def reporter_of(registry: Registry, office: Office) -> Organization:
+    """The office of the settings as documents name it; without one, the agency at the top of the tree."""
+    top = next((one.id for one in registry.all(Agency) if not one.parent and one.tree == "government"), "")
+    return _organization(registry, office.agency or top)
+
+
+def _organization(registry: Registry, key: str) -> Organization:
     found = registry.get(Agency, key)
     if found is None:
         return Organization(key, key)

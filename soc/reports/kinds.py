@@ -170,11 +170,11 @@ LISTS: dict[str, dict[str, tuple[str, str, float]]] = {
     },
     "open_incidents": {
         "id": ("Mã", "ID", 2.9),
-        "title": ("Sự cố", "Incident", 6.2),
-        "agency": ("Cơ quan", "Agency", 3.6),
-        "state": ("Trạng thái", "State", 3.8),
+        "title": ("Sự cố", "Incident", 6.1),
+        "agency": ("Cơ quan", "Agency", 2.9),
+        "state": ("Trạng thái", "State", 4.6),
     },
-    "due": {"due": ("Thời hạn", "Due", 3.3), "what": ("Việc phải báo cáo", "What", 9.0), "id": ("Sự cố", "Incident", 4.2)},
+    "due": {"due": ("Thời hạn", "Due", 5.0), "what": ("Việc phải báo cáo", "What", 8.0), "id": ("Sự cố", "Incident", 3.5)},
 }
 """Lists with their columns: Vietnamese, English, width in cm."""
 

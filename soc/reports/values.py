@@ -188,6 +188,7 @@ def around(
     copies: Sequence[str],
     signer: tuple[str, str],
     mark: str = "",
+    first_copy: str = "Như trên",
 ) -> Values:
     """The head and foot of any document."""
     return {
@@ -200,7 +201,7 @@ def around(
         "addressee": addressee[:1].upper() + addressee[1:] or MISSING,
         "opening": opening,
         "closing": kind.closing.replace("{issuer}", issuer or MISSING).rstrip(".") + ("./." if kind.closing else ""),
-        "copies": [{"name": f"- {one};"} for one in ("Như trên", *copies)] + [{"name": "- Lưu: VT."}],
+        "copies": [{"name": f"- {one};"} for one in dict.fromkeys((first_copy, *copies))] + [{"name": "- Lưu: VT."}],
         "signer_title": signer[0].upper() or "THỦ TRƯỞNG CƠ QUAN",
         "signer_name": signer[1],
         "mark": mark,

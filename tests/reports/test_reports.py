@@ -98,7 +98,15 @@ def test_numbers_dates_and_texts_are_carried_from_the_first_to_the_last(app: App
     assert (second.id, second.ordinal) == ("r4", 2)
     _, final, _ = reports.draft(app, incident, "final", {"result": "đã khôi phục"})
     text = exported(app, incident, "final", tmp_path)[0].decode()
-    for carried in ("số 12/TB-SKHCN, ngày 21/11/2026", "15/BC-SKHCN", "lộ mật khẩu", "12 cơ sở khám chữa bệnh", "gián đoạn 6 giờ", "đã khôi phục", "Báo cáo cập nhật"):
+    for carried in (
+        "số 12/TB-SKHCN, ngày 21/11/2026",
+        "15/BC-SKHCN",
+        "lộ mật khẩu",
+        "12 cơ sở khám chữa bệnh",
+        "gián đoạn 6 giờ",
+        "đã khôi phục",
+        "Báo cáo cập nhật",
+    ):
         assert carried in text
     assert final.versions[-1].missing == ["closed_at"]
 
