@@ -255,6 +255,17 @@ class AlertQuery(msgspec.Struct):
 
 
 @runtime_checkable
+class TwoStepStore(Protocol):
+    """A store whose commits have a part that computes and one that mostly leaves the interpreter to other threads."""
+
+    def begin_commit(self, effects: Effects) -> Callable[[], Committed]:
+        """What is left of `Store.commit` once everything is worked out: to be called, from any thread, before the next commit begins.
+
+        Raises: as `Store.commit`; nothing is stored then.
+        """
+
+
+@runtime_checkable
 class EncodingStore(Protocol):
     """A store that writes documents as bytes of their own: made for each as soon as it is complete, they cost half of what they cost at the commit, when 2,000 others were built since."""
 

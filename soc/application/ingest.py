@@ -8,7 +8,7 @@ from pathlib import Path
 
 from soc.application.app import App
 from soc.application.correlate import make_stage
-from soc.application.pipelines import make_pipeline, note_rules
+from soc.application.pipelines import make_pipeline, note_rules, overlaps
 from soc.config import FileSource, SourceBase
 from soc.errors import Phrase, UsageError
 from soc.ingest.worker import Totals, Worker
@@ -50,7 +50,7 @@ def ingest_files(
         on_committed=stage.follow,
         on_again=stage.forget,
         on_end=stage.end,
-        overlap=app.settings.store.kind == "elasticsearch",
+        overlap=overlaps(app.settings.store),
         crash=app.crash,
     )
     note_rules(app, app.store)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Literal
 
 from soc.application.app import App
 from soc.application.registry import directory
 from soc.application.ruleset import record_change
-from soc.config import FileSource, HttpSource, Settings, SourceBase, SyslogSource
+from soc.config import FileSource, HttpSource, Settings, SourceBase, StoreSettings, SyslogSource
 from soc.ingest.offsets import OffsetMeter, OffsetsInForce
 from soc.ingest.pipeline import Pipeline, SourceInfo
 from soc.ingest.registry import installed
@@ -67,6 +68,11 @@ def make_pipeline(
         storm_per_hour=app.settings.rules.storm_per_hour,
         encode=store.encode if isinstance(store, EncodingStore) else None,
     )
+
+
+def overlaps(store: StoreSettings) -> bool:
+    """Whether a batch is committed while the next is parsed: on a store across the network, or where a second core can write and compress meanwhile."""
+    return store.kind == "elasticsearch" or len(os.sched_getaffinity(0)) > 1
 
 
 def enricher(app: App) -> Callable[[Doc], None] | None:

@@ -10,7 +10,7 @@ from soc.application.app import App, Collector, Forwarder
 from soc.application.correlate import CorrelationStage, make_stage
 from soc.application.correlating import Correlating, RoutesInForce, by_topic, require_work
 from soc.application.duties import Duties, beside
-from soc.application.pipelines import make_pipeline, note_rules, offsets_in_force
+from soc.application.pipelines import make_pipeline, note_rules, offsets_in_force, overlaps
 from soc.application.reload import Reloader
 from soc.application.rules_blind import blinded_by
 from soc.application.signal_log import SignalWriter
@@ -157,7 +157,7 @@ def _work(
         switch=duties.switch_rules,
         tick_s=min(5.0, pipeline_settings.heartbeat_s),
         once=once,
-        overlap=app.settings.store.kind == "elasticsearch",
+        overlap=overlaps(app.settings.store),
         crash=app.crash,
     )
     duties.worker = worker

@@ -1,8 +1,8 @@
 """The loop that moves offsets: read, process, make durable, then tell the source. The only place that decides them.
 
-With a store across the network two batches are under way at a time: while one is being committed (a thread that mostly
-waits), the next is parsed. The embedded store computes more than it waits, so there one follows the other: taking turns
-at the interpreter was measured to cost more than the overlap gains. Effects are committed in the order of the log; when
+Two batches are under way at a time: while one is being committed, the next is parsed. The committing thread mostly waits (for
+a store across the network), or works without the interpreter (the embedded store: full text, compression, syncs); what needs
+the interpreter is done before (`TwoStepStore`). On a single core one follows the other. Effects are committed in the order of the log; when
 a commit fails for a passing reason the same effects are given again; when another worker has taken the partition over,
 everything in hand is dropped and read again from the store's positions. kill -9 anywhere loses and doubles nothing: see `Store.commit`.
 """
@@ -10,6 +10,7 @@ everything in hand is dropped and read again from the store's positions. kill -9
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,18 +21,24 @@ from typing import Protocol
 import msgspec
 
 from soc.clock import Clock
-from soc.errors import Conflict, StoreUnavailable, Unreachable
+from soc.errors import Conflict, SocError, StoreUnavailable, Unreachable
 from soc.ingest.reader import Batch, Reader, drain
 from soc.model.alert import Alert
 from soc.model.record import RawRecord
-from soc.ports import Committed, CrashPoint, Effects, Metrics, RecordSource, SharedSource, Store, no_crash
+from soc.ports import Committed, CrashPoint, Effects, Metrics, RecordSource, SharedSource, Store, TwoStepStore, no_crash
 from soc.telemetry import get_logger
 
 log = get_logger(__name__)
 
 _STORE_RETRY_S = (0.2, 0.5, 1, 2, 5, 10, 30)
+_SWITCH_S = 0.0003
+"""How long a commit may wait for the interpreter each time that the disk or the compressor is done; it has few such times, and the usual 5 ms would add up."""
 _LOOK_AFTER = 50_000
 """New containers after which the collector looks for cycles: more than a batch has."""
+
+
+Begun = Callable[[], Committed] | None
+"""The rest of a commit that was begun."""
 
 
 class Totals(msgspec.Struct):
@@ -115,6 +122,7 @@ class Worker:
         self._tick_s = tick_s
         self._once = once
         self._overlap = overlap
+        self._begin = store.begin_commit if overlap and isinstance(store, TwoStepStore) else None
         self._crash = crash
         self._queue: Queue[Batch] = Queue(maxsize=max(2, len(sources)))
         self._stopping = threading.Event()
@@ -132,6 +140,9 @@ class Worker:
         """
         self._stop = stop or self._stopping
         gc.freeze()  # rules and parsers are some 10^5 objects that stay: looking through them again and again costs 8 %
+        interval = sys.getswitchinterval()
+        if self._overlap:
+            sys.setswitchinterval(_SWITCH_S)
         thresholds = gc.get_threshold()
         gc.set_threshold(_LOOK_AFTER, *thresholds[1:])  # a batch goes as a whole, by its counts: looking through it meanwhile costs 4 %
         positions = self._store.positions()
@@ -147,6 +158,7 @@ class Worker:
             with ThreadPoolExecutor(1, thread_name_prefix="commit") as committer:
                 self._loop(committer)
         finally:
+            sys.setswitchinterval(interval)
             gc.set_threshold(*thresholds)
             gc.unfreeze()
             for reader in self.readers:
@@ -173,7 +185,7 @@ class Worker:
             for reader, effects in work:
                 self._await()
                 if self._overlap:
-                    self._under_way = committer.submit(self._commit, reader, effects, epoch)
+                    self._under_way = committer.submit(self._commit, reader, effects, epoch, self._begun(reader, effects, epoch))
                 else:
                     self._conclude(partial(self._commit, reader, effects, epoch))
             if self._clock.monotonic() >= next_tick:
@@ -266,10 +278,19 @@ class Worker:
         for reader in self.readers:
             reader.reopen(self._epoch, positions)
 
-    def _commit(self, reader: Reader | None, effects: Effects, epoch: int) -> None:
+    def _begun(self, reader: Reader | None, effects: Effects, epoch: int) -> Begun:
+        """The commit with that part done which computes, where the store has one; what fails is found again by the commit."""
+        if self._begin is None or (reader is not None and epoch != self._epoch):
+            return None
+        try:
+            return self._begin(effects)
+        except SocError:
+            return None
+
+    def _commit(self, reader: Reader | None, effects: Effects, epoch: int, begun: Begun = None) -> None:
         if reader is not None and epoch != self._epoch:
             return  # read again; what time brought about comes only once
-        committed = self._durably(effects)
+        committed = self._durably(effects, begun)
         self._crash("worker.committed")
         if reader is not None:
             reader.commit({progress.partition: progress.next for progress in effects.progress})
@@ -306,13 +327,14 @@ class Worker:
         if told:
             self._on_alerts(told)
 
-    def _durably(self, effects: Effects) -> Committed:
+    def _durably(self, effects: Effects, begun: Begun = None) -> Committed:
         attempt = 0
         while True:
             try:
                 self._before_commit(effects)
-                return self._store.commit(effects)
+                return begun() if begun is not None else self._store.commit(effects)
             except Unreachable as error:  # the store, or a log that the batch is told first
+                begun = None
                 if self._stop.is_set():
                     raise
                 self._pause(error, attempt)

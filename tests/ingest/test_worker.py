@@ -264,3 +264,46 @@ def test_an_exercise_moves_no_figure_of_real_work() -> None:
     assert counted["soc_events_stored_total", "real"] == counted["soc_records_received_total", "real"] == 10
     assert counted["soc_events_stored_total", "exercise:d1"] == 15
     assert {scope for _, scope in counted} == {"real", "exercise:d1"}
+
+
+class TwoSteps(Watched):
+    """A store whose commits have two steps; the second of them may fail."""
+
+    def __init__(self, before: Callable[[int], None] = lambda _number: None, begin: Callable[[int], None] = lambda _number: None) -> None:
+        super().__init__(before)
+        self.begun: list[tuple[int, int]] = []
+        self._begin = begin
+
+    def begin_commit(self, effects: Effects) -> Callable[[], Committed]:
+        self._begin(len(self.begun))
+        self.begun.append((effects.progress[0].first, len(self.commits)))
+        return lambda: self.commit(effects)
+
+
+def test_what_computes_is_done_before_the_rest_goes_beside_and_after_the_commit_before_it() -> None:
+    """Each commit is begun when the one before is whole; a rest that fails is given again whole, an error at the beginning is that of the commit."""
+
+    def once(number: int) -> None:
+        if number == 2:
+            raise StoreUnavailable("gone for a moment", retry_after_s=0.01)
+
+    away = [True]
+
+    def begin(number: int) -> None:
+        if number == 2 and away:
+            away.clear()
+            raise StoreUnavailable("gone for a moment")
+
+    store, source = TwoSteps(once, begin), ListSource("fw", _records(40))
+    totals = _worker(store, source).run()
+    assert (totals.stored, _stored(store)) == (40, 40)
+    assert store.commits == [[0], [10], [20], [30]]
+    assert store.begun == [(0, 0), (10, 1), (30, 3)]
+    assert source.committed == {"p0": 40}
+
+
+def test_on_one_core_nothing_is_begun() -> None:
+    """Without overlap the store commits as ever."""
+    store = TwoSteps()
+    _worker(store, ListSource("fw", _records(20)), overlap=False).run()
+    assert (store.begun, store.commits) == ([], [[0], [10]])

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -21,6 +22,7 @@ from soc.adapters.sqlite.alerts import Alerts
 from soc.adapters.sqlite.catalog import Catalog
 from soc.adapters.sqlite.control import Control
 from soc.adapters.sqlite.database import guarded, transaction
+from soc.adapters.sqlite.events import Appending, EventFile
 from soc.adapters.sqlite.order import month_of
 from soc.adapters.sqlite.spans import Spans
 from soc.errors import Conflict, Phrase
@@ -41,6 +43,8 @@ class Writer:
         self._alerts = alerts
         self._crash = crash
         self._sound = False
+        self._recovered = 0
+        """How often: what was prepared before is not to be written."""
         self._batch = 0
         self._positions: dict[str, int] = {}
         self._spans: dict[str, Spans] = {}
@@ -49,6 +53,7 @@ class Writer:
     def recover(self) -> None:
         """Take back what an unfinished batch left, and read anew where we stand."""
         self._sound = False
+        self._recovered += 1
         self._batch = self._control.batch()
         for file in self._catalog.all():
             file.take_back(self._batch)
@@ -61,6 +66,13 @@ class Writer:
 
         Raises: Conflict when a partition's records were partly committed by somebody else.
         """
+        return self.write(self.prepare(effects))
+
+    def prepare(self, effects: Effects) -> Prepared:
+        """Sort the events out and make what is to be written of them; nothing of the batch is stored yet, and the one before must be.
+
+        Raises: as `commit`.
+        """
         self._crash("store.begin")
         if not self._sound:
             self.recover()
@@ -70,9 +82,21 @@ class Writer:
         sifted = _Sifted(self._known, self._maybe_seen, waiting, self._control.owners(derived).keys())
         for event in effects.events:
             sifted.take(event)
+        return Prepared(effects, fresh, waiting, sifted, self._prepare_events([*waiting, *sifted.new]), self._recovered)
+
+    def write(self, prepared: Prepared) -> Committed:
+        """Store what was prepared, whole or not at all.
+
+        Raises: what the store raises; then prepare anew.
+        """
+        if prepared.recovered != self._recovered or not self._sound:
+            prepared = self.prepare(prepared.effects)
+        effects, fresh, waiting, sifted = prepared.effects, prepared.fresh, prepared.waiting, prepared.sifted
         committed = Committed(sifted.stored, 0, sifted.faults, [])
         self._sound = False
-        self._write_events([*waiting, *sifted.new])
+        for file, appending in prepared.files:
+            file.write(appending)
+            self._crash("store.events.written")
         with guarded(self._control.path, "committing"), transaction(self._control.db):
             self._write_control(effects, fresh, sifted, committed)
             self._control.put_taken(event.id for event in waiting)
@@ -108,13 +132,15 @@ class Writer:
             hint="another worker has taken the partition over; read again from the store's position",
         )
 
-    def _write_events(self, events: Sequence[Event]) -> None:
+    def _prepare_events(self, events: Sequence[Event]) -> list[tuple[EventFile, Appending]]:
         by_file: dict[tuple[str, str], list[Event]] = {}
         for event in events:
             by_file.setdefault((event.kind, month_of(event.ts_us).name), []).append(event)
+        out = []
         for (kind, _month), group in sorted(by_file.items()):
-            self._catalog.writable(kind, month_of(group[0].ts_us)).append(self._batch + 1, group)
-            self._crash("store.events.written")
+            file = self._catalog.writable(kind, month_of(group[0].ts_us))
+            out.append((file, file.prepare(self._batch + 1, group)))
+        return out
 
     def _write_control(self, effects: Effects, fresh: Sequence[Progress], sifted: _Sifted, committed: Committed) -> None:
         control, replays, faulty = self._control, sifted.replays, sifted.faulty
@@ -157,6 +183,17 @@ class Writer:
                 if doc["soc.id"] == event.id:
                     return doc
         return None
+
+
+class Prepared(NamedTuple):
+    """A batch that only has to be written."""
+
+    effects: Effects
+    fresh: Sequence[Progress]
+    waiting: Sequence[Event]
+    sifted: _Sifted
+    files: Sequence[tuple[EventFile, Appending]]
+    recovered: int
 
 
 class _Sifted:

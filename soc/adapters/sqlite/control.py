@@ -12,7 +12,7 @@ import msgspec
 import orjson
 import zstandard
 
-from soc.adapters.sqlite.database import connect, guarded
+from soc.adapters.sqlite.database import connect, guarded, insert_many
 from soc.adapters.sqlite.schema import ADDED, CONTROL
 from soc.adapters.sqlite.spans import Spans
 from soc.errors import Conflict, Phrase
@@ -208,7 +208,7 @@ class Control:
 
     def put_claims(self, claims: Mapping[str, str]) -> None:
         """Record owners, the first for ever."""
-        self.db.executemany("INSERT OR IGNORE INTO claim VALUES (?, ?)", sorted((_claim(key), owner) for key, owner in claims.items()))
+        insert_many(self.db, "INSERT OR IGNORE INTO claim", sorted((_claim(key), owner) for key, owner in claims.items()))
 
     def state(self, partition: str) -> dict[str, bytes]:
         """What the pipeline keeps for a partition."""
@@ -217,8 +217,11 @@ class Control:
 
     def put_state(self, state: Mapping[str, bytes | None]) -> None:
         """Keep or forget pipeline state."""
-        self.db.executemany("DELETE FROM state WHERE key = ?", [(key,) for key, value in state.items() if value is None])
-        self.db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", [(key, value) for key, value in state.items() if value is not None])
+        gone = [key for key, value in state.items() if value is None]
+        for begin in range(0, len(gone), _AT_ONCE):
+            some = gone[begin : begin + _AT_ONCE]
+            self.db.execute(f"DELETE FROM state WHERE key IN ({','.join('?' * len(some))})", some)
+        insert_many(self.db, "INSERT OR REPLACE INTO state", sorted((key, value) for key, value in state.items() if value is not None))
 
     # correlation ---------------------------------------------------------------------------------------------------
 

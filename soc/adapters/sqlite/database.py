@@ -12,15 +12,18 @@ import os
 import resource
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from soc.errors import NotAllowed, Phrase, SocError, StoreCorrupt, StoreFull, StoreNewer, StoreRefused, StoreUnavailable
 
 BUSY_S = 30.0
 """How long one writer waits for another; a batch holds the lock of a file for some 100 ms."""
+ROWS_AT_ONCE = 400
+"""Rows of one statement; SQLite takes 32,766 values."""
 _CHECKPOINT_BYTES = 64 * 1_048_576
 """A log of this size is copied into its database: pages that change in many batches are then written once."""
 _FULL_BELOW_BYTES = 1_048_576
@@ -108,6 +111,18 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def insert_many(connection: sqlite3.Connection, into: str, rows: Sequence[Sequence[Any]], then: str = "") -> None:
+    """Run `into VALUES … then` for rows of equal length, many by each statement.
+
+    Half the time of one by one; and each return from a statement may have to wait for the interpreter's lock while another
+    thread parses, up to 5 ms (sys.setswitchinterval).
+    """
+    for begin in range(0, len(rows), ROWS_AT_ONCE):
+        some = rows[begin : begin + ROWS_AT_ONCE]
+        row = f"({','.join('?' * len(some[0]))})"
+        connection.execute(f"{into} VALUES {','.join([row] * len(some))} {then}", list(chain.from_iterable(some)))
 
 
 def connect(path: Path, sort: Sort, *, read_only: bool, cache_kib: int = 8_192) -> sqlite3.Connection:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, chain
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
 from soc.adapters.sqlite import codec
-from soc.adapters.sqlite.database import connect, guarded, transaction
+from soc.adapters.sqlite.database import connect, guarded, insert_many, transaction
 from soc.adapters.sqlite.order import Month, month_named
 from soc.adapters.sqlite.plan import ID_CHARS, id_token, marks_of, quoted
 from soc.adapters.sqlite.schema import EVENTS
@@ -28,8 +28,6 @@ _FILL_BELOW = 48
 """The last block is filled up by the next batch while it has fewer documents: sources that trickle compress as well."""
 _REMEMBERED_BLOCKS = 16
 _HOUR_MS = 3_600_000
-_ROWS_AT_ONCE = 400
-"""Rows of one statement; SQLite takes 32,766 values."""
 
 
 class Name(NamedTuple):
@@ -69,6 +67,18 @@ class Row(NamedTuple):
     category: int
     scope: int
     counted: int
+
+
+class Appending(NamedTuple):
+    """The events of a batch as they go into a file: documents, rows, words (a JSON list of texts), counts, and bounds of keys."""
+
+    batch: int
+    first: int
+    lines: Sequence[bytes]
+    rows: Sequence[tuple[int, ...]]
+    texts: str
+    counts: Sequence[tuple[int, ...]]
+    bounds: Sequence[tuple[int, int, int]]
 
 
 class EventFile:
@@ -121,31 +131,21 @@ class EventFile:
         """Add the events of batch number `batch`, durably.
 
         Raises: StoreFull, StoreUnavailable, StoreRefused; then nothing was added.
-        Cost: about 30 µs an event of 90 tokens, two thirds of it in FTS5, most of it without the interpreter's lock.
+        Cost: about 20 µs an event of 90 tokens, half of it in FTS5.
+        """
+        self.write(self.prepare(batch, events))
+
+    def prepare(self, batch: int, events: Sequence[Event]) -> Appending:
+        """What `write` will add: all that needs the interpreter is done here, so that another thread can parse while that one writes.
+
+        Raises: as `append`, for what a file must know before rows can name it.
         """
         lines = [event.body or codec.dump(event.doc) for event in events]
-        try:
-            with guarded(self.path, "writing events"), transaction(self.db):
-                first = self.next
-                self._add_rows(first, events)
-                self._add_blocks(first, lines)
-                self.db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", (("batch", batch), ("from", first), ("next", first + len(events))))
-        except BaseException:
-            self._rows.clear()
-            raise
-        self.batch, self.begun, self.next = batch, first, first + len(events)
-
-    def _add_rows(self, first: int, events: Sequence[Event]) -> None:
-        rows, texts, keys = [], [], []
+        first, key_of = self.next, self.name.month.key
+        keys = [key_of(event.ts_us // 1000, event.id) for event in events]
+        found = self._rows_of([(e.source, e.partition, e.scope, e.level, e.category, e.counted, "soc.derived" in e.doc) for e in events])
         counts: dict[tuple[int, int, int, int, int], list[int]] = {}
-        known, key_of = self._rows, self.name.month.key
-        for seq, event in enumerate(events, first):
-            sort = (event.source, event.partition, event.scope, event.level, event.category, event.counted, "soc.derived" in event.doc)
-            row = known.get(sort) or self._row(*sort)
-            key = key_of(event.ts_us // 1000, event.id)
-            keys.append(key)
-            rows.append((seq, key, *row))
-            texts.append(text_of(event))
+        for key, row in zip(keys, found, strict=True):
             at = ((key >> 15) // _HOUR_MS, row.scope, row.level, row.category, row.part)
             count = counts.get(at)
             if count is None:
@@ -153,34 +153,43 @@ class EventFile:
             else:
                 count[0] += 1
                 count[1] += row.counted
-        # Few statements for all: they run without the interpreter's lock, so that the next batch is parsed meanwhile, and
-        # each return from one may have to wait for that lock.
-        self._insert("INSERT INTO ev", rows)
-        self.db.execute("INSERT INTO ft (rowid, t) SELECT ? + key, value FROM json_each(?)", (first, orjson.dumps(texts).decode()))
-        self.db.executemany(
-            "INSERT INTO rollup VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET events = events + excluded.events, counted = counted + excluded.counted",
-            [(*at, *count) for at, count in counts.items()],
-        )
-        self._add_chunks(first, keys)
+        rows = [(seq, key, *row) for seq, key, row in zip(range(first, first + len(events)), keys, found, strict=True)]
+        texts = orjson.dumps(list(map(text_of, events))).decode()
+        return Appending(batch, first, lines, rows, texts, [(*at, *count) for at, count in counts.items()], _bounds(first, keys))
 
-    def _insert(self, into: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Put rows into a table, many by each statement: half the time of one by one."""
-        for begin in range(0, len(rows), _ROWS_AT_ONCE):
-            some = rows[begin : begin + _ROWS_AT_ONCE]
-            row = f"({','.join('?' * len(some[0]))})"
-            self.db.execute(f"{into} VALUES {','.join([row] * len(some))}", list(chain.from_iterable(some)))
+    def write(self, new: Appending) -> None:
+        """Add what was prepared, durably, by few statements, which leave the interpreter to others.
 
-    def _add_chunks(self, first: int, keys: Sequence[int]) -> None:
-        bounds = []
-        begin = 0
-        while begin < len(keys):
-            no = (first + begin) >> CHUNK_BITS
-            end = min(((no + 1) << CHUNK_BITS) - first, len(keys))
-            bounds.append((no, min(keys[begin:end]), max(keys[begin:end])))
-            begin = end
-        self.db.executemany(
-            "INSERT INTO chunk VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET low = min(low, excluded.low), high = max(high, excluded.high)", bounds
-        )
+        Raises: as `append`.
+        """
+        after = new.first + len(new.rows)
+        try:
+            with guarded(self.path, "writing events"), transaction(self.db):
+                insert_many(self.db, "INSERT INTO ev", new.rows)
+                self.db.execute("INSERT INTO ft (rowid, t) SELECT ? + key, value FROM json_each(?)", (new.first, new.texts))
+                counted = "ON CONFLICT DO UPDATE SET events = events + excluded.events, counted = counted + excluded.counted"
+                insert_many(self.db, "INSERT INTO rollup", new.counts, counted)
+                insert_many(self.db, "INSERT INTO chunk", new.bounds, "ON CONFLICT DO UPDATE SET low = min(low, excluded.low), high = max(high, excluded.high)")
+                self._add_blocks(new.first, new.lines)
+                insert_many(self.db, "INSERT OR REPLACE INTO meta", (("batch", new.batch), ("from", new.first), ("next", after)))
+        except BaseException:
+            self._rows.clear()
+            raise
+        self.batch, self.begun, self.next = new.batch, new.first, after
+
+    def _rows_of(self, sorts: Sequence[tuple[str, str, str, str, str, bool, bool]]) -> list[Row]:
+        """The class columns of events; what they name gets its numbers now, in a transaction of its own: unused ones do no harm."""
+        known = self._rows
+        new = dict.fromkeys(sorts).keys() - known.keys()
+        if new:
+            try:
+                with guarded(self.path, "writing events"), transaction(self.db):
+                    for sort in sorted(new):
+                        self._row(*sort)
+            except BaseException:
+                known.clear()
+                raise
+        return [known[sort] for sort in sorts]
 
     def _add_blocks(self, first: int, lines: Sequence[bytes]) -> None:
         room = codec.BLOCK_DOCS
@@ -191,7 +200,7 @@ class EventFile:
                 first, lines = last[0], [*before, *lines]
         runs = codec.cut(lines, room)
         firsts = accumulate(map(len, runs), initial=first)
-        self._insert("INSERT OR REPLACE INTO block", list(zip(firsts, map(len, runs), codec.pack_all(runs), strict=False)))
+        insert_many(self.db, "INSERT OR REPLACE INTO block", list(zip(firsts, map(len, runs), codec.pack_all(runs), strict=False)))
 
     def _row(self, source: str, partition: str, scope: str, level: str, category: str, counted: bool, derived: bool) -> Row:
         row = Row(self._part(source, partition, derived), LEVEL_RANKS.get(level, 0), self.name_id(category), self.name_id(scope), int(counted))
@@ -343,6 +352,18 @@ class EventFile:
     def bytes(self) -> int:
         """What the file takes on the disk, its log included."""
         return sum(path.stat().st_size for path in (self.path, self.path.with_name(self.path.name + "-wal")) if path.exists())
+
+
+def _bounds(first: int, keys: Sequence[int]) -> list[tuple[int, int, int]]:
+    """The smallest and largest key by chunk, of events from number `first` on."""
+    bounds = []
+    begin = 0
+    while begin < len(keys):
+        no = (first + begin) >> CHUNK_BITS
+        end = min(((no + 1) << CHUNK_BITS) - first, len(keys))
+        bounds.append((no, min(keys[begin:end]), max(keys[begin:end])))
+        begin = end
+    return bounds
 
 
 def text_of(event: Event) -> str:

@@ -16,6 +16,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +26,7 @@ from soc.adapters.sqlite import backup as copies
 from soc.adapters.sqlite import codec, generation, keep, lock
 from soc.adapters.sqlite.alerts import Alerts
 from soc.adapters.sqlite.catalog import Catalog
-from soc.adapters.sqlite.commit import Writer
+from soc.adapters.sqlite.commit import Prepared, Writer
 from soc.adapters.sqlite.control import Control
 from soc.adapters.sqlite.database import guarded, transaction
 from soc.adapters.sqlite.figures import Figures
@@ -127,13 +128,21 @@ class SqliteStore:
         return codec.dump(doc)
 
     def commit(self, effects: Effects) -> Committed:
+        with self._writing:
+            return self.begin_commit(effects)()
+
+    def begin_commit(self, effects: Effects) -> Callable[[], Committed]:
         self.writable()
         if self._writer is None:
             raise NotAllowed("only the pipeline stores events", hint="open the store with pipeline=True")
         with self._writing:
-            committed = self._writer.commit(effects)
+            return partial(self._write, self._writer, self._writer.prepare(effects))
+
+    def _write(self, writer: Writer, prepared: Prepared) -> Committed:
+        with self._writing:
+            committed = writer.write(prepared)
             with self._claiming:
-                for key in effects.claims:
+                for key in prepared.effects.claims:
                     self._claimed.pop(key, None)
             return committed
 

@@ -13,10 +13,11 @@ import pytest
 from soc.adapters.sqlite import open_store
 from soc.clock import FrozenClock
 from soc.config import StoreSettings
+from soc.errors import StoreUnavailable
 from soc.model.deadletter import DeadLetter
 from soc.model.event import Event
 from soc.model.query import All
-from soc.ports import AlertQuery, CrashPoint, Effects, EventQuery, Progress, Store, no_crash
+from soc.ports import AlertQuery, CrashPoint, Effects, EventQuery, Progress, Store, TwoStepStore, no_crash
 from tests.contracts.samples import DAY, T0, alert, event, letter
 
 POINTS = ("store.begin", "store.events.written", "store.alerts.written", "store.control.written", "store.committed")
@@ -136,3 +137,25 @@ def test_the_lock_of_a_killed_pipeline_is_free(tmp_path: Path) -> None:
     assert killed.returncode == -signal.SIGKILL
     assert (tmp_path / "store" / "pipeline.lock").read_text().strip() != str(os.getpid())
     opened(tmp_path).close()
+
+
+def test_what_was_prepared_before_a_recovery_is_prepared_anew(tmp_path: Path) -> None:
+    """A begun commit that failed half way, called again, takes back what it left and stores what a commit would."""
+    fail = [""]
+
+    def crash(point: str) -> None:
+        if point == fail[0]:
+            fail[0] = ""
+            raise StoreUnavailable("gone")
+
+    store = opened(tmp_path, crash)
+    assert isinstance(store, TwoStepStore)
+    first, second, *_ = batches()
+    fail[0] = "store.alerts.written"
+    begun = store.begin_commit(first)
+    with pytest.raises(StoreUnavailable):
+        begun()
+    assert begun().stored == 9
+    assert store.begin_commit(second)().stored == 9
+    assert store.count(EventQuery(All(), scope=None)) == 18
+    assert [item.difference for item in store.ledger()] == [0]
