@@ -117,7 +117,7 @@ TABLE: tuple[Row, ...] = (
         "registry.view",
         Phrase("see agencies, network points, people, systems, mailboxes and partners"),
         "viewer analyst lead officer* service",
-        "agencies list, agencies show, agencies gaps, points list, points show, people list, people show, systems list, systems show, mailboxes list,"
+        "agencies list, agencies show, agencies gaps, agencies coverage, points list, points show, people list, people show, systems list, systems show, mailboxes list,"
         " mailboxes show, partners list, partners show",
     ),
     Row(

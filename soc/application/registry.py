@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from soc.application.access import allowed, reach, require, standing, visible
 from soc.application.app import App
@@ -15,8 +15,8 @@ from soc.model.role import ADMINISTRATOR, OWN
 from soc.model.text import vi_fold
 from soc.organization import gaps as gaps_of
 from soc.organization.directory import Directory
-from soc.organization.model import KINDS, Agency, Entry, Person, Shift
-from soc.organization.registry import Plan, Registry, record
+from soc.organization.model import KINDS, Agency, Entry, Person, Shift, System
+from soc.organization.registry import Plan, Registry, record, stream_of
 from soc.organization.roster import without_overlaps
 from soc.organization.table import read
 
@@ -98,10 +98,10 @@ def shown(app: App, kind: str, key: str) -> tuple[Entry, dict[str, list[str]]]:
     return entries[names[0]], users
 
 
-def gaps(app: App, agency: str = "") -> list[gaps_of.Missing]:
-    """What the regime asks for and the registry does not have.
+def gaps(app: App, agency: str = "", regime: str = "") -> list[gaps_of.Missing]:
+    """What a regime (default: the one in force) asks for and the registry does not have.
 
-    Raises: NotFound for an agency that is not there.
+    Raises: NotFound for an agency that is not there, UsageError for a regime that there is none of.
     """
     registry = Registry(app.journal)
     if agency and agency not in registry.entries["agencies"]:
@@ -109,7 +109,69 @@ def gaps(app: App, agency: str = "") -> list[gaps_of.Missing]:
     if reach(app, "registry.view") == OWN:
         agency = agency or standing(app).agency
     require(app, "registry.view", agency or None)
-    return gaps_of.missing(registry, local_day(app), agency)
+    return gaps_of.missing(registry, local_day(app), agency, regime)
+
+
+class Coverage(NamedTuple):
+    """How many computers of an agency and its systems have endpoint protection. `licences` beyond the computers of one object cover no other."""
+
+    agency: str
+    name: str
+    computers: int
+    licences: int
+    covered: int
+
+
+def coverage(app: App, agency: str = "") -> list[Coverage]:
+    """Of each agency that has told its computers, the least covered first.
+
+    Raises: NotAllowed.
+    """
+    registry = Registry(app.journal, ("agencies", "systems"))
+    day = local_day(app)
+    below = set(registry.below(agency)) if agency else None
+    counted: dict[str, list[tuple[int, int]]] = {}
+    for one in registry.all(Agency, day):
+        if one.computers is not None:
+            counted.setdefault(one.id, []).append((one.computers, one.licences or 0))
+    for system in registry.all(System, day):
+        if system.computers is not None:
+            counted.setdefault(system.owner, []).append((system.computers, system.licences or 0))
+    names = {one.id: one.name for one in registry.all(Agency)}
+    found = [
+        Coverage(owner, names.get(owner, owner), sum(have for have, _ in pairs), sum(paid for _, paid in pairs), sum(min(pair) for pair in pairs))
+        for owner, pairs in counted.items()
+        if below is None or owner in below
+    ]
+    found = visible(app, "registry.view", found)
+    return sorted(found, key=lambda one: (one.covered / one.computers if one.computers else 1.0, one.agency))
+
+
+class Change(NamedTuple):
+    """One import that touched an object: when, by whom, from which file, why, and what it said of it then."""
+
+    at: str
+    actor: str
+    origin: str
+    reason: str
+    values: dict[str, Any]
+
+
+def changes(app: App, kind: str, key: str) -> list[Change]:
+    """Every import that touched an object, the oldest first.
+
+    Raises: NotFound, Conflict.
+    """
+    entry, _ = shown(app, kind, key)
+    model = KINDS[kind]
+    found = []
+    for stored in app.journal.read(stream_of(kind)):
+        fact = stored.fact
+        for row in fact.data.get("rows", ()):
+            one = model.model_validate(row)
+            if one.key == entry.key:
+                found.append(Change(fact.at, fact.actor, str(fact.data.get("origin", "")), fact.reason, row))
+    return found
 
 
 def agencies_like(app: App, text: str) -> list[Agency]:

@@ -93,15 +93,19 @@ def make(kind: str, help: str) -> click.Group:
         if not found:
             session.out.say(_("nothing there: soc {kind} import FILE").format(kind=kind))
 
-    @command.command(help=_("Show one of them whole, and what names it."))
+    @command.command(help=_("Show one of them whole, and what names it; --history: every import that touched it."))
     @click.argument("id")
+    @click.option("--history", "past", is_flag=True, help=_("Every import that touched it, the oldest first."))
     @json_option
     @pass_session
-    def show(session: Session, id: str, as_json: bool) -> None:
+    def show(session: Session, id: str, past: bool, as_json: bool) -> None:
         """Show one object."""
         from soc.application import registry
         from soc.cli._io import cell
 
+        if past:
+            _history(session, kind, id, as_json)
+            return
         entry, users = registry.shown(session.app(), kind, id)
         values = registry.as_json(entry)
         if as_json:
@@ -115,6 +119,24 @@ def make(kind: str, help: str) -> click.Group:
             session.out.text(f"{'← ' + other:<20} {', '.join(names[:_MOST_SHOWN])}{more}")
 
     return command
+
+
+def _history(session: Session, kind: str, id: str, as_json: bool) -> None:
+    from soc.application import registry
+    from soc.cli._io import cell
+
+    found = registry.changes(session.app(), kind, id)
+    if as_json:
+        items = [one._asdict() for one in found]
+        write_json({"schema_version": 1, "kind": f"{kind}-history", "total": len(items), "truncated": False, "items": items})
+        return
+    before: dict[str, Any] = {}
+    for one in found:
+        session.out.text("  ".join(filter(None, (_show.when(one.at, session.settings.timezone), one.actor, one.origin, one.reason))), "bold")
+        for key in sorted({*before, *one.values}):
+            if before.get(key) != one.values.get(key):
+                session.out.text(f"    {key}: {cell(before.get(key, ''))} → {cell(one.values.get(key, ''))}")
+        before = one.values
 
 
 def _day(text: str) -> date | None:

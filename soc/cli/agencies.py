@@ -28,6 +28,7 @@ def _words() -> dict[str, str]:
         "review-overdue": _("review overdue"),
         "operator": _("no operator named"),
         "protection": _("no protection described"),
+        "regulation": _("no regulation that assures its security"),
         "licences": _("fewer licences of endpoint protection than computers"),
     }
 
@@ -41,7 +42,7 @@ def sample(session: Session, folder: Path) -> None:
 
     from soc.errors import Conflict, NotAllowed, Phrase
 
-    kinds = ("agencies", "points", "people", "systems", "mailboxes")
+    kinds = ("agencies", "points", "people", "systems", "mailboxes", "roster")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for kind in kinds:
@@ -55,22 +56,45 @@ def sample(session: Session, folder: Path) -> None:
         session.out.text(f"soc {kind} import {folder / f'{kind}.csv'} --yes")
 
 
-@command.command(help=_("What the regime asks for and the registry does not have, per agency."))
+@command.command(help=_("What the regime asks for and the registry does not have, per agency; example: soc agencies gaps --agency so-yt --regime vn-2026"))
+@click.option("--regime", default="", metavar="ID", help=_("By this regime (vn-2017, vn-2026); default: the one in force."))
 @click.option("--agency", default="", metavar="ID", help=_("Only of this agency and those below it."))
 @list_options
 @pass_session
-def gaps(session: Session, agency: str, form: str | None, fields: tuple[str, ...]) -> int:
+def gaps(session: Session, regime: str, agency: str, form: str | None, fields: tuple[str, ...]) -> int:
     """List what is missing."""
     from soc.application import registry
 
-    found = registry.gaps(session.app(), agency)
+    found = registry.gaps(session.app(), agency, regime)
     words = _words()
     columns = [
         Column("agency", _("Agency"), whole=True),
         Column("what", _("What is missing"), lambda item: words[item["what"]]),
         Column("about", _("Concerns")),
+        Column("source", _("Asked for by"), lambda item: item["source"] + (" (" + _("unverified") + ")" if item["unverified"] else "")),
     ]
     session.out.items("registry-gaps", [gap._asdict() for gap in found], columns, form=form, fields=fields)
     if not found:
         session.out.say(_("nothing is missing"))
     return 1 if found else 0
+
+
+@command.command(help=_("How many computers have endpoint protection, the least covered agency first; example: soc agencies coverage --csv"))
+@click.option("--agency", default="", metavar="ID", help=_("Only of this agency and those below it."))
+@list_options
+@pass_session
+def coverage(session: Session, agency: str, form: str | None, fields: tuple[str, ...]) -> None:
+    """List the coverage."""
+    from soc.application import registry
+
+    items = [one._asdict() for one in registry.coverage(session.app(), agency)]
+    columns = [
+        Column("agency", _("Agency"), whole=True),
+        Column("name", _("Name")),
+        Column("computers", _("Computers"), right=True),
+        Column("licences", _("Licences"), right=True),
+        Column("covered", _("Protected"), lambda item: f"{item['covered']} ({100 * item['covered'] // (item['computers'] or 1)} %)", right=True),
+    ]
+    session.out.items("coverage", items, columns, form=form, fields=fields)
+    if not items:
+        session.out.say(_("no agency told its computers: the columns computers and licences of soc agencies import"))

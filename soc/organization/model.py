@@ -152,6 +152,9 @@ class Agency(Entry):
     email: Mail = ""
     address: Text = ""
     domains: Texts = []
+    computers: Count = None
+    """Computers of the agency, and licences of endpoint protection for them; those of single systems stand with the systems."""
+    licences: Count = None
 
 
 class Point(Entry):
@@ -215,10 +218,14 @@ class System(Entry):
     level: Annotated[int | None, BeforeValidator(lambda value: None if value in ("", None) else value), Field(ge=1, le=5)] = None
     """Security level 1 to 5; empty = not yet determined."""
     shared: Yes = False
-    dossier: Literal["none", "drafting", "submitted", "approved"] = "none"
+    dossier: Literal["none", "drafting", "submitted", "appraised", "approved"] = "none"
     decision: Text = ""
     decision_date: Day = None
+    regulation: Text = ""
+    """Number of the regulation that assures its security (quy chế)."""
     review_date: Day = None
+    purpose: Text = ""
+    """What it is for, as the initial report of an incident asks."""
     operating_system: Text = ""
     services: Texts = []
     addresses: Addresses = []

@@ -181,7 +181,7 @@ OBJECTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 """Command → its words for an object of the officer, and for one of somebody else."""
 LISTS = {
     "alerts list", "alerts recipients", "events search", "events stats", "events export", "events tail", "incidents list", "incidents due", "notices list",
-    "notices confirmations", "notices unanswered", "notices overdue", "agencies list", "agencies gaps", "points list", "people list", "systems list", "mailboxes list",
+    "notices confirmations", "notices unanswered", "notices overdue", "agencies list", "agencies coverage", "agencies gaps", "points list", "people list", "systems list", "mailboxes list",
     "partners list", "partners show",
 }  # fmt: skip
 """What shows many objects: only the own ones."""

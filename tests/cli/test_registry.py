@@ -87,3 +87,93 @@ def test_events_get_agency_point_and_system(soc: Run, tmp_path: Path) -> None:
         ("p2", "x-2", None),
     ]
     assert json.loads(soc("events", "search", "soc.agency.id:x-1", "--json", "--store", store).out)["total"] == 1
+
+
+DISTRICTS = """id,name,level,parent,valid_from,valid_until,successors,computers,licences
+tinh,Tỉnh,province,,,,,,
+h-a,Huyện A,district,tinh,,2025-06-30,x-moi,,
+x-cu,Xã Cũ,commune,h-a,,2025-06-30,x-moi,,
+x-moi,Xã Mới,commune,tinh,2025-07-01,,,40,30
+"""
+
+
+def test_an_abolished_district_keeps_its_history(soc: Run, tmp_path: Path) -> None:
+    """On 30 June it counts, on 1 July its successor; both stay to be shown, with who named it and every import that touched it."""
+    store, file = ("--store", str(tmp_path / "s")), tmp_path / "a.csv"
+    file.write_text(DISTRICTS.replace(",2025-06-30,x-moi", ",,").replace("x-moi,Xã Mới,commune,tinh,2025-07-01,,,40,30\n", ""), encoding="utf-8")
+    assert soc("agencies", "import", str(file), "--yes", *store).code == 0
+    file.write_text(DISTRICTS, encoding="utf-8")
+    assert soc("agencies", "import", str(file), "--yes", "--reason", "Nghị quyết sắp xếp", *store).code == 0
+
+    def on(day: str) -> set[str]:
+        return {item["id"] for item in json.loads(soc("agencies", "list", "--at", day, "--json", *store).out)["items"]}
+
+    assert on("2025-06-30") == {"tinh", "h-a", "x-cu"}
+    assert on("2025-07-01") == {"tinh", "x-moi"}
+    shown = json.loads(soc("agencies", "show", "h-a", "--json", *store).out)
+    assert (shown["item"]["successors"], shown["item"]["valid_until"], shown["named_by"]) == (["x-moi"], "2025-06-30", {"agencies": ["x-cu"]})
+    assert json.loads(soc("agencies", "show", "x-moi", "--json", *store).out)["named_by"] == {"agencies": ["h-a", "x-cu"]}
+    past = json.loads(soc("agencies", "show", "h-a", "--history", "--json", *store).out)["items"]
+    assert [(one["reason"], one["values"].get("valid_until")) for one in past] == [("", None), ("Nghị quyết sắp xếp", "2025-06-30")]
+    assert "valid_until:  → 2025-06-30" in soc("agencies", "show", "h-a", "--history", *store).out
+    told = soc("notices", "new", "x", "--to", "h-a", *store)
+    assert (told.code, "x-moi" in told.err) == (2, True)
+    opened = soc("incidents", "new", "cũ", "--agency", "h-a", "--detected", "2025-06-01", *store)
+    assert opened.code == 0, opened.err
+
+
+def test_the_party_branch_is_a_tree_of_its_own(soc: Run, tmp_path: Path) -> None:
+    """A party agency below a government one is refused by line; the two trees stand side by side."""
+    store, file = ("--store", str(tmp_path / "s")), tmp_path / "a.csv"
+    file.write_text(
+        "id,name,level,tree,parent\nt,UBND,province,,\nd,Tỉnh ủy,province,party,\nb,Ban,department,party,d\nx,Lẫn,department,party,t\n", encoding="utf-8"
+    )
+    told = json.loads(soc("agencies", "import", str(file), "--yes", "--skip-rejected", "--json", *store).out)
+    assert [(one["line"], one["id"]) for one in told["items"]] == [(5, "x")]
+    assert "another tree" in told["items"][0]["reason"]
+    below = json.loads(soc("agencies", "list", "--agency", "d", "--json", *store).out)["items"]
+    assert [one["id"] for one in below] == ["b", "d"]
+
+
+def test_every_field_of_the_initial_report_is_kept(soc: Run, tmp_path: Path) -> None:
+    """What the form asks of a system comes in and out again; a state or level that there is none of is refused with what there is."""
+    store = ("--store", str(tmp_path / "s"))
+    (tmp_path / "a.csv").write_text(DISTRICTS, encoding="utf-8")
+    soc("agencies", "import", str(tmp_path / "a.csv"), "--yes", *store)
+    given = {
+        "id": "dvc", "name": "Dịch vụ công", "owner": "tinh", "operator": "x-moi", "level": 3, "shared": True, "dossier": "appraised", "decision": "12/QĐ-UBND",
+        "decision_date": "2026-01-15", "regulation": "5/QĐ-UBND", "review_date": "2027-01-15", "purpose": "Giải quyết thủ tục hành chính", "operating_system": "Ubuntu 24.04",
+        "services": ["web", "sql"], "addresses": ["10.1.1.5"], "public_addresses": ["198.51.100.10"], "domains": ["dvc.tinh.vn"], "protection": "Tường lửa",
+        "hosting_provider": "TTDL tỉnh", "line_provider": "VNPT", "computers": 10, "licences": 8,
+    }  # fmt: skip
+    (tmp_path / "s.yml").write_text(
+        json.dumps([given, {**given, "id": "b", "dossier": "lost"}, {**given, "id": "c", "level": 7}], ensure_ascii=False), encoding="utf-8"
+    )
+    told = json.loads(soc("systems", "import", str(tmp_path / "s.yml"), "--yes", "--skip-rejected", "--json", *store).out)
+    assert {one["id"] for one in told["items"]} == {"b", "c"}
+    assert "appraised" in next(one["reason"] for one in told["items"] if one["id"] == "b")
+    item = json.loads(soc("systems", "show", "dvc", "--json", *store).out)["item"]
+    assert {key: item[key] for key in given} == given
+    covered = json.loads(soc("agencies", "coverage", "--json", *store).out)["items"]
+    assert [(one["agency"], one["computers"], one["licences"], one["covered"]) for one in covered] == [("x-moi", 40, 30, 30), ("tinh", 10, 8, 8)]
+
+
+def test_each_regime_asks_for_its_own(soc: Run, tmp_path: Path) -> None:
+    """The same registry by the former and the present law: every gap says which article asks for it; an unknown regime is refused."""
+    store = ("--store", str(tmp_path / "s"))
+    (tmp_path / "a.csv").write_text(DISTRICTS, encoding="utf-8")
+    soc("agencies", "import", str(tmp_path / "a.csv"), "--yes", *store)
+    (tmp_path / "s.csv").write_text("id,name,owner\nweb,Cổng,x-moi\n", encoding="utf-8")
+    soc("systems", "import", str(tmp_path / "s.csv"), "--yes", *store)
+
+    def gaps(*words: str) -> dict[str, str]:
+        items = json.loads(soc("agencies", "gaps", "--agency", "x-moi", *words, "--json", *store).out)["items"]
+        return {item["what"]: item["source"] for item in items}
+
+    now, before = gaps(), gaps("--regime", "vn-2017")
+    assert now == gaps("--regime", "vn-2026")
+    assert set(now) - set(before) == {"regulation"}
+    assert "331/2026" in now["level"]
+    assert "85/2016" in before["level"]
+    assert {"contact", "network-point", "mailboxes", "licences", "dossier", "operator", "protection"} <= set(now)
+    assert soc("agencies", "gaps", "--regime", "vn-1999", *store).code == 2
