@@ -67,7 +67,7 @@ def draft(
     require(app, "notices.draft")
     if not subject.strip():
         raise UsageError("a notice needs a subject", hint="soc notices new SUBJECT --to AGENCY")
-    recipients = _recipients(app, to, below, annex)
+    recipients = recipients_of(app, to, below, annex)
     data = {
         **_texts({"subject": subject.strip(), "body": body, "action": action}),
         "due_at": due_at,
@@ -136,7 +136,7 @@ def _parts(recipients: Sequence[str], annex: Mapping[str, Sequence[str]]) -> Ite
         yield part
 
 
-def _recipients(app: App, to: Sequence[str], below: Sequence[str], annex: Mapping[str, Sequence[str]]) -> list[str]:
+def recipients_of(app: App, to: Sequence[str], below: Sequence[str], annex: Mapping[str, Sequence[str]]) -> list[str]:
     """The agencies that get a notice: those that count today, each once."""
     registry = Registry(app.journal, ("agencies",))
     today = local_day(app)
@@ -347,10 +347,10 @@ def signature(app: App, notice: Notice, signer: str, number: str, signed_on: str
     if not urgent and (not number or not signed_on):
         raise UsageError("a signed document has a number and a date", hint="--number 12/CB-SKHCN --signed-on 2026-11-21, or --urgent")
     if signed_on:
-        _day(signed_on)
+        a_day(signed_on)
     found: dict[str, Any] = {"signer": signer.strip(), "number": number.strip(), "signed_on": signed_on, "two_person": two}
     if signed_file is not None:
-        found |= {"sha256": _hash(signed_file), "file": signed_file.name}
+        found |= {"sha256": hash_of(signed_file), "file": signed_file.name}
     return found
 
 
@@ -360,7 +360,7 @@ def _names(app: App, account: str) -> set[str]:
     return {account.casefold(), *(text.casefold() for one in people if getattr(one, "account", "") == account for text in (one.id, one.name))}
 
 
-def _hash(file: Path) -> str:
+def hash_of(file: Path) -> str:
     """SHA-256 of a file.
 
     Raises: UsageError.
@@ -375,7 +375,11 @@ def _hash(file: Path) -> str:
     return sha256(content).hexdigest()
 
 
-def _day(text: str) -> date:
+def a_day(text: str) -> date:
+    """The date that a text is.
+
+    Raises: UsageError.
+    """
     try:
         return date.fromisoformat(text)
     except ValueError:
