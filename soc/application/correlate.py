@@ -13,6 +13,7 @@ are up to date: its signals are stragglers, whose groups are folded anew from th
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
@@ -27,7 +28,7 @@ from soc.model.alert import Alert, RuleRef
 from soc.model.event import Doc
 from soc.model.health import health_alert
 from soc.model.ids import digest_id
-from soc.model.signal import Signal
+from soc.model.signal import Signal, unpack
 from soc.ports import CrashPoint, Effects, Store, no_crash
 from soc.rules.collection import Collection
 from soc.rules.correlation import Correlation
@@ -49,6 +50,9 @@ _PACE = 5.0
 _SEPARATOR = "\x1f"
 _STORMY = "stormy\x1f"
 """Begins the key of what is kept of an alert in a storm."""
+
+REDRIVEN_FACT = "redriven-signals"
+"""Of an embedded store, or one without a topic: what redriven dead letters tell correlations, packed; the stage takes it at its next step."""
 
 SignalsSince = Callable[[int], Iterable[Signal]]
 """All signals that were ever taken, of events at or after a time; any order, repeats allowed."""
@@ -134,6 +138,8 @@ class CorrelationStage:
         """The day of the storm that an alert stands in, by its id: its revisions stay there."""
         self._begun: dict[str, int] = {}
         self._late: list[Signal] = []
+        self._redriven = self._redriven_kept = 0
+        """How many facts of redriven signals were taken, and of how many the store knows it."""
         self._kept = 0
         self._unkept = False
         self._started = False
@@ -175,6 +181,7 @@ class CorrelationStage:
         if not kept:
             return Effects(progress=[])
         state = self._store.state(self.name)
+        self._redriven = self._redriven_kept = int(state.get("redriven", b"0"))
         self._told.clear()
         self._breaker.forget_all()
         self._stormy = {key.removeprefix(_STORMY): day.decode() for key, day in state.items() if key.startswith(_STORMY)}
@@ -234,7 +241,7 @@ class CorrelationStage:
     def end(self) -> list[Effects]:
         """`finish` likewise."""
         found = self.finish()
-        return [found] if found.alerts or found.state else []
+        return [found] if found.alerts or found.state or found.signals else []
 
     def tick(self, *, caught_up: bool = False) -> Effects:
         """What time itself brings about: idle partitions, stragglers, old signals. `caught_up`: nothing waits to be read.
@@ -245,12 +252,14 @@ class CorrelationStage:
         if effects is not None:
             return effects
         now = self._clock.now_us()
+        redriven = self._take_redriven()
         target = self._target(now)
         quiet = now - self.pace.idle
         if caught_up and self._marks and self._started_us <= quiet and all(heard < quiet for heard in self._heard.values()):
             target = max(target, quiet - self.pace.lateness)
         alerts = self._advance(target) + self._straggle(forced=False)
         effects = self._effects(alerts)
+        self._keep_redriven(effects, redriven)
         self._prune(effects)
         if (self.watermark != self._kept or self._unkept) and (self._fold.rules or self._told):
             self._keep_watermark(effects)
@@ -263,9 +272,12 @@ class CorrelationStage:
         Time after it is not assumed to have passed: silence after the last event and `not` stay undecided.
         """
         effects = self._ensure()
+        redriven = self._take_redriven()
         known = [self._marks[partition] for partition, heard in self._heard.items() if heard >= self._started_us]
+        known += [signal.ts for signal in redriven]
         alerts = self._advance(max(known, default=0) + 1) + self._straggle(forced=True) + self._fold.settle()
         last = self._effects(alerts)
+        self._keep_redriven(last, redriven)
         if self._fold.rules:
             self._keep_watermark(last)
         return _joined(effects, last)
@@ -300,6 +312,23 @@ class CorrelationStage:
             if signal.key[0] not in self._begun:
                 self._begin(signal.key[0], signal.ts)
         fold.extend(fresh)
+
+    def _take_redriven(self) -> list[Signal]:
+        """What redriven dead letters tell since the last step; mostly it comes late."""
+        if self._signals != self._store.signals:
+            return []  # it came through the topic
+        facts = self._store.facts(REDRIVEN_FACT)[self._redriven :]
+        self._redriven += len(facts)
+        signals = [signal for fact in facts for signal in unpack(b64decode(fact["signals"]))]
+        self._take_in(signals)
+        return signals
+
+    def _keep_redriven(self, effects: Effects, signals: list[Signal]) -> None:
+        """Put redriven signals into the log, and note that they were taken once those that came late are judged."""
+        effects.signals += signals
+        if self._redriven != self._redriven_kept and not self._late:
+            effects.state[f"{self.name}{_SEPARATOR}redriven"] = str(self._redriven).encode()
+            self._redriven_kept = self._redriven
 
     def _begin(self, scope: str, us: int) -> None:
         self._begun[scope] = us
@@ -424,7 +453,7 @@ def _joined(first: Effects | None, second: Effects) -> Effects:
     """Both as one commit."""
     if first is None:
         return second
-    return msgspec.structs.replace(second, alerts=first.alerts + second.alerts, state=first.state | second.state)
+    return msgspec.structs.replace(second, alerts=first.alerts + second.alerts, state=first.state | second.state, signals=first.signals + second.signals)
 
 
 def _touches(touched: Mapping[str, set[Key] | None], rule_id: str, key: Key) -> bool:

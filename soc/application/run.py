@@ -289,7 +289,7 @@ class _Duties:
             return []
         behind = any(sum(reader.source.lag().values()) > 0 for reader in (self.worker.readers if self.worker is not None else ()))
         try:
-            return [effects for effects in [self.stage.tick(caught_up=not behind)] if effects.alerts or effects.state]
+            return [effects for effects in [self.stage.tick(caught_up=not behind)] if effects.alerts or effects.state or effects.signals]
         except Unreachable:
             self.stage.forget()
             raise

@@ -121,12 +121,15 @@ def redrive(session: Session, ids: tuple[str, ...], everything: bool, raw_file: 
         raise click.UsageError(_("--raw-file mends one dead letter"))
     done = work.redrive(session.app(), None if everything else ids, raw_override=raw_file.read_bytes() if raw_file else None)
     failed = [one for one in done if not one.event]
+    judged = work.judge(session.app()) if len(failed) < len(done) else None
     if as_json:
         write_json({"schema_version": 1, "kind": "redriven", "total": len(done), "truncated": False, "items": msgspec.to_builtins(done)})
     else:
         for one in done:
             session.out.text(f"{one.letter} → {one.event}" if one.event else f"{one.letter} ✖ {one.reason}")
         session.out.say(_("{count} became events, {failed} stay").format(count=len(done) - len(failed), failed=len(failed)))
+        if judged:
+            session.out.say(ngettext("correlations told of them: {count} alert", "correlations told of them: {count} alerts", judged).format(count=judged))
     return 1 if failed else 0
 
 
