@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from soc.cli import _agencies, _observables, _record, _show
+from soc.cli import _agencies, _observables, _playbook, _record, _show
 from soc.cli._io import Column, json_option, list_options, write_json
 from soc.cli._session import Session, may_ask, pass_session
 from soc.i18n import current
@@ -242,7 +242,7 @@ def show(session: Session, id: str, as_json: bool) -> None:
     """Show an incident."""
     import msgspec
 
-    from soc.application import incidents
+    from soc.application import incidents, playbooks
     from soc.incidents.model import commands
 
     app = session.app()
@@ -253,6 +253,7 @@ def show(session: Session, id: str, as_json: bool) -> None:
             **msgspec.to_builtins(incident),
             **incidents.item(incident, duties),
             "obligations": msgspec.to_builtins(duties),
+            "playbooks": msgspec.to_builtins(playbooks.progress(incident)),
             "possible": commands(incident),
         }
         write_json({"schema_version": 1, "kind": "incident", "item": whole})
@@ -283,6 +284,8 @@ def _tell_whole(session: Session, incident: Incident) -> None:
         (_("Alerts"), cell(incident.alerts)),
         (_("Merged into"), incident.merged_into),
         (_("Merged from"), cell(incident.merged)),
+        (_("Policy"), incident.policy),
+        (_("Defect"), incident.defect),
         (_("Reason"), incident.reason),
         (_("Result"), incident.resolution),
         (_("Scope"), incident.scope if incident.scope != "real" else ""),
@@ -296,11 +299,7 @@ def _tell_whole(session: Session, incident: Incident) -> None:
         out.text("\n" + "\n".join(out.folded(line, indent="  ") for line in incident.summary.split("\n")))
     if incident.tasks:
         out.text("\n" + _("Tasks"), "bold")
-        for task in incident.tasks:
-            mark = "✔" if task.done_at else "○"
-            out.text(
-                "  ".join(filter(None, (f"  {mark} {task.id}", task.title, task.owner, _show.when(task.due_at, zone) if task.due_at else "", task.result)))
-            )
+        _playbook.tell_tasks(session, incident)
     if incident.notes:
         out.text("\n" + _("Notes"), "bold")
         for one in incident.notes:
@@ -519,5 +518,5 @@ _step("reopen", _("It goes on: say why."))
 _step("merge", _("It is the same as another one; can be taken back by unmerge."), click.Option(["--into"], metavar="ID", help=_("The one that goes on.")))
 _step("unmerge", _("Take a merge back: it goes on where it was."))
 
-for _more in _observables.COMMANDS:
+for _more in (*_observables.COMMANDS, _playbook.playbook):
     command.add_command(_more)

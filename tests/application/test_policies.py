@@ -1,4 +1,7 @@
-"""What policies do with the groups of a store: opened once, joined, storms as one; whatever is killed, and whoever runs it beside."""
+"""What policies do with the groups of a store: opened once, joined, storms as one; whatever is killed, and whoever runs it beside.
+
+The parts `policies_match`, `policies_effects`, `policies_people`, `policies_defects` and `policies_set` are tested together here.
+"""
 
 from __future__ import annotations
 

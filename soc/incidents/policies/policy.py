@@ -29,7 +29,7 @@ TO = ("on-call", "shift", "lead", "owner", "contact")
 MOST_TEXT = 2_000
 MOST_FIRST = 1_000
 # Reference: `24h`, `90m`, `7d`
-_SPAN = re.compile(r"(\d{1,4})(m|h|d)")
+_SPAN = re.compile(r"([0-9]{1,4})(m|h|d)")
 _UNIT_US = {"m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
 # Reference: file names of policies and playbooks: `malware-let-through`
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
