@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import unicodedata
+from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 
@@ -196,6 +197,25 @@ def systems() -> list[dict[str, str]]:
     ]  # fmt: skip
 
 
+def roster() -> list[dict[str, str]]:
+    """Two people on call at any time from November 2026 to January 2027: days and nights, changing at 07:00 and 19:00."""
+    team = [f"d{number:02d}" for number in range(2, 9)]
+    found = []
+    for number in range(2 * 92):
+        begin = datetime(2026, 11, 1, 7) + timedelta(hours=12 * number)  # noqa: DTZ001 - as people write it
+        found += [
+            {
+                "begin": f"{begin:%Y-%m-%d %H:%M}",
+                "end": f"{begin + timedelta(hours=12):%Y-%m-%d %H:%M}",
+                "person": team[(number + 3 * (post - 1)) % len(team)],
+                "post": str(post),
+                "decision": "45/QĐ-SKHCN",
+            }
+            for post in (1, 2)
+        ]
+    return found
+
+
 def mailboxes(rows: list[dict[str, str]], random: Random) -> list[dict[str, str]]:
     """8,023 mailboxes under one domain: a shared one for each agency, the others of people."""
     today = [row for row in rows if row["level"] in {"department", "commune"}]
@@ -229,6 +249,7 @@ def main() -> None:
     write("people", people(rows, random))
     write("systems", systems())
     write("mailboxes", mailboxes(rows, random))
+    write("roster", roster())
 
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from soc.application import access
+from soc.application import access, outbox
 from soc.application.app import App
 from soc.application.correlating import by_topic, signal_lag
+from soc.application.recipients import leads
 from soc.application.sources import probe
 from soc.clock import iso
 from soc.config import HttpSource, KafkaSource, Settings, SyslogSource, secret
@@ -95,6 +96,12 @@ def check_secrets(settings: Settings) -> Iterator[Check]:
     for name, file, command in (
         ("store.password", settings.store.password_file, settings.store.password_command),
         ("kafka.password", settings.kafka.password_file, settings.kafka.password_command),
+        ("mail.password", settings.mail.password_file, settings.mail.password_command),
+        *(
+            (f"webhook.{name}.{what}", getattr(one, f"{what}_file"), getattr(one, f"{what}_command"))
+            for name, one in settings.webhook.items()
+            for what in ("token", "hmac_key")
+        ),
     ):
         if file is None and not command:
             continue
@@ -195,9 +202,40 @@ def check_access(app: App) -> Iterator[Check]:
         yield Check("access", "ok", Phrase("{account} is {role}", account=who.account, role=who.role))
 
 
-def uses_kafka(settings: Settings) -> bool:
-    """Whether anything in the settings needs the brokers."""
-    return settings.transport == "kafka" or any(isinstance(source, KafkaSource) for source in settings.sources.values())
+def check_messages(app: App) -> Iterator[Check]:
+    """The mail server and the gateways answer, exercises are redirected, somebody hears of what goes wrong, and nothing is stuck."""
+    settings = app.settings
+    channels = [*(["mail"] if settings.mail.host else []), *(f"webhook:{name}" for name in settings.webhook)]
+    if not channels:
+        yield Check(
+            "messages", "warn", "no mail server and no gateway is configured: messages are held", "set [mail] host and sender; try it: soc outbox test ADDRESS"
+        )
+        return
+    for channel in channels:
+        try:
+            messenger = app.wiring.messenger(channel)
+            steps = messenger.check() if messenger is not None else []
+        except SocError as error:
+            yield Check(channel, "fail", error.message, error.hint)
+            continue
+        for name, fine, text, fix in steps:
+            yield Check(name, "ok" if fine else "fail", text, fix)
+    redirected = settings.mail.exercise_to if settings.mail.host else True
+    if not redirected or not all(one.exercise_to for one in settings.webhook.values()):
+        yield Check("exercises", "warn", "messages of exercises are held: they go to nobody", "set exercise_to of [mail] and of each [webhook.NAME]")
+    if settings.store.kind == "memory":
+        return
+    try:
+        heard = leads(app)
+        stuck = outbox.listed(app, problems=True)
+    except SocError as error:
+        yield Check("messages", "fail", error.message, error.hint)
+        return
+    if not heard:
+        yield Check("leads", "warn", "nobody hears of messages that could not be delivered", "soc people import FILE with a lead, or outbox.leads")
+    lost = [one for one in stuck if one.state == "given-up"]
+    if lost:
+        yield Check("messages", "warn", Phrase("{count} messages were given up", count=len(lost)), "soc outbox list --problems")
 
 
 def check_rules(app: App) -> Iterator[Check]:

@@ -12,19 +12,26 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from soc.application import notices_send, oncall, outbox, policies, reminders
+from soc.application import incidents, notices_send, oncall, outbox, policies, reminders
 from soc.application.access import acting, require
 from soc.application.app import App
+from soc.clock import iso
 from soc.errors import SocError
+from soc.incidents.clocks import Obligation
+from soc.incidents.reminders import STATES, steps_of
+from soc.incidents.reminders import reminders as reminders_of
+from soc.incidents.workflow import CLOSED, OPEN
 from soc.telemetry import get_logger
 
 log = get_logger(__name__)
 
 ACTOR = "duties"
+AT_ONCE = 200
+"""Incidents that are read together."""
 Part = Callable[[App], int]
 """Does what is due and says how much it was."""
 PARTS: dict[str, Part] = {"policies": policies.part, "notices": notices_send.flush_changed}
-"""Parts that other modules add, by name: `duties.PARTS["notices"] = remind`."""
+"""What is done before reminders and calls, by name: each is idempotent, and says how much it did."""
 
 
 class Done(msgspec.Struct):
@@ -84,12 +91,47 @@ def step(app: App, memory: Memory | None = None, *, stop: Callable[[], bool] = l
     def other(name: str, work: Part) -> None:
         done.parts[name] = work(service)
 
-    part("reminders", remind)
     for name, work in PARTS.items():
         part(name, lambda name=name, work=work: other(name, work))  # type: ignore[misc]
+    part("reminders", remind)
     part("on-call", call)
     part("outbox", deliver)
     return done
+
+
+class Due(msgspec.Struct, frozen=True):
+    """Something that is to be reported. `reminded`: steps that went out, with the time each was recorded; `next_at`: the next one ("" = none)."""
+
+    incident: str
+    title: str
+    owner: str
+    duty: Obligation
+    reminded: tuple[tuple[str, str], ...]
+    next_at: str
+
+
+def listed(app: App, *, overdue: bool = False, until_us: int = 0, scope: str | None = "real", limit: int = 0) -> list[Due]:
+    """What is to be reported, by due time. `overdue`: only what is late; `until_us`: only what is due by then; `limit`: at most so many (0 = all).
+
+    Cost: that of the incidents which owe something, as they are kept sorted.
+    """
+    steps, now = steps_of(app.settings.duties.reminders), app.clock.now_us()
+    found: list[Due] = []
+    offset, total = 0, 1
+    while offset < total and not (limit and len(found) >= limit + AT_ONCE):
+        total, some = incidents.page(app, states=(*OPEN, CLOSED), scope=scope, overdue=overdue, limit=AT_ONCE, offset=offset)
+        offset += AT_ONCE
+        for incident, owed in some:
+            due = [one for one in owed if one.state in STATES and (not overdue or one.state == "overdue") and (not until_us or one.due_at <= iso(until_us))]
+            sent = reminders.recorded(one.fact for one in app.journal.read(reminders.PREFIX + incident.id)) if due else {}
+            for one in due:
+                reminded = tuple((key, step.at) for (name, key), step in sent.items() if name == one.id)
+                next_us = reminders_of(one, steps, now)[1]
+                found.append(Due(incident.id, incident.title, incident.owner, one, reminded, iso(next_us) if next_us else ""))
+        if not some or not any(one.state in STATES for one in some[-1][1]):
+            break  # sorted: what comes after owes nothing
+    found.sort(key=lambda one: (one.duty.due_at, one.incident, one.duty.id))
+    return found[:limit] if limit else found
 
 
 def beside(app: App) -> App:

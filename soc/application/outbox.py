@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
+from soc.application.access import require
 from soc.application.app import App
 from soc.clock import from_iso, iso
 from soc.errors import Conflict, NotFound, Phrase, SocError, UsageError
@@ -123,11 +124,35 @@ def get(app: App, name: str) -> Sending:
     return found
 
 
+def listed(app: App, *, every: bool = False, problems: bool = False, about: str = "", scope: str | None = None) -> list[Sending]:
+    """Messages: those with which something is still to be done, the oldest first; with `every` all, with `problems` what did not arrive, or perhaps not.
+
+    `about`: only those about objects whose id begins so.
+    """
+    require(app, "oncall.view")
+    found = [one for one in sendings(app) if (scope is None or one.message.scope == scope) and one.message.about.startswith(about)]
+    if problems:
+        found = [one for one in found if one.state in ("given-up", "unknown", "failed") or one.possibly_twice]
+    elif not every:
+        found = [one for one in found if not one.settled]
+    return sorted(found, key=lambda one: (one.due_at, one.message.id))
+
+
+def test_message(app: App, to: str, channel: str) -> Message:
+    """A message that only says that messages arrive; each minute's is another one."""
+    now = iso(app.clock.now_us())[:16]
+    language = app.settings.outbox.language
+    subject = said(language, Phrase("Test of messages"))
+    body = said(language, Phrase("Messages of soc arrive here. Nothing is to be done.\n\n{at}", at=now))
+    return message("test", "outbox", now, to, subject, body, channel=channel)
+
+
 def retry(app: App, name: str, *, reason: str = "") -> Sending:
     """Have a message tried again from the beginning, also one that was given up or cancelled.
 
     Raises: Conflict for one that was sent.
     """
+    require(app, "messages.send")
     found = get(app, name)
     if found.state == "sent":
         raise Conflict(Phrase("{id} was sent at {at}", id=found.message.id, at=found.sent_at), hint="a message that was sent is never sent again")
@@ -139,6 +164,7 @@ def cancel(app: App, name: str, *, reason: str) -> Sending:
 
     Raises: UsageError without a reason, Conflict for one that was sent or is being sent.
     """
+    require(app, "messages.send")
     if not reason.strip():
         raise UsageError("a message is cancelled for a reason", hint="--reason TEXT")
     found = get(app, name)
@@ -165,6 +191,7 @@ def deliver(
     `only`: this message alone, at once whatever pause it is in; `known`: see `sendings`; `stop`: asked between two messages.
     A gateway that fails as such is left alone for the rest of the pass. Raises: StoreUnavailable, StoreFull.
     """
+    require(app, "messages.send")
     pass_ = _Pass(app)
     now_us = app.clock.now_us()
     open_ = [get(app, only)] if only else [one for one in sendings(app, known) if not one.settled]

@@ -53,6 +53,8 @@ class Known(msgspec.Struct):
     """
 
     incidents: dict[str, tuple[int, int]] = {}
+    untold: set[str] = set()
+    """Incidents of which it was said that nobody is there to be reminded."""
 
 
 def recorded(facts: Iterable[Fact]) -> dict[tuple[str, str], Sent]:
@@ -124,7 +126,9 @@ def _remind(app: App, incident: Incident, known: Known) -> int:
             outbox.send_each(app, [_message(app, incident, duty, one, way) for way in done.to])
     _cancel_needless(app, incident, duties, sent)
     if untold:
-        log.error("nobody is there to be reminded", incident=incident.id, hint="give it an owner, import a roster, or set outbox.leads")
+        if incident.id not in known.untold:
+            known.untold.add(incident.id)
+            log.error("nobody is there to be reminded", incident=incident.id, hint="give it an owner, import a roster, or set outbox.leads")
         next_us = now  # until somebody is
     known.incidents[INCIDENT + incident.id] = (incident.version, next_us)
     return count
@@ -194,7 +198,7 @@ def _message(app: App, incident: Incident, duty: Obligation, one: Reminder, way:
     else:
         subject = Phrase("Reminder {id}: {duty}, due {due}", **facts)
     body = Phrase(
-        "{id}: {title}\n{duty}\nDue: {due}\nTo: {to}\nSource: {source}\nCounted from: {detected}\n\nRecord it when it was sent: soc incidents report {id} {obligation} --reference NUMBER\nLook at it: soc incidents show {id}\n",
+        "{id}: {title}\n{duty}\nDue: {due}\nTo: {to}\nSource: {source}\nCounted from: {detected}\n\nRecord it when it was sent: soc incidents report {id} {obligation} --number NUMBER\nLook at it: soc incidents show {id}\n",
         **facts,
     )
     text = said(language, body)

@@ -79,6 +79,7 @@ def _all(session: Session) -> Iterator[Check]:
     yield from doctor.check_store(app, store_path(settings) if settings.store.kind == "embedded" else None)
     yield from doctor.check_access(app)
     yield from doctor.check_rules(app)
+    yield from doctor.check_messages(app)
     reached = True
     if doctor.uses_kafka(settings):
         for check in doctor.check_kafka(lambda: diagnose_kafka(settings)):
