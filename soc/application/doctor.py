@@ -202,6 +202,11 @@ def check_access(app: App) -> Iterator[Check]:
         yield Check("access", "ok", Phrase("{account} is {role}", account=who.account, role=who.role))
 
 
+def uses_kafka(settings: Settings) -> bool:
+    """Whether anything in the settings needs the brokers."""
+    return settings.transport == "kafka" or any(isinstance(source, KafkaSource) for source in settings.sources.values())
+
+
 def check_messages(app: App) -> Iterator[Check]:
     """The mail server and the gateways answer, exercises are redirected, somebody hears of what goes wrong, and nothing is stuck."""
     settings = app.settings
