@@ -43,6 +43,13 @@ def data_dir(settings: Settings) -> Path:
     return Path(base) / "soc"
 
 
+def key_file(settings: Settings) -> Path:
+    """The file of the key that signs checkpoints."""
+    from soc.adapters.keys import FILE
+
+    return data_dir(settings) / "keys" / FILE
+
+
 def store_path(settings: Settings) -> Path:
     """The folder of the embedded store."""
     return settings.store.path or data_dir(settings) / "store"

@@ -376,6 +376,13 @@ class DutiesSettings(Section):
     """File with the steps of reminders (`soc duties steps` prints the shipped one); default: the shipped one."""
 
 
+class JournalSettings(Section):
+    """The record of people's work."""
+
+    checkpoint_every_s: float = Field(default=3_600.0, ge=0)
+    """How often `soc run` signs where the journal ends, when something was recorded (role `notify`); 0 = never."""
+
+
 class MetricsSettings(Section):
     """Prometheus metrics over HTTP."""
 
@@ -443,6 +450,7 @@ class Settings(Section):
     replies: RepliesSettings = RepliesSettings()
     on_call: OnCallSettings = OnCallSettings()
     duties: DutiesSettings = DutiesSettings()
+    journal: JournalSettings = JournalSettings()
     reports: ReportsSettings = ReportsSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()

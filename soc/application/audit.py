@@ -7,7 +7,7 @@ forge both: an anchor kept elsewhere (`soc audit checkpoint --anchor FILE`, on p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -15,12 +15,15 @@ import msgspec
 import orjson
 
 from soc.errors import ConfigError, Conflict, NotFound, Phrase, StoreCorrupt
-from soc.model.fact import Fact, NewFact, Stored, decoded, digest
+from soc.model.fact import MOST_BYTES, Fact, NewFact, Stored, decoded, digest
 from soc.model.journal import Head, Journal
 from soc.model.signing import SigningKey, is_signed, key_id
 
 CHECKPOINTS = "journal/checkpoints"
 KEYS = "journal/keys"
+SIGNED, HEADS = "CheckpointSigned", "CheckpointHeads"
+_HEAD_BYTES = 100
+"""Of an end in a fact, beside the name of its stream: number, hash, punctuation."""
 Kind = Literal["hash", "gap", "fork", "truncated", "signature"]
 
 
@@ -93,25 +96,44 @@ def checkpoint(journal: Journal, key: SigningKey, *, actor: str) -> Anchor:
     """
     introduce(journal, key, actor=actor)
     signed = journal.read(CHECKPOINTS)
+    done = [one for one in signed if one.fact.kind == SIGNED]
     before = heads_of([one.fact for one in signed])
     now = {head.stream: (head.sequence, head.hash) for head in journal.heads() if head.stream != CHECKPOINTS}
     grown = {stream: list(head) for stream, head in now.items() if before.get(stream) != head}
-    if not signed or grown:
+    if not done or grown:
+        *parts, last_part = _parts(grown)
+        if parts:  # one fact does not hold them all; what is signed then is chained to them
+            facts = [NewFact(HEADS, {"heads": part}) for part in parts]
+            signed += journal.append(CHECKPOINTS, len(signed), facts, actor=actor)
         content = {
-            "number": len(signed) + 1,
-            "heads": grown,
+            "number": len(done) + 1,
+            "heads": last_part,
             "root": root_of(now),
             "facts": sum(head[0] for head in now.values()),
             "streams": len(now),
             "key": key.id,
         }
         content["signature"] = key.sign(_signed(content, signed[-1].hash if signed else ""))
-        signed += journal.append(CHECKPOINTS, len(signed), [NewFact("CheckpointSigned", content)], actor=actor)
+        done += journal.append(CHECKPOINTS, len(signed), [NewFact(SIGNED, content)], actor=actor)
+        signed.append(done[-1])
     last = signed[-1]
     heads = {**now, CHECKPOINTS: (last.fact.sequence, last.hash)}
     root = root_of(heads)
     keys = keys_of([one.fact for one in journal.read(KEYS)])
-    return Anchor(last.fact.at, last.fact.sequence, heads, root, keys, key.sign(_anchored(root)), key.id)
+    return Anchor(done[-1].fact.at, int(done[-1].fact.data["number"]), heads, root, keys, key.sign(_anchored(root)), key.id)
+
+
+def _parts(grown: dict[str, list[Any]]) -> list[dict[str, list[Any]]]:
+    """The ends in parts that fit into one fact each; at least one."""
+    parts: list[dict[str, list[Any]]] = [{}]
+    size = 0
+    for stream, head in grown.items():
+        size += 4 * len(stream) + _HEAD_BYTES
+        if size > MOST_BYTES // 2:
+            parts.append({})
+            size = 4 * len(stream) + _HEAD_BYTES
+        parts[-1][stream] = head
+    return parts
 
 
 def _anchored(root: str) -> bytes:
@@ -124,12 +146,15 @@ def _signed(content: Mapping[str, Any], previous: str) -> bytes:
     return b"soc journal checkpoint\x1f" + previous.encode() + b"\x1f" + orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
 
 
-def heads_of(checkpoints: list[Fact]) -> dict[str, tuple[int, str]]:
-    """Where the streams ended at the last of these checkpoints."""
+def heads_of(checkpoints: Sequence[Fact]) -> dict[str, tuple[int, str]]:
+    """Where the streams ended at the last of these checkpoints; parts that nothing was signed after do not count."""
     heads: dict[str, tuple[int, str]] = {}
+    waiting: dict[str, tuple[int, str]] = {}
     for fact in checkpoints:
-        for stream, (sequence, found) in fact.data.get("heads", {}).items():
-            heads[str(stream)] = (int(sequence), str(found))
+        waiting |= {str(stream): (int(sequence), str(found)) for stream, (sequence, found) in fact.data.get("heads", {}).items()}
+        if fact.kind == SIGNED:
+            heads |= waiting
+            waiting = {}
     return heads
 
 
@@ -156,6 +181,7 @@ class _Check:
         self.ends: dict[str, tuple[int, str]] = {}
         self.problems: list[Problem] = []
         self.checkpoints: list[Stored] = []
+        self.signed = 0
         self.keys: list[Fact] = []
         self._hashes: dict[str, list[bytes]] = {}
 
@@ -220,7 +246,7 @@ class _Check:
         if self.anchor is not None:
             self._compare_anchor(self.anchor, keys)
         problems = sorted(set(self.problems), key=lambda problem: (problem.stream, problem.sequence, problem.kind))
-        return Verdict(not problems, len(self.ends), self.facts, len(self.checkpoints), root_of(self.ends), problems)
+        return Verdict(not problems, len(self.ends), self.facts, self.signed, root_of(self.ends), problems)
 
     def _trusted(self) -> dict[str, str]:
         """The keys whose introduction holds: the first one, and those that a known key signed for."""
@@ -236,13 +262,19 @@ class _Check:
 
     def _compare_checkpoints(self, keys: Mapping[str, str]) -> None:
         heads: dict[str, tuple[int, str]] = {}
+        parts: list[Fact] = []
         for stored in self.checkpoints:
             fact = stored.fact
+            parts.append(fact)
+            if fact.kind != SIGNED:
+                continue
+            self.signed += 1
             public = keys.get(str(fact.data.get("key")), "")
             if not is_signed(public, _signed(fact.data, fact.previous), str(fact.data.get("signature"))):
                 self._problem(CHECKPOINTS, fact.sequence, "signature")
                 continue
-            grown = heads_of([fact])
+            grown = heads_of(parts)
+            parts = []
             heads |= grown
             if root_of(heads) != fact.data.get("root"):
                 self._problem(CHECKPOINTS, fact.sequence, "signature")

@@ -14,12 +14,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from soc.application import access, outbox
+from soc.application import access, audit, outbox
 from soc.application.app import App
 from soc.application.correlating import by_topic, signal_lag
 from soc.application.recipients import leads
 from soc.application.sources import probe
-from soc.clock import iso
+from soc.clock import from_iso, iso
 from soc.config import HttpSource, KafkaSource, Settings, SyslogSource, secret
 from soc.errors import Phrase, SocError, StoreUnavailable
 
@@ -200,6 +200,47 @@ def check_access(app: App) -> Iterator[Check]:
         yield Check("access", "warn", text, "soc people import FILE: account, role")
     else:
         yield Check("access", "ok", Phrase("{account} is {role}", account=who.account, role=who.role))
+
+
+def check_journal(app: App) -> Iterator[Check]:
+    """The key that signs checkpoints, its rights, and how long ago the last one was signed."""
+    name = "key of the journal"
+    try:
+        key = app.wiring.signing_key()
+        newest = next(iter(app.journal.latest(1)), None)
+        last = next((fact for fact in app.journal.latest(1, audit.CHECKPOINTS) if fact.kind == audit.SIGNED), None)
+        known = audit.keys_of([one.fact for one in app.journal.read(audit.KEYS)])
+    except SocError as error:
+        yield Check(name, "fail", error.message, error.hint)
+        return
+    if key is None:
+        yield Check(
+            name, "warn", "there is none, so nobody can prove that the journal was not changed", "soc audit key makes one; then keep an anchor elsewhere"
+        )
+    elif known and key.id not in known:
+        yield Check(
+            name,
+            "fail",
+            Phrase("{id} is not the one that the journal knows", id=key.id),
+            "restore the key file from a backup; a new one: soc audit key --rotate",
+        )
+    else:
+        yield Check(name, "ok", Phrase("{id}, readable by this user only", id=key.id))
+    if newest is None:
+        return
+    now, most_s = app.clock.now_us(), 2 * (app.settings.journal.checkpoint_every_s or 86_400.0)
+    if last is None:
+        yield Check("checkpoint", "warn", "none was signed yet", "soc audit checkpoint; soc run signs one each hour")
+        return
+    age_s = (now - from_iso(last.at)) / 1e6
+    behind = newest.stream != audit.CHECKPOINTS and age_s > most_s
+    text = Phrase("number {number}, {hours:.1f} hours ago", number=last.data.get("number"), hours=max(age_s, 0.0) / 3600)
+    yield Check(
+        "checkpoint",
+        "warn" if behind else "ok",
+        text,
+        "what was recorded since is not signed: is soc run (role notify) running? soc audit checkpoint" if behind else "",
+    )
 
 
 def uses_kafka(settings: Settings) -> bool:

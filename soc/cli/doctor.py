@@ -78,6 +78,7 @@ def _all(session: Session) -> Iterator[Check]:
     yield from doctor.check_secrets(settings)
     yield from doctor.check_store(app, store_path(settings) if settings.store.kind == "embedded" else None)
     yield from doctor.check_access(app)
+    yield from doctor.check_journal(app)
     yield from doctor.check_rules(app)
     yield from doctor.check_messages(app)
     reached = True

@@ -1,4 +1,4 @@
-"""`soc store`: ledger, status, backup, restore, retention, migrate."""
+"""`soc store`: ledger, status, backup, restore, rebuild, retention, migrate."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from soc.i18n import gettext as _
 YES = click.option("--yes", is_flag=True, help=_("Do it; without it the plan is shown."))
 
 
-@click.group(help=_("The store: ledger, status, backup, restore, retention, migration."))
+@click.group(help=_("The store: ledger, status, backup, restore, rebuilding, retention, migration."))
 def command() -> None:
     """The noun."""
 
@@ -127,6 +127,42 @@ def restore(session: Session, source: Path, anchor: Path | None, yes: bool, as_j
         _("restored; check it: {command}").format(command="soc store ledger" + (f" --store {shlex.quote(str(session.store))}" if session.store else ""))
     )
     return 0
+
+
+@command.command(help=_("Make everything anew that follows from the journal: kept lists, states of groups, ends of streams; says what differed."))
+@json_option
+@pass_session
+def rebuild(session: Session, as_json: bool) -> int:
+    """Make all state from the journal."""
+    import msgspec
+
+    from soc.application import rebuild as making
+
+    with Progress(session) as progress:
+        found = making.rebuild(session.app(), progress)
+    if as_json:
+        write_json({"schema_version": 1, "kind": "rebuild", **msgspec.to_builtins(found)})
+        return 0 if found.ok else 1
+    for one in found.lists:
+        said = _("{count} objects").format(count=_show.number(one.documents))
+        if not one.ok:
+            wrong = _("{missing} were missing, {changed} wrong, {surplus} too many")
+            said += "; " + wrong.format(missing=_show.number(one.missing), changed=_show.number(one.changed), surplus=_show.number(one.surplus))
+        session.out.text(f"{'✔' if one.ok else '▲'} {_list_word(one.name)}: {said}", "" if one.ok else "yellow")
+    for stream in found.ends:
+        session.out.text("▲ " + _("the kept end of {stream} was wrong").format(stream=stream), "yellow")
+    for problem in found.problems:
+        session.out.text(f"✖ {problem.stream} #{problem.sequence}: {problem.kind}", "bold red")
+    if not found.ok:
+        session.out.say(_("The journal itself does not hold, so what follows from it cannot be trusted: soc audit verify"))
+        return 1
+    session.out.say(_("Everything says what the journal says.") if not found.differed else _("What was wrong is right again."))
+    return 0
+
+
+def _list_word(name: str) -> str:
+    """What people call a list."""
+    return {"groups": _("groups of alerts"), "incidents": _("incidents")}.get(name, name)
 
 
 @command.command(help=_("Remove whole partitions that end before a time; the plan is shown first, and the removal is recorded."))

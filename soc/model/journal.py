@@ -97,6 +97,12 @@ class Journal(Protocol):
     def scan(self) -> Iterator[tuple[str, int, bytes, str]]:
         """Everything that is stored: stream, number, bytes, hash; the facts of a stream in order. Nothing is checked."""
 
+    def mend_ends(self) -> list[str]:
+        """The streams whose kept end was not that of their facts, and is again; a journal that keeps none has nothing to mend.
+
+        An end beyond the facts stays: it is the trace of facts that were cut off.
+        """
+
     def latest(self, most: int, prefix: str = "") -> list[Fact]:
         """The facts recorded last, the newest first."""
 

@@ -17,6 +17,7 @@ from soc.application import audit
 from soc.clock import FrozenClock
 from soc.errors import ConfigError, Conflict, NotFound, SocError
 from soc.model.fact import NewFact, decoded, digest
+from soc.model.journal import Append
 from soc.model.signing import SigningKey
 from tests.contracts.samples import T0
 
@@ -177,6 +178,53 @@ def test_flipped_bytes_never_pass(tmp_path: Path, key: SigningKey) -> None:
             noticed += 1
     assert noticed > 100
     shutil.rmtree(bad)
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("DELETE FROM fact WHERE stream = 'group/g-2' AND sequence = 4", ("group/g-2", 4, "truncated")),
+        ("DELETE FROM fact WHERE stream = 'group/g-2' AND sequence >= 3", ("group/g-2", 3, "truncated")),
+        ("DELETE FROM fact WHERE stream = 'group/g-0'", ("group/g-0", 1, "truncated")),
+        ("DELETE FROM head WHERE stream = 'group/g-1'", ("group/g-1", 4, "hash")),
+        ("UPDATE head SET sequence = 9 WHERE stream = 'group/g-1'", ("group/g-1", 5, "truncated")),
+        ("UPDATE head SET sequence = 2 WHERE stream = 'group/g-1'", ("group/g-1", 2, "hash")),
+    ],
+)
+def test_what_was_cut_off_shows_without_a_checkpoint(tmp_path: Path, sql: str, expected: tuple[str, int, audit.Kind]) -> None:
+    """The kept end of each stream must be its last fact."""
+    journal = SqliteJournal(tmp_path, clock=FrozenClock(T0))
+    for number in range(12):
+        journal.append(f"group/g-{number % 3}", number // 3, [NewFact("NoteAdded", {"n": number})], actor="an")
+    assert audit.verify(journal).ok
+    journal.close()
+    change(tmp_path, sql)
+    assert verdict_of(tmp_path).problems == [audit.Problem(*expected)]
+
+
+def test_thousands_of_streams_are_signed_in_parts(tmp_path: Path, key: SigningKey) -> None:
+    """Ends that fit into no single fact stand in several, which the signature chains; parts of a signer that was killed do no harm."""
+    journal = SqliteJournal(tmp_path, clock=FrozenClock(T0))
+
+    def tell(expected: int) -> None:
+        journal.append_each([Append(f"group/g-{number:060d}", expected, (NewFact("NoteAdded"),)) for number in range(2_500)], actor="an")
+
+    tell(0)
+    anchor = audit.checkpoint(journal, key, actor="an")
+    kinds = [one.fact.kind for one in journal.read(audit.CHECKPOINTS)]
+    assert (kinds[-1], set(kinds[:-1]), len(kinds) > 3) == (audit.SIGNED, {audit.HEADS}, True)
+    verdict = audit.verify(journal, anchor)
+    assert (verdict.ok, verdict.checkpoints, anchor.checkpoint) == (True, 1, 1)
+    tell(1)
+    orphans = {"heads": {f"group/g-{7:060d}": [2, journal.read(f"group/g-{7:060d}")[1].hash]}}
+    journal.append(audit.CHECKPOINTS, len(kinds), [NewFact(audit.HEADS, orphans)], actor="an")
+    assert audit.heads_of([one.fact for one in journal.read(audit.CHECKPOINTS)])[f"group/g-{7:060d}"][0] == 1
+    tell(2)
+    second = audit.checkpoint(journal, key, actor="an")
+    assert (second.checkpoint, audit.verify(journal, second).problems, audit.verify(journal, anchor).problems) == (2, [], [])
+    journal.close()
+    change(tmp_path, "DELETE FROM fact WHERE stream = 'journal/checkpoints' AND sequence = 2")
+    assert any(problem.stream == audit.CHECKPOINTS for problem in verdict_of(tmp_path).problems)
 
 
 def test_history_is_found_by_the_beginning_of_its_name(tmp_path: Path, key: SigningKey) -> None:

@@ -156,7 +156,14 @@ def test_secrets_are_never_shown(soc: Run, tmp_path: Path) -> None:
 def test_init_writes_a_valid_file_once(soc: Run, tmp_path: Path) -> None:
     """Only its owner may read it; a second call changes nothing."""
     file = tmp_path / "sub" / "soc.toml"
-    assert soc("init", str(file)).code == 0
+    made = soc("init", str(file))
+    assert made.code == 0, made.err
+    [key] = tmp_path.rglob("journal-key.pem")
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert "soc audit checkpoint --anchor" in made.out + made.err
+    before = key.read_bytes()
+    assert soc("init", str(tmp_path / "other.toml")).code == 0
+    assert key.read_bytes() == before
     assert file.stat().st_mode & 0o777 == 0o600
     assert soc("config", "validate", str(file)).code == 0
     file.write_text('language = "vi"\n', encoding="utf-8")

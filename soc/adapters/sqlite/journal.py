@@ -11,7 +11,7 @@ from pathlib import Path
 from soc.adapters.sqlite.database import Sort, connect, guarded, transaction
 from soc.clock import Clock, iso
 from soc.errors import NotAllowed, Phrase
-from soc.model.fact import ANY_VERSION, Fact, NewFact, Stored, chained
+from soc.model.fact import ANY_VERSION, Fact, NewFact, Stored, chained, digest
 from soc.model.journal import Append, FactConflict, Head, readable, sole
 
 FILE = "journal.db"
@@ -37,6 +37,8 @@ SORT = Sort(
     4096,
 )
 _AT_ONCE = 2_000
+_AFTER = "\U0010ffff"
+"""Beyond every character that continues a prefix."""
 
 
 class SqliteJournal:
@@ -156,10 +158,33 @@ class SqliteJournal:
             if len(rows) < _AT_ONCE:
                 return
 
+    def mend_ends(self) -> list[str]:
+        if self._read_only:
+            raise NotAllowed(Phrase("{path}: the journal is open for reading only", path=self.path), hint="leave out read_only to record something")
+        if not self._look():
+            return []
+        mended: list[str] = []
+        with guarded(self.path, "mending ends"), transaction(self._db):
+            ends = self._db.execute(
+                "SELECT fact.stream, fact.sequence, fact.body, fact.hash, head.sequence, head.hash FROM fact"
+                " JOIN (SELECT stream, max(sequence) AS last FROM fact GROUP BY stream) AS end ON end.stream = fact.stream AND end.last = fact.sequence"
+                " LEFT JOIN head ON head.stream = fact.stream"
+                " WHERE head.stream IS NULL OR head.sequence < fact.sequence OR (head.sequence = fact.sequence AND head.hash <> fact.hash)"
+            ).fetchall()
+            for stream, sequence, body, found, _, _ in ends:
+                if digest(body) == found.hex():  # a fact that was changed itself is nothing to go by
+                    self._db.execute("INSERT OR REPLACE INTO head VALUES (?, ?, ?)", (stream, sequence, found))
+                    mended.append(stream)
+        return mended
+
     def latest(self, most: int, prefix: str = "") -> list[Fact]:
         if not self._look():
             return []
         with guarded(self.path, "reading"):
+            named = self._db.execute("SELECT stream FROM head WHERE stream >= ? AND stream < ? LIMIT 2", (prefix, prefix + _AFTER)).fetchall() if prefix else []
+            if len(named) == 1:  # the facts of one stream stand together, wherever they are among all others
+                rows = self._db.execute("SELECT stream, body, hash FROM fact WHERE stream = ? ORDER BY sequence DESC LIMIT ?", (*named[0], most)).fetchall()
+                return [self._decoded(stream, body, found).fact for stream, body, found in rows]
             rows = self._db.execute(
                 "SELECT stream, body, hash FROM fact WHERE substr(stream, 1, ?) = ? ORDER BY position DESC LIMIT ?", (len(prefix), prefix, most)
             ).fetchall()
