@@ -152,7 +152,7 @@ def _work(
         before_commit=writer.before_commit if writer is not None else lambda _effects: None,
         on_committed=writer.committed if writer is not None else stage.follow,
         on_again=stage.forget,
-        on_end=writer.end if writer is not None else lambda: (),
+        on_end=duties.end,
         switch_due=lambda: reloader.due,
         switch=duties.switch_rules,
         tick_s=min(5.0, pipeline_settings.heartbeat_s),
@@ -261,6 +261,10 @@ class _Duties:
         gap = self._watch.heard(source, received_us)
         if gap is not None:
             self._ended.append(Effects(progress=[], gaps=[gap]))
+
+    def end(self) -> Sequence[Effects]:
+        """What follows once everything there is has been read: a run from a timer must notice silence too."""
+        return [*(self.writer.end() if self.writer is not None else ()), *self.tick()]
 
     def tick(self) -> Sequence[Effects]:
         """What time itself brings about. What the store or the spool refuses at the moment is done at a later tick."""

@@ -15,8 +15,11 @@ import click
 from soc.i18n import gettext as _
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from soc.application.app import App
     from soc.cli._io import Output
+    from soc.clock import Clock
     from soc.config import Settings
     from soc.config_files import Origins
 
@@ -87,6 +90,21 @@ class Session:
         self._apps.append(app)
         self._admit(app)
         return app
+
+    def opening(self) -> Callable[[Settings, Clock], App]:
+        """Opens the application for the pipeline by other settings and clocks, one after the other; who opens it closes it."""
+        from soc.application.app import Actor
+        from soc.bootstrap import open_app
+        from soc.telemetry import setup_logging
+
+        setup_logging("error" if self.verbosity < 0 else "warning", self.settings.log.format)
+
+        def opened(settings: Settings, clock: Clock) -> App:
+            app = open_app(settings, Actor(actor_name()), pipeline=True, clock=clock)
+            self._admit(app)
+            return app
+
+        return opened
 
     def _admit(self, app: App) -> None:
         """Go on if the command that runs is one for the role of who asks.

@@ -18,6 +18,8 @@ MARK = "soc-demo.toml"
 """Stands in a demonstration's folder: only such a folder is ever emptied."""
 
 MOST_ALERTS = 8
+SCENE_NAMES = ("account-takeover", "gateway-silent", "ransomware", "spam-wave", "wrong-rule")
+"""Those of `soc.application.demo.scenarios`, which is not loaded to show the help."""
 
 
 @click.command(help=_("Play a seeded half-hour of firewall and mail traffic, ending now, into a fresh store, and show what was found."))
@@ -28,29 +30,38 @@ MOST_ALERTS = 8
     show_default=True,
     help=_("Where; what an earlier demonstration left there is removed."),
 )
+@click.option("--scene", type=click.Choice(SCENE_NAMES), default=None, help=_("Play the scene of one incident instead, with the sample registry."))
 @click.option("--seed", type=int, default=2026, show_default=True, help=_("Another seed, other traffic."))
 @pass_session
-def command(session: Session, folder: Path, seed: int) -> None:
+def command(session: Session, folder: Path, scene: str | None, seed: int) -> None:
     """Play the demonstration."""
     from soc.application import alerts, events
-    from soc.application.demo.play import play
+    from soc.application.demo.play import play, play_scene
+    from soc.application.demo.scenarios import SCENES
     from soc.cli._progress import Progress
     from soc.cli._totals import totals_text
+    from soc.clock import SystemClock
     from soc.model.level import RuleLevel
     from soc.ports import AlertQuery
 
     _fresh(folder)
     session.store = folder.absolute()
-    app = session.app(pipeline=True)
     out = session.out
-    out.say(_("Half an hour of firewall and mail traffic, into {path} …").format(path=folder))
+    if scene is None:
+        out.say(_("Half an hour of firewall and mail traffic, into {path} …").format(path=folder))
+    else:
+        out.say(_("The scene {name}, into {path} …").format(name=scene, path=folder))
     with Progress(session) as progress:
-        played = play(
-            app,
-            folder / "traffic",
-            seed=seed,
-            progress=lambda done, total: progress(_("{done} of {total} lines").format(done=_show.number(done), total=_show.number(total)), done, total),
-        )
+
+        def tell(done: int, total: int) -> None:
+            progress(_("{done} of {total} lines").format(done=_show.number(done), total=_show.number(total)), done, total)
+
+        if scene is None:
+            app = session.app(pipeline=True)
+            played = play(app, folder / "traffic", seed=seed, progress=tell)
+        else:
+            played = play_scene(session.opening(), session.settings, folder / "traffic", SCENES[scene], seed=seed, clock=SystemClock(), progress=tell)
+            app = session.app()
 
     out.text(_("Taken in"), "bold")
     for name, lines in played.files.items():

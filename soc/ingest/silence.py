@@ -73,10 +73,11 @@ class SilenceWatch:
         return ended
 
     def started(self, now_us: int) -> None:
-        """Watching (again) from now on: a source never heard counts from here."""
-        for known in self._known.values():
+        """Watching (again) from now on: a source never heard counts from here, also after the next start."""
+        for source, known in self._known.items():
             if not known.last_us:
                 known.last_us = now_us
+                self._dirty.add(source)
 
     def expected_s(self, source: str, at_us: int) -> float:
         """The longest silence to be expected of a source at a time, in seconds."""

@@ -39,6 +39,7 @@ ELSEWHERE = {
     "soc/application/app.py": "tests/application/test_pipelines.py",
     "soc/application/deadletters.py": "tests/cli/test_commands.py",
     "soc/application/demo/play.py": "tests/cli/test_commands.py",
+    "soc/application/demo/scenarios.py": "tests/e2e/test_scenes.py",
     "soc/application/demo/traffic.py": "tests/ingest/test_pipeline.py",
     "soc/application/lists.py": "tests/contracts/test_lists.py",
     "soc/model/projection.py": "tests/contracts/test_lists.py",

@@ -36,9 +36,9 @@ DOMAIN = "tinh-mau.gov.vn"
 class Gateway:
     """One FortiGate: knows its name, serial number and clock."""
 
-    def __init__(self, index: int, begin: datetime) -> None:
-        self.name = f"FGT-{POINTS[index]}"
-        self.serial = f"FG100FTK2000{index:04d}"
+    def __init__(self, index: int, begin: datetime, *, name: str = "", serial: str = "") -> None:
+        self.name = name or f"FGT-{POINTS[index]}"
+        self.serial = serial or f"FG100FTK2000{index:04d}"
         self.index = index
         self._begin = begin
 
@@ -150,16 +150,27 @@ class MailHost:
         return "4" + "".join(self._random.choice(letters) for _ in range(10)) + "z" + self._random.choice(letters) * 2
 
     def message(
-        self, at: float, sender: str, recipients: list[str], subject: str, client: str, verdict: str = "Passed CLEAN", hits: float = -1.2, size: int = 0
+        self,
+        at: float,
+        sender: str,
+        recipients: list[str],
+        subject: str,
+        client: str,
+        verdict: str = "Passed CLEAN",
+        hits: float = -1.2,
+        size: int = 0,
+        account: str = "",
     ) -> Iterator[Timed]:
-        """The lines of one message through smtpd → amavis → delivery."""
+        """The lines of one message through smtpd → amavis → delivery; `account`: who logged in to hand it in."""
         random = self._random
         self._pid += 3
         first, second = self._queue_id(), self._queue_id()
         size = size or random.randrange(2_000, 400_000)
         message_id = f"{random.getrandbits(64):x}@{sender.partition('@')[2]}"
         to = ",".join(f"<{recipient}>" for recipient in recipients)
-        yield self._line(at, f"postfix/smtpd[{self._pid}]", f"{first}: client=unknown[{client}]")
+        yield self._line(
+            at, f"postfix/smtpd[{self._pid}]", f"{first}: client=unknown[{client}]" + (f", sasl_method=LOGIN, sasl_username={account}" if account else "")
+        )
         yield self._line(at + 0.2, f"postfix/cleanup[{self._pid + 1}]", f"{first}: message-id=<{message_id}>")
         yield self._line(at + 0.3, "postfix/qmgr[990]", f"{first}: from=<{sender}>, size={size}, nrcpt={len(recipients)} (queue active)")
         blocked = verdict.startswith("Blocked")
