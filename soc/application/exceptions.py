@@ -14,6 +14,8 @@ import yaml
 
 from soc.application.access import require
 from soc.application.app import App
+from soc.application.rules_backtest import Hit, backtest
+from soc.application.rules_choice import Choice, only
 from soc.application.ruleset import one_named
 from soc.clock import iso, to_datetime
 from soc.errors import Conflict, NotAllowed, NotFound, Phrase, RuleError, StoreFull, UsageError
@@ -22,8 +24,10 @@ from soc.model.event import Doc, flatten
 from soc.model.query import Term
 from soc.ports import AlertQuery, EventQuery, Store
 from soc.rules.ast import Rule, RuleException
+from soc.rules.collection import Collection
+from soc.rules.correlation import Correlation
 from soc.rules.documents import read
-from soc.rules.fields import mapped, taxonomy
+from soc.rules.fields import mapped, taxonomy, zoned
 from soc.rules.filters import Filter, applied
 from soc.rules.match import matches
 from soc.rules.read import read_document
@@ -44,6 +48,7 @@ class Plan(msgspec.Struct):
     """An exception that may be written: its file and text, and what it would have let pass in the last days.
 
     `told`: alerts of the rule (events of a classification rule) in that time; `hidden`: those that the exception covers.
+    Of a rule that makes no alerts of its own they are those of the correlations `through` which it tells, by a back-test.
     """
 
     rule: str
@@ -55,6 +60,7 @@ class Plan(msgspec.Struct):
     told: int
     hidden: int
     examples: list[dict[str, str]]
+    through: list[str] = []
 
 
 def plan(app: App, name: str, *, where: list[str], owner: str, expires: str, reason: str, folder: Path | None = None) -> Plan:
@@ -77,9 +83,12 @@ def plan(app: App, name: str, *, where: list[str], owner: str, expires: str, rea
     ends = _end(app, expires)
     path, text = _written(app, rule, selection, owner.strip(), ends, reason.strip(), folder)
     found = _filter(path, text)
-    (exception,) = mapped(applied(app.rules.engine.collection.written.get(rule.id, rule), [found]), taxonomy()).exceptions
-    told, hidden, examples = _preview(app, rule, exception)
-    return Plan(rule.id, rule.title, str(path), text, found.expires, PREVIEW_DAYS, told, hidden, examples)
+    collection = app.rules.engine.collection
+    covering = zoned(applied(collection.written.get(rule.id, rule), [found]), collection.ruleset.zone)
+    (exception,) = mapped(covering, taxonomy()).exceptions
+    above = _counting(collection, rule) if rule.id in collection.silent else []
+    told, hidden, examples = _preview_above(app, rule, exception, above) if above else _preview(app, rule, exception)
+    return Plan(rule.id, rule.title, str(path), text, found.expires, PREVIEW_DAYS, told, hidden, examples, [one.id for one in above])
 
 
 def write(app: App, planned: Plan) -> None:
@@ -186,6 +195,34 @@ def _preview(app: App, rule: Rule, exception: RuleException) -> tuple[int, int, 
             if len(examples) < MOST_EXAMPLES:
                 examples.append({"id": str(doc.get("soc.id", "")), "at": str(doc.get("@timestamp", "")), "original": str(doc.get("event.original", ""))})
     return told, hidden, examples
+
+
+def _counting(collection: Collection, rule: Rule) -> list[Correlation]:
+    """The correlations that make alerts of what a rule tells, also through others."""
+    telling = {rule.id}
+    for one in collection.correlations:  # children stand before their parents
+        if telling.intersection(one.rules):
+            telling.add(one.id)
+    return [one for one in collection.correlations if one.id in telling and one.id not in collection.silent and one.shadow == rule.shadow]
+
+
+def _preview_above(app: App, rule: Rule, exception: RuleException, above: list[Correlation]) -> tuple[int, int, list[dict[str, str]]]:
+    now_us = app.clock.now_us()
+    ids = frozenset(one.id for one in above)
+    before = only(app.rules.engine.collection, ids)
+    excepted = msgspec.structs.replace(rule, exceptions=(*rule.exceptions, exception))
+    rules = tuple(excepted if one.id == rule.id else one for one in before.ruleset.rules)
+    after = msgspec.structs.replace(before, ruleset=msgspec.structs.replace(before.ruleset, rules=rules))
+    since = now_us - PREVIEW_DAYS * DAY_US
+    first, second = (backtest(app, Choice(one, ids), since_us=since, until_us=now_us, examples=0) for one in (before, after))
+    left = {(hit.rule, hit.ts, tuple(hit.key.items())) for hit in second.examples}
+    gone = [hit for hit in first.examples if (hit.rule, hit.ts, tuple(hit.key.items())) not in left]
+    shown = [{"id": hit.events[0] if hit.events else "", "at": hit.ts, "original": f"{hit.title}: {_group(hit)}"} for hit in gone[-MOST_EXAMPLES:]]
+    return first.alerts, max(0, first.alerts - second.alerts), shown[::-1]
+
+
+def _group(hit: Hit) -> str:
+    return ", ".join(f"{field}={value}" for field, value in hit.key.items())
 
 
 def _told(app: App, rule: Rule, since_us: int) -> Any:

@@ -53,7 +53,7 @@ class Evaluation(msgspec.Struct):
     refused: list[tuple[int, str]]
     """Line and reason of what is no event."""
     late: int = 0
-    """Events later than the lateness."""
+    """Events later than the lateness: they were dropped."""
     timeless: int = 0
     """Events that a correlation needs and that have no readable time."""
 
@@ -120,9 +120,10 @@ class _Run:
             if self.options.until_us is not None and ts > self.options.until_us:
                 return
             self.newest = ts if self.newest is None else max(self.newest, ts)
+            if self.options.lateness_us is not None and ts < self.newest - self.options.lateness_us:
+                self.result.late += 1
+                return
             self.oldest = ts if self.oldest is None else min(self.oldest, ts)
-        late = ts is not None and self.options.lateness_us is not None and self.newest is not None and ts < self.newest - self.options.lateness_us
-        self.result.late += late
         needs_time = False
         for index in self.engine.classify(doc).matches:
             rule = self.engine.rules[index]
@@ -130,7 +131,7 @@ class _Run:
                 self.result.alerts.append(self._detection(n, rule, doc))
             for extractor in self.extractors.get(rule.id, ()):
                 needs_time = True
-                if ts is not None and not late:
+                if ts is not None:
                     for signal in extractor.signals(doc, ts, f"{n:0{_DIGITS}}"):
                         self.fold.add(signal)
         self.result.timeless += needs_time and ts is None

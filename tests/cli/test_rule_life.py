@@ -99,6 +99,20 @@ def test_an_exception_is_previewed_written_and_counted(desk: Desk) -> None:
     assert (stats["alerts"], stats["excepted"]) == (5, 1)
 
 
+def test_an_exception_to_a_rule_without_alerts_is_counted_by_what_it_tells(desk: Desk) -> None:
+    """Three attacks on one host make one alert of a correlation; without one of them there is none, and the plan says so."""
+    text = "title: Many\nid: 44444444-0000-4000-8000-000000000002\nlevel: high\n"
+    rule = "correlation: {type: event_count, rules: [attack], group-by: [destination.ip], timespan: 1h, condition: {gte: 3}}\n"
+    (desk.rules / "many.yml").write_text(text + rule)
+    words = ("rules", "except", "add", "attack", "--owner", "an", "--expires", "30d", "--reason", "our scanner", "--where")
+    plan = desk(*words, "source.ip: 203.0.113.2")
+    assert "counted are those of: Many" in plan.err
+    assert "hidden 1 of 1" in plan.err
+    assert "Many: destination.ip=10.0.0.5" in plan.err
+    other = json.loads(desk(*words, "source.ip: 203.0.113.7", "--json").out)
+    assert (other["told"], other["hidden"], other["through"], other["examples"]) == (1, 0, ["44444444-0000-4000-8000-000000000002"], [])
+
+
 @pytest.mark.parametrize(
     ("change", "code", "said"),
     [

@@ -119,15 +119,30 @@ def test_lines_that_are_no_events_are_told(soc: Run, folder: Path, tmp_path: Pat
 
 
 def test_a_finite_lateness_drops_and_counts(soc: Run, folder: Path, tmp_path: Path) -> None:
-    """What is later than the lateness is left out of correlations and counted; within it nothing is."""
+    """What is later than the lateness makes no alert of any kind and is counted; within it nothing is dropped."""
     file = events(tmp_path, *(line(second, event="failed", user={"name": "a"}) for second in (0, 40, 9, 10)))
     done = soc("rules", "eval", "--rules", str(folder), "--events", file, "--lateness", "30")
     assert json.loads(done.out)["events"] == [1, 2, 4]
-    assert done.err == "1 events came later than 30 s; correlations left them out\n"
+    assert done.err == "1 event came later than 30 s and was dropped\n"
     assert done.code == 0
     done = soc("rules", "eval", "--rules", str(folder), "--events", file, "--lateness", "31")
     assert json.loads(done.out)["events"] == [1, 2, 3, 4]
     assert done.err == ""
+    night = [f'{{"@timestamp": "2026-11-19T18:{minute}:00Z"}}' for minute in (10, 30, 29)]
+    done = soc("rules", "eval", "--rules", str(folder), "--events", events(tmp_path, *night), "--lateness", "30s")
+    assert [json.loads(one)["events"] for one in done.out.splitlines()] == [[1], [2]]
+    assert done.err == "1 event came later than 30 s and was dropped\n"
+
+
+@pytest.mark.parametrize("words", [["eval"], ["lint"], ["list"]])
+def test_a_folder_without_rules_is_said_so(soc: Run, tmp_path: Path, words: list[str]) -> None:
+    """A mistyped path must not look like rules that never match."""
+    empty = tmp_path / "none"
+    empty.mkdir()
+    (empty / "rule.yaml.bak").write_text("title: x\n")
+    more = ["--events", events(tmp_path, line(0))] if words == ["eval"] else []
+    done = soc("rules", *words, "--rules", str(empty), *more)
+    assert (done.code, done.err) == (0, f"{empty} holds no rule; rules are files *.yml\n")
 
 
 def test_the_time_may_stand_in_another_field(soc: Run, folder: Path, tmp_path: Path) -> None:

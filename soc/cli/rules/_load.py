@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soc.cli._session import Session
+from soc.i18n import gettext as _
 
 if TYPE_CHECKING:
     from soc.errors import RuleError
@@ -29,6 +30,8 @@ def collection_of(session: Session, folder: Path | None, *, ecs: bool = True, li
         with rule_folders(session) as folders:
             collection, errors, notes = load_collection(folders, ecs=ecs, states=life)
     tell(errors, notes)
+    if folder is not None:
+        tell_if_none(folder, collection, errors)
     return collection, errors
 
 
@@ -48,6 +51,12 @@ def tell(errors: list[RuleError], notes: list[str]) -> None:
         say_error(f"{error.path}:{error.line}: {error.reason}" + (f" ({error.hint})" if error.hint else ""))
     for note in notes:
         say_error(note)
+
+
+def tell_if_none(folder: Path, collection: Collection, errors: list[RuleError]) -> None:
+    """Tell on stderr that a file or folder has no rule: a mistyped path looks like rules that never match."""
+    if not (collection.ruleset.rules or collection.correlations or errors):
+        say_error(_("{path} holds no rule; rules are files *.yml").format(path=folder))
 
 
 def say_error(text: str) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from soc.cli.rules._load import say_error, tell
+from soc.cli.rules._load import say_error, tell, tell_if_none
 from soc.cli.rules._options import FOLDER, ZONE, microseconds, moment, pipeline_option, use_zone_named
 from soc.i18n import gettext as _
+from soc.i18n import ngettext
 
 
 @click.command("eval", help=_("Evaluate rules on a file of events, one JSON object a line; one JSON alert a line. Needs no store and no configuration."))
@@ -20,7 +21,7 @@ from soc.i18n import gettext as _
     default="inf",
     show_default=True,
     metavar="S",
-    help=_("How many seconds an event may come late for correlations; inf: all are read before any is judged."),
+    help=_("How many seconds an event may come late: later ones are dropped; inf: all are read before any is judged."),
 )
 @click.option("--time-field", default="@timestamp", show_default=True, metavar="F", help=_("The field that holds the time; correlations need it."))
 @click.option(
@@ -41,6 +42,7 @@ def command(folder: Path, file: str, pipeline: str, lateness: str, time_field: s
     options = Options(time_field, microseconds(lateness), moment(until))
     collection, errors, notes = load_collection([folder], ecs=pipeline == "ecs")
     tell(errors, notes)
+    tell_if_none(folder, collection, errors)
     with contextlib.ExitStack() as stack:
         try:
             stream = sys.stdin.buffer if file == "-" else stack.enter_context(open(file, "rb", buffering=1 << 20))  # noqa: PTH123 - the path is what the user typed
@@ -50,7 +52,8 @@ def command(folder: Path, file: str, pipeline: str, lateness: str, time_field: s
     for n, reason in found.refused:
         say_error(f"{file}:{n}: {reason}")
     if found.late:
-        say_error(_("{count} events came later than {seconds} s; correlations left them out").format(count=found.late, seconds=lateness))
+        text = ngettext("{count} event came later than {seconds} s and was dropped", "{count} events came later than {seconds} s and were dropped", found.late)
+        say_error(text.format(count=found.late, seconds=lateness.removesuffix("s")))
     if found.timeless:
         say_error(_("{count} events have no readable time in {field}; correlations left them out").format(count=found.timeless, field=time_field))
     out = sys.stdout

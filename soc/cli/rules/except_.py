@@ -11,6 +11,8 @@ from soc.cli._io import Column, json_option, list_options, write_json
 from soc.cli._session import Session, may_ask, pass_session
 from soc.i18n import gettext as _
 
+_MOST_TITLES = 3
+
 
 @click.group(help=_("Exceptions to rules: what a rule lets pass for a while, by whom and why."))
 def command() -> None:
@@ -52,6 +54,10 @@ def add(session: Session, rule: str, where: tuple[str, ...], owner: str, expires
     if not as_json:
         out.text(planned.text.rstrip("\n"))
         shown = {"hidden": _show.number(planned.hidden), "told": _show.number(planned.told), "days": planned.days}
+        if planned.through:
+            every = {one.id: one for one in app.rules.engine.collection.correlations}
+            titles = ", ".join(_show.title(every[name]) for name in planned.through[:_MOST_TITLES]) + (" …" if len(planned.through) > _MOST_TITLES else "")
+            out.say(_("The rule makes no alerts of its own; counted are those of: {titles}").format(titles=titles))
         out.say(_("In the last {days} days it would have hidden {hidden} of {told}.").format(**shown))
         for one in planned.examples:
             out.say(f"  {_show.when(one['at'], session.settings.timezone)}  {one['id'][:10]}  {one['original'][:300]}")
