@@ -6,7 +6,6 @@ import secrets  # noqa: TID251 - a code that anybody can work out would prove no
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import date
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -322,7 +321,7 @@ def approve(
 ) -> Notice:
     """Record that a notice was signed: by somebody else than its author, with number and date, or urgently on a named person's word.
 
-    `signed_file`: the document as it came back, whose hash is kept. Raises: NotAllowed (the author cannot sign), UsageError, Conflict.
+    `signed_file`: the document as it came back, which is kept as evidence. Raises: NotAllowed (the author cannot sign), UsageError, Conflict.
     """
     require(app, "notices.approve")
     notice = get(app, name)
@@ -346,11 +345,11 @@ def signature(app: App, notice: Notice, signer: str, number: str, signed_on: str
         )
     if not urgent and (not number or not signed_on):
         raise UsageError("a signed document has a number and a date", hint="--number 12/CB-SKHCN --signed-on 2026-11-21, or --urgent")
-    if signed_on:
-        a_day(signed_on)
+    if signed_on and a_day(signed_on) > local_day(app):
+        raise UsageError(Phrase("{field}: {value} lies in the future", field="signed_on", value=signed_on))
     found: dict[str, Any] = {"signer": signer.strip(), "number": number.strip(), "signed_on": signed_on, "two_person": two}
     if signed_file is not None:
-        found |= {"sha256": hash_of(signed_file), "file": signed_file.name}
+        found |= {"sha256": keep(app, signed_file), "file": signed_file.name}
     return found
 
 
@@ -360,19 +359,18 @@ def _names(app: App, account: str) -> set[str]:
     return {account.casefold(), *(text.casefold() for one in people if getattr(one, "account", "") == account for text in (one.id, one.name))}
 
 
-def hash_of(file: Path) -> str:
-    """SHA-256 of a file.
+def keep(app: App, file: Path) -> str:
+    """The SHA-256 under which the store of evidence keeps a document that came.
 
-    Raises: UsageError.
+    Raises: UsageError (no plain file, empty, too large), StoreFull.
     """
     try:
-        with file.open("rb") as opened:
-            content = opened.read(MOST_SIGNED + 1)
+        size = file.lstat().st_size
     except OSError as error:
         raise UsageError(Phrase("{path} cannot be read: {strerror}", path=file, strerror=error.strerror)) from error
-    if not content or len(content) > MOST_SIGNED:
+    if not 0 < size <= MOST_SIGNED:
         raise UsageError(Phrase("{path} is empty, or larger than {most} MiB", path=file, most=MOST_SIGNED >> 20), hint="give the signed document")
-    return sha256(content).hexdigest()
+    return app.wiring.evidence().add(file).sha256
 
 
 def a_day(text: str) -> date:

@@ -66,7 +66,7 @@ def new(
         "due_at": due_at,
         "received_at": not_later(app, "received_at", received_at) or iso(app.clock.now_us()),
         "vulnerabilities": list(vulnerabilities),
-        **({"sha256": notices.hash_of(file), "file": file.name} if file is not None else {}),
+        **({"sha256": notices.keep(app, file), "file": file.name} if file is not None else {}),
     }
     fact = NewFact("WarningReceived", data, behalf=behalf)
     return _folded(take(app, f"{PREFIX}WN-{local_day(app).year}-", fact, scope=scope, busy="too many warnings are recorded at the same moment"))

@@ -108,7 +108,7 @@ def remind(
 @click.option("--signer", required=True, metavar="NAME", help=_("Who signed it."))
 @click.option("--number", required=True, metavar="TEXT", help=_("Number and sign of the document."))
 @click.option("--signed-on", required=True, metavar="DATE", help=_("Date of the signature (2026-11-21)."))
-@click.option("--signed-file", type=click.Path(path_type=Path, dir_okay=False), help=_("The signed document, as it came back: its hash is kept."))
+@click.option("--signed-file", type=click.Path(path_type=Path, dir_okay=False), help=_("The signed document, as it came back: it is kept with its hash."))
 @_channel("document")
 @_options
 @pass_session

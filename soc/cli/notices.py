@@ -160,7 +160,7 @@ def show(session: Session, id: str, as_json: bool) -> None:
 @click.option("--signer", required=True, metavar="NAME", help=_("Who signed, or on whose word it goes out."))
 @click.option("--number", default="", metavar="TEXT", help=_("Number and sign of the document."))
 @click.option("--signed-on", default="", metavar="DATE", help=_("Date of the signature (2026-11-21)."))
-@click.option("--signed-file", type=click.Path(path_type=Path, dir_okay=False), help=_("The signed document, as it came back: its hash is kept."))
+@click.option("--signed-file", type=click.Path(path_type=Path, dir_okay=False), help=_("The signed document, as it came back: it is kept with its hash."))
 @click.option("--urgent", is_flag=True, help=_("Without a signature yet; the written confirmation is due the next working day."))
 @json_option
 @pass_session

@@ -70,7 +70,7 @@ def _tell(session: Session, warning: CentreWarning, done: Progress, as_json: boo
 @click.option("--tlp", type=click.Choice(TLP, case_sensitive=False), default="AMBER", show_default=True, help=_("Traffic Light Protocol 2.0."))
 @click.option("--cve", "vulnerabilities", multiple=True, metavar="ID", help=_("A vulnerability or product concerned (may be repeated)."))
 @click.option("--received", "received_at", default="", metavar="TIME", help=_("When it came; default: now."))
-@click.option("--file", type=click.Path(path_type=Path, dir_okay=False), help=_("The document that came: its hash is kept."))
+@click.option("--file", type=click.Path(path_type=Path, dir_okay=False), help=_("The document that came: it is kept with its hash."))
 @click.option("--scope", default="real", metavar="SCOPE", help=_("real, or exercise:<id>."))
 @json_option
 @pass_session

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from soc.application import notices, notices_send, warnings
-from soc.application.app import App
-from soc.clock import iso
+from soc.application.app import Actor, App
+from soc.bootstrap import open_app
+from soc.clock import FrozenClock, iso
+from soc.config import Settings, StoreSettings
 from soc.errors import Conflict, NotFound, UsageError
 from tests.application.test_notices_send import register
 from tests.incidents.test_workflow import NOW, application
@@ -37,9 +39,8 @@ def sign_and_send(app: App, notice: str) -> None:
     notices_send.send(app, notice, channel="document")
 
 
-def test_from_the_centre_to_the_agencies_and_back(app: App, tmp_path: Path) -> None:
+def test_from_the_centre_to_the_agencies_and_back(app: App) -> None:
     """Recorded with its number, passed on in two steps, followed, closed with the figures when all have acted."""
-    (tmp_path / "cb.pdf").write_bytes(b"%PDF")
     name = came(app)
     assert name == "WN-2026-0001"
     notice = warnings.fan_out(app, name, to=["x-1"])
@@ -107,8 +108,9 @@ def test_the_same_number_is_recorded_once(app: App, tmp_path: Path) -> None:
         warnings.get(app, "1943/CATTT-NCSC")
     assert warnings.get(app, "2")[0].id == other.id
     (tmp_path / "cb.pdf").write_bytes(b"%PDF")
-    kept = warnings.new(app, "5", "a", issued_on="2026-11-20", file=tmp_path / "cb.pdf")
-    assert (kept.file, len(kept.sha256)) == ("cb.pdf", 64)
+    own = open_app(Settings(data_dir=tmp_path / "data", store=StoreSettings(kind="memory")), Actor("an"), clock=FrozenClock(NOW))
+    kept = warnings.new(own, "5", "a", issued_on="2026-11-20", file=tmp_path / "cb.pdf")
+    assert (kept.file, b"".join(own.wiring.evidence().read(kept.sha256))) == ("cb.pdf", b"%PDF")
     for change in (
         {"number": " "},
         {"subject": ""},

@@ -40,7 +40,7 @@ def test_a_notice_from_draft_to_the_list_of_those_who_never_answered(soc: Run, t
     letter = (tmp_path / "letters" / "x-1.txt").read_text(encoding="utf-8")
     assert "Xã Một" in letter
     assert "a@tinh-mau.gov.vn" in letter
-    assert soc("notices", "approve", made["id"], "--signer", "Giám đốc", "--number", "12/CB", "--signed-on", "2026-11-21", *store).code == 0
+    assert soc("notices", "approve", made["id"], "--signer", "Giám đốc", "--number", "12/CB", "--signed-on", "2026-01-05", *store).code == 0
     assert soc("notices", "send", made["id"], *store).code == 0
     shown = json.loads(soc("notices", "show", made["id"], "--json", *store).out)["item"]
     code = next(one["code"] for one in shown["recipients"] if one["agency"] == "x-1")
@@ -100,7 +100,7 @@ def test_mails_are_shown_before_they_go(soc: Run, tmp_path: Path) -> None:
     reminded = json.loads(soc("notices", "remind", "--overdue", "--yes", "--json", *store).out)
     assert (reminded["recorded"], [one["agency"] for one in reminded["items"]]) == (True, ["x-1", "x-2"])
     assert soc("notices", "remind", *store).code == 2
-    letter = ("--signer", "Giám đốc", "--number", "2/CB", "--signed-on", "2026-02-01")
+    letter = ("--signer", "Giám đốc", "--number", "2/CB", "--signed-on", "2026-01-06")
     assert soc("notices", "second-letter", name, *letter, *store).code == 0
     late = json.loads(soc("notices", "overdue", "--json", *store).out)["items"]
     assert [(one["agency"], one["reminders"], one["second_letters"]) for one in late] == [("x-1", 1, 1), ("x-2", 1, 1)]
@@ -138,7 +138,7 @@ def test_urgent_on_a_word_and_a_team_of_one(soc: Run, tmp_path: Path) -> None:
     assert soc("notices", "approve", made["id"], "--signer", "Giám đốc", "--urgent", *store).code == 0
     [waiting] = json.loads(soc("notices", "confirmations", "--json", *store).out)["items"]
     assert (waiting["subject"], waiting["overdue"]) == ("Rất khẩn", False)
-    assert soc("notices", "approve", made["id"], "--signer", "Giám đốc", "--number", "3", "--signed-on", "2026-11-23", *store).code == 0
+    assert soc("notices", "approve", made["id"], "--signer", "Giám đốc", "--number", "3", "--signed-on", "2026-01-05", *store).code == 0
     assert json.loads(soc("notices", "confirmations", "--json", *store).out)["total"] == 0
     assert json.loads(soc("notices", "approval", "--json", *store).out)["item"]["two_person"] is True
     assert soc("notices", "approval", "--one-person", *store).code == 2

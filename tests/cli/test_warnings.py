@@ -19,7 +19,7 @@ def test_from_the_number_to_the_answer(soc: Run, tmp_path: Path) -> None:
     assert soc("warnings", "new", *words, *store).code == 6
     notice = json.loads(soc("warnings", "fan-out", "1", "--to", "x-1", "--to", "x-2", "--json", *store).out)["item"]
     assert (notice["warning"], notice["recipients"]) == (made["item"]["id"], 2)
-    soc("notices", "approve", notice["id"], "--signer", "Giám đốc", "--number", "12/CB", "--signed-on", "2026-11-21", *store)
+    soc("notices", "approve", notice["id"], "--signer", "Giám đốc", "--number", "12/CB", "--signed-on", "2026-01-05", *store)
     soc("notices", "send", notice["id"], *store)
     soc("notices", "answer", notice["id"], "x-1", "acted", *store)
     [item] = json.loads(soc("warnings", "list", "--json", *store).out)["items"]

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from soc.application import approval, incidents, notices, notices_send
-from soc.application.app import App
+from soc.application.app import Actor, App
+from soc.bootstrap import open_app
 from soc.clock import FrozenClock, from_iso, iso
+from soc.config import Settings, StoreSettings
 from soc.errors import Conflict, NotAllowed, NotFound, UsageError
 from soc.incidents.notices import Notice, code_of, fold
 from soc.model.fact import ANY_VERSION, Behalf, NewFact, Stored
@@ -196,16 +198,21 @@ def test_codes_cannot_be_worked_out(app: App) -> None:
     assert code(app, first, "x-1") != code_of(first.id, "x-1", "")
 
 
-def test_the_signed_document_comes_back_with_its_hash(app: App, tmp_path: Path) -> None:
-    """Number, date, signer and the hash of the file; an empty or missing file is refused."""
+def test_the_signed_document_comes_back_with_its_hash(tmp_path: Path) -> None:
+    """Number, date, signer, and the file itself as evidence; an empty or missing file, a link and a date to come are refused."""
+    app = open_app(Settings(data_dir=tmp_path / "data", store=StoreSettings(kind="memory")), Actor("an"), clock=FrozenClock(NOW))
     made = notices.draft(app, "a", to=["x-1"])
     (tmp_path / "signed.pdf").write_bytes(b"%PDF-1.7 signed")
     (tmp_path / "empty.pdf").write_bytes(b"")
-    for name in ("empty.pdf", "missing.pdf"):
+    (tmp_path / "link.pdf").symlink_to(tmp_path / "signed.pdf")
+    with pytest.raises(UsageError, match="future"):
+        notices.approve(app, made.id, signer="Giám đốc", number="1/CB", signed_on="2027-11-21")
+    for name in ("empty.pdf", "missing.pdf", "link.pdf"):
         with pytest.raises(UsageError):
             notices.approve(app, made.id, signer="Giám đốc", number="1/CB", signed_on="2026-11-21", signed_file=tmp_path / name)
     found = notices.approve(app, made.id, signer="Giám đốc", number="1/CB", signed_on="2026-11-21", signed_file=tmp_path / "signed.pdf")
     assert found.sha256 == sha256(b"%PDF-1.7 signed").hexdigest()
+    assert b"".join(app.wiring.evidence().read(found.sha256)) == b"%PDF-1.7 signed"
     notices.exported(app, made.id, [("x-1", "x-1.txt", "ab" * 32)])
     assert notices.get(app, made.id).recipients[0].exported["sha256"] == "ab" * 32
 
