@@ -75,6 +75,8 @@ def open_incident(
     data = checked(app, {"detected_at": iso(now), **fields})
     if not data.get("title"):
         raise UsageError("an incident needs a title", hint="soc incidents new TITLE")
+    if not data.get("reported_at") and (data.get("reported_by") or data.get("channel")):
+        data["reported_at"] = iso(now)  # who is on the telephone reports now
     data["regime"] = regime_at(data["detected_at"]).id
     short("owner", owner, _LONGEST_OWNER)
     _said(reason, behalf)

@@ -134,6 +134,13 @@ def _tell_duty(session: Session, duty: Obligation) -> None:
     mark = {"overdue": "✖", "met": "✔", "met-late": "✔", "void": "·"}.get(duty.state, "○")
     text = "  ".join(filter(None, (f"  {mark} {_duty_word(duty.state)}", when, title, done, f"[{duty.id}]")))
     session.out.text(session.out.folded(text, more="      "), "bold red" if duty.state == "overdue" else "")
+    if duty.state == "void" and duty.reason:
+        session.out.text(session.out.folded("      " + _("because: {why}").format(why=duty.reason), more="      "), "dim")
+    for was in duty.earlier:
+        said = _("was due {due} until {by} changed it on {at}: {why}").format(
+            due=_show.when(was.due_at, zone), by=was.ended_by, at=_show.when(was.ended_at, zone), why=was.reason or "-"
+        )
+        session.out.text(session.out.folded("      " + said, more="      "), "dim")
     if duty.unverified:
         session.out.text(session.out.folded("      " + _("unverified: {why}").format(why=duty.unverified), more="      "), "dim")
 
@@ -282,6 +289,7 @@ def _tell_whole(session: Session, incident: Incident) -> None:
         (_("System"), cell(incident.systems)),
         (_("Owner"), incident.owner),
         (_("Alerts"), cell(incident.alerts)),
+        (_("Linked"), cell(list(incident.links))),
         (_("Merged into"), incident.merged_into),
         (_("Merged from"), cell(incident.merged)),
         (_("Policy"), incident.policy),
