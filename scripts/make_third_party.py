@@ -59,6 +59,7 @@ def page() -> str:
         "`soc` itself is Apache-2.0 (LICENSE). It runs with these packages, unmodified and installed beside it; LGPL packages are used as libraries only.",
         "Shipped Sigma rules name their author and id in each file.",
         "The names of tactics and techniques (soc/rules/attack.json) are MITRE ATT&CK®: © 2025 The MITRE Corporation. This work is reproduced and distributed with the permission of The MITRE Corporation (https://attack.mitre.org/resources/legal-and-branding/terms-of-use/).\n",
+        "The handbook is printed with DejaVu Sans Condensed 2.37 (soc/reports/fonts, unmodified; Bitstream Vera licence, changes in the public domain: soc/reports/fonts/LICENSE.txt).\n",
         "| package | version | licence |",
         "|---|---|---|",
     ]

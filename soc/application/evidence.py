@@ -20,7 +20,7 @@ from soc.incidents.model import Incident
 from soc.incidents.model import fold as fold_incident
 from soc.model.alert import Alert
 from soc.model.event import Doc, nest, usable_us
-from soc.model.fact import Behalf, NewFact
+from soc.model.fact import ANY_VERSION, Behalf, NewFact
 from soc.ports import AlertQuery
 
 LETTERS = "EV"
@@ -63,6 +63,14 @@ def add(
     kept = app.wiring.evidence().add(file)
     return _recorded(app, owner.id, owner.scope, "EvidenceAdded", why, behalf, form="kept", name=_name(file), sha256=kept.sha256, size=kept.size,
         origin=origin, description=description, collected_by=collected_by, collected_at=collected_at)  # fmt: skip
+
+
+def add_once(app: App, incident: str, file: Path, *, why: str, origin: str = "", description: str = "") -> Evidence:
+    """The evidence of an incident (its whole id) with the content of this file, kept now unless it was before: for what may be tried again."""
+    access.require(app, "evidence.change")
+    found = app.wiring.evidence().measure(file).sha256
+    known = next((one for one in of_incident(app, incident) if one.sha256 == found and one.form == "kept"), None)
+    return known or add(app, incident, file, why=why, origin=origin, description=description)
 
 
 def register(
@@ -203,7 +211,7 @@ def verify(app: App, names: Sequence[str] = (), *, incident: str = "", file: Pat
     for one in chosen:
         result = _compared(app, one, file)
         if result not in ("elsewhere", "paper") and not app.settings.read_only:
-            app.journal.append(PREFIX + one.id, one.version, [NewFact("EvidenceChecked", {"result": result})], actor=app.actor.name, scope=one.scope)
+            app.journal.append(PREFIX + one.id, ANY_VERSION, [NewFact("EvidenceChecked", {"result": result})], actor=app.actor.name, scope=one.scope)
         found.append((one, result))
     return found
 

@@ -67,7 +67,7 @@ def _answer(session: Session, incident: Incident, report: Report, as_json: bool)
         for one in report.sent:
             session.out.text(f"  → {_show.when(one.at, session.settings.timezone)}  {one.to}  {one.channel}  {one.reference}")
     for name, command in reports.fills(incident, report) if report.state == "drafted" else []:
-        session.out.warn(_("missing: {field} ({command})").format(field=_field(name), command=command))
+        session.out.warn(_("missing: {field}: {command}").format(field=_field(name), command=command))
 
 
 @command.command("kinds", help=_("List the kinds of reports, of an incident's regime or all, and the obligations that each meets."))

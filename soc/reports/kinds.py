@@ -60,9 +60,9 @@ class Field(NamedTuple):
 
 
 _EDIT = "soc incidents edit {id} --{option} …"
-_SYSTEM = "soc systems import FILE --yes (column {column} of {system})"
-_AGENCY = "soc agencies import FILE --yes (column {column} of {agency})"
-_PERSON = "soc people import FILE --yes (a contact person of {agency}, column {column})"
+_SYSTEM = "soc systems import FILE --yes; column {column} of {system}"
+_AGENCY = "soc agencies import FILE --yes; column {column} of {agency}"
+_PERSON = "soc people import FILE --yes; column {column} of a contact person of {agency}"
 
 
 def _edit(option: str) -> str:

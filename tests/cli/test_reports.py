@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import sys
 from hashlib import sha256
 from pathlib import Path
 
@@ -166,3 +167,22 @@ def test_the_situation_report_and_the_handbook(soc: Run, store: tuple[str, ...],
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
     log = json.loads(soc("audit", "log", "report/handbook", "--json", *store).out)["items"]
     assert [one["kind"] for one in log] == ["HandbookPrinted", "HandbookPrinted"]
+
+
+def test_without_the_extra_everything_but_docx_and_pdf_works(soc: Run, store: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text, JSON and the dossier need no further packages; what does says how to get them."""
+    for name in ("docxtpl", "fpdf"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for name in ("soc.reports.template", "soc.reports.handbook", "soc.application.handbook"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        package, _, module = name.rpartition(".")
+        monkeypatch.delattr(sys.modules[package], module, raising=False)
+    assert soc("reports", "draft", "1", "update", *store).code == 0
+    assert soc("reports", "export", "1", "update", "--format", "txt", *store).code == 0
+    refused = soc("reports", "export", "1", "update", *store)
+    assert (refused.code, "soc[docs]" in refused.err) == (3, True)
+    assert soc("reports", "situation", "--until", "now", *store).code == 0
+    printed = soc("handbook", "so-tay.pdf", *store)
+    assert (printed.code, "soc[docs]" in printed.err) == (3, True)
+    assert soc("evidence", "dossier", "1", "hồ-sơ", *store).code == 0
+    assert soc("evidence", "dossier-verify", "hồ-sơ").code == 0

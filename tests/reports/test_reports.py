@@ -13,6 +13,7 @@ from soc.application.app import App
 from soc.clock import FrozenClock, from_iso, iso
 from soc.errors import Conflict, NotAllowed, NotFound, UsageError
 from soc.model.fact import Behalf
+from soc.reports.facts import gather
 from soc.reports.kinds import FIELDS, kind_of, kinds
 from soc.reports.model import Report
 from soc.reports.values import MISSING
@@ -188,6 +189,37 @@ def test_the_signed_document_comes_back_as_evidence(app: App, opened: Opened, tm
     assert (kept.sha256, kept.incident, found.number) == (sha256(b"%PDF").hexdigest(), incident, "7/BC")
     with pytest.raises(Conflict, match="signed already"):
         reports.import_signed(app, incident, "r1", file, **sign)
+
+
+def test_what_is_tried_again_leaves_nothing_twice(app: App, opened: Opened, tmp_path: Path) -> None:
+    """Somebody changes the incident between file and fact: the second try finds the file that is kept already; an export is recorded all the same."""
+    incident = opened()
+    reports.draft(app, incident, "report-72h")
+    file = tmp_path / "signed.pdf"
+    file.write_bytes(b"%PDF")
+    evidence.add_once(app, incident, file, why="lần đầu")
+    _, found = reports.import_signed(app, incident, "r1", file, number="7/BC", signed_on="2026-11-21", signer="Trần Văn Bình")
+    assert [one.id for one in evidence.listed(app, incident)] == [found.signed.evidence if found.signed else ""]
+
+    def write(name: str, _data: bytes) -> str:
+        incidents.note(app, incident, "giữa chừng")
+        return name
+
+    assert reports.export(app, incident, "r1", "txt", write)[1].exports
+
+
+def test_two_people_who_draft_at_once_see_each_other(app: App, opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The draft is of the facts that its author saw: a change meanwhile is a conflict, and nothing is recorded."""
+    incident = opened()
+
+    def meanwhile(*given: Any, **more: Any) -> Any:
+        incidents.note(app, incident, "giữa chừng")
+        return gather(*given, **more)
+
+    monkeypatch.setattr("soc.application.reports.gather", meanwhile)
+    with pytest.raises(Conflict):
+        reports.draft(app, incident, "report-72h")
+    assert reports.listed(app, incident) == []
 
 
 def test_kinds_belong_to_the_regime_of_the_detection(app: App, opened: Opened) -> None:
