@@ -20,7 +20,7 @@ from soc.i18n import said
 from soc.incidents.page import PREFIX, Page, fold, page_id
 from soc.model.fact import Behalf, NewFact
 from soc.model.journal import FactConflict
-from soc.model.message import Message, message
+from soc.model.message import SKEW_US, Message, message
 from soc.model.record import SCOPE_REAL
 from soc.organization.model import Person
 from soc.organization.registry import Registry
@@ -163,7 +163,8 @@ def _is_due(app: App, page: Page) -> bool:
     last = page.asked[-1] if page.asked else None
     if last is None or page.hurried or last.why:
         return True
-    if app.clock.now_us() >= from_iso(last.at) + round(page.minutes * _US):
+    now, asked = app.clock.now_us(), from_iso(last.at)
+    if now >= asked + round(page.minutes * _US) or asked > now + SKEW_US:  # what lies ahead was recorded before the clock was set back: rather too early
         return True
     return all(outbox.get(app, name).state in ("given-up", "cancelled") for name in last.messages)
 

@@ -32,6 +32,8 @@ MOST_BODY = 50_000
 MOST_INLINE = 98_304
 """Bytes of all attachments that are kept in the fact itself; larger ones are named by their hash in the evidence store."""
 MOST_ATTACHMENTS = 50
+SKEW_US = 60_000_000
+"""So far apart the clocks of processes that share a journal may be: what lies further ahead was recorded before a clock was set back."""
 
 # Reference: an addr-spec without quoting (RFC 5321 4.1.2), ASCII only: other servers take no other
 _MAIL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}){0,10}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,8}")
@@ -206,9 +208,11 @@ class Sending(msgspec.Struct):
         return self.state not in OPEN or (self.state == "unknown" and not self.again_at)
 
     def ready(self, now_us: int) -> bool:
-        """Whether it is to be tried now."""
+        """Whether it is to be tried now; also when the last attempt lies ahead, because the clock was set back meanwhile."""
         if self.settled:
             return False
+        if self.attempts and from_iso(self.attempts[-1].at) > now_us + SKEW_US:
+            return True
         wait = self.attempts[-1].until if self.state == "trying" else self.again_at
         return not wait or from_iso(wait) <= now_us
 

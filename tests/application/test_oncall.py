@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from hypothesis import strategies as st
 from soc.application import oncall, outbox
 from soc.application.app import App
 from soc.clock import FrozenClock
-from soc.config import OutboxSettings
+from soc.config import OutboxSettings, WebhookSettings
 from soc.errors import Conflict, NotFound, UsageError
 from soc.model.fact import Behalf
 from tests.adapters.smtp.server import Server, running
-from tests.application.office import NOW_US, furnish, opened, settings_of, shift
+from tests.adapters.webhook.test_messenger import gateway
+from tests.application.office import NOW_US, furnish, opened, settings_of, shift, take_in
 from tests.application.test_outbox import Killed
 
 ROSTER = (shift(-2, 6, "lan"), shift(6, 14, "minh"))
@@ -136,6 +138,46 @@ def test_with_nobody_in_the_roster_the_leads_are_called(tmp_path: Path, frozen_c
     assert server.recipients == ["hoa@tinh.vn", "truc@tinh.vn"]
     with opened(settings_of(tmp_path / "c", server.port), frozen_clock) as app:
         assert oncall.page(app, "INC-2026-0001", "Mã độc").state == "exhausted"
+
+
+def test_a_clock_that_is_set_back_delays_nobody(app: App, server: Server) -> None:
+    """An hour back: the next one is called and messages that waited go, as if the time were over."""
+    assert isinstance(app.clock, FrozenClock)
+    server.behave = ["greylist"]
+    oncall.page(app, "INC-2026-0001", "Mã độc")
+    outbox.deliver(app)
+    assert server.recipients == []
+    app.clock.advance(-3600)
+    outbox.deliver(app)
+    assert server.recipients == ["lan@tinh.vn"]
+    pass_time(app, 0)
+    assert server.recipients == ["lan@tinh.vn", "minh@tinh.vn"]
+    pass_time(app, 1)
+    assert len(server.recipients) == 2
+
+
+def test_a_gateway_that_refuses_stalls_and_answers_late(tmp_path: Path, frozen_clock: FrozenClock) -> None:
+    """A person who is told by a webhook: each turn has one idempotency key, however often the gateway has to be asked."""
+    with gateway() as sms:
+        sms.answers = [503, "late", 200, 400]
+        webhook = {"sms": WebhookSettings(url=f"http://127.0.0.1:{sms.server_port}/", timeout_s=0.3, fields={"to": "{to}", "text": "{body}"})}
+        with opened(settings_of(tmp_path, webhook=webhook), frozen_clock) as app:
+            furnish(app, *ROSTER)
+            phones = {"lan": "0912345678", "minh": "0987654321"}
+            rows = [{"id": key, "name": key, "agency": "so-kh-cn", "role": "analyst", "phone": phone, "channel": "webhook"} for key, phone in phones.items()]
+            take_in(app, "people", *rows)
+            raised = oncall.page(app, "INC-2026-0001", "Mã độc")
+            for _ in range(4):
+                pass_time(app, 1.5)
+            assert [json.loads(body)["to"] for _, body in sms.posts] == ["0912345678"] * 3
+            assert len(sms.keys) == 1
+            assert outbox.get(app, oncall.get(app, raised.id).asked[0].messages[0]).possibly_twice
+            sms.released.set()
+            pass_time(app, 5)
+            assert json.loads(sms.posts[-1][1])["to"] == "0987654321"
+            assert raised.code in json.loads(sms.posts[-1][1])["text"]
+            pass_time(app, 0.1)
+            assert oncall.get(app, raised.id).asked[-1].person == "hoa", "refused for good: not waited for"
 
 
 POINTS = ("oncall.raising", "oncall.raised", "oncall.calling", "oncall.called", "outbox.due", "outbox.recorded", "outbox.attempted", "outbox.handed-over")

@@ -7,7 +7,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -184,3 +185,46 @@ def test_kill_9_at_every_step_loses_and_doubles_nothing(soc: Run, office: tuple[
     assert message["state"] == "sent"
     assert len(server.ids) == 1
     assert message["possibly_twice"] == (len(server.mails) > 1) or message["possibly_twice"]
+
+
+def test_soc_run_reminds_beside_the_stream_and_is_not_stopped_by_a_mail_server(soc: Run, office: tuple[str, ...], server: Server, tmp_path: Path) -> None:
+    """A real process: reminders go out by themselves; a server that stalls hinders neither the stream nor the end; after kill -9 all goes on."""
+    lines = tmp_path / "mail.log"
+    lines.write_text("", encoding="utf-8")
+    config = Path(os.environ["SOC_CONFIG"])
+    config.write_text(
+        config.read_text(encoding="utf-8") + f'\n[duties]\nevery_s = 1\n\n[sources.mail]\ntype = "file"\npaths = ["{lines}"]\nproduct = "postfix"\n',
+        encoding="utf-8",
+    )
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-m", "soc", "run", *office], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def wait(until: Callable[[], bool]) -> None:
+        for _ in range(300):
+            if until():
+                return
+            threading.Event().wait(0.1)
+        raise AssertionError("it did not happen in time")
+
+    running_ = start()
+    try:
+        soc("incidents", "new", "Mã độc", "--detected", "5d", *office)
+        wait(lambda: server.recipients == ["lan@tinh.vn"])
+        server.always = "stall"
+        soc("incidents", "new", "Lộ dữ liệu", "--detected", "5d", *office)
+        with lines.open("a", encoding="utf-8") as file:
+            for number in range(40):
+                file.write(f"Nov 21 10:00:{number:02d} mx1 postfix/smtpd[12]: connect from unknown[203.0.113.{number}]\n")
+        wait(lambda: int(item(soc("events", "search", "--since", "3650d", "--limit", "1", "--json", *office))["total"]) == 40)
+        running_.kill()
+        running_.wait(10)
+        server.always = "ok"
+        running_ = start()
+        wait(lambda: len(server.recipients) >= 2)
+        running_.terminate()
+        assert running_.wait(20) == 0
+    finally:
+        running_.kill()
+        running_.wait(10)
+    assert len(server.ids) == 2
