@@ -209,7 +209,7 @@ def move(
     incident = permitted(app, name, command)
     _said(reason, behalf)
     short("resolution", str(given.get("resolution") or ""), MOST_NOTE)
-    _as_seen(incident, expected)
+    _as_seen(app, incident, expected)
     found = step(incident.state, command)
     data = {key: value for key, value in given.items() if value not in (None, "")}
     for need in found.needs:
@@ -275,19 +275,21 @@ def _nothing_left(incident: Incident) -> None:
         raise Conflict("nobody has decided the legal class yet", hint="soc incidents edit ID --legal-class ordinary|serious --reason …")
 
 
-def _as_seen(incident: Incident, expected: int | None) -> None:
+def _as_seen(app: App, incident: Incident, expected: int | None) -> None:
+    """Go on if nobody changed it since this version.
+
+    Raises: FactConflict, which shows what was changed.
+    """
     if expected is not None and expected != incident.version:
-        raise Conflict(
-            Phrase("{id} is at version {version}, not {expected}", id=incident.id, version=incident.version, expected=expected),
-            hint="look at it again, then decide again",
-        )
+        stream = PREFIX + incident.id
+        raise FactConflict(stream, expected, [one.fact for one in app.journal.read(stream, max(expected, 0))])
 
 
 def _record(app: App, name: str, command: str, facts: Sequence[NewFact], expected: int | None = None) -> Incident:
     incident = permitted(app, name, command)
     for fact in facts:
         _said(fact.reason, fact.behalf)
-    _as_seen(incident, expected)
+    _as_seen(app, incident, expected)
     step(incident.state, command)
     app.journal.append(PREFIX + incident.id, incident.version, facts, actor=app.actor.name, scope=incident.scope)
     return get(app, incident.id)

@@ -25,6 +25,7 @@ from soc.intel.blocking import ALLOWED, APPROVED, EXPIRED, PREFIX, PROPOSED, WIT
 from soc.intel.blocking import allowed as allowed_by
 from soc.intel.observables import Observable, read
 from soc.model.fact import ANY_VERSION, Behalf, NewFact, Stored
+from soc.model.journal import FactConflict
 
 LETTERS = "BL"
 MOST_ENTRIES = 1_000
@@ -173,7 +174,7 @@ def approve(app: App, name: str, *, reason: str = "", behalf: Behalf | None = No
     one = get(app, name)
     _in(app, one, PROPOSED)
     if expected is not None and expected != one.version:
-        raise Conflict(Phrase("{id} is at version {version}, not {expected}", id=one.id, version=one.version, expected=expected), hint="look at it again")
+        raise FactConflict(PREFIX + one.id, expected, [fact.fact for fact in app.journal.read(PREFIX + one.id, max(expected, 0))])
     alone = standing(app).why == "sole"
     if one.proposed_by == app.actor.name and behalf is None and not alone:
         raise NotAllowed(

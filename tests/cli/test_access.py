@@ -299,3 +299,19 @@ def test_the_last_administrator_stays(as_: Callable[..., Done], tmp_path: Path) 
     assert as_("administrator", "people", "import", str(file), "--yes").code == 0
     assert as_("administrator", "people", "import", str(file), "--yes").code == 5
     assert as_("x", "store", "status").code == 0
+
+
+def test_the_program_works_whoever_starts_it(as_: Callable[..., Done], tmp_path: Path) -> None:
+    """A service account that nobody registered runs the pipeline; what it does by itself is done, under the program's name."""
+    (tmp_path / "fw.log").write_text("".join(LINE.format(n=n, place="A") + "\n" for n in range(3, 7)), encoding="utf-8")
+    config = tmp_path / "soc.toml"
+    config.write_text(f'[sources.fw]\ntype = "file"\npaths = ["{tmp_path / "fw.log"}"]\nfollow = false\nproduct = "fortinet_fortigate"\n', encoding="utf-8")
+    config.chmod(0o600)
+    done = as_("soc", "run", "--once", "--json", "--config", str(config))
+    assert done.code == 0, done.err
+    done = as_("soc", "duties", "run")
+    assert done.code == 0, done.err
+    assert as_("soc", "alerts", "list").code == 5
+    actors = {item["actor"] for item in json.loads(as_("lead", "audit", "log", "--json", "--limit", "0").out)["items"]}
+    assert "mallory" not in actors
+    assert "soc" not in actors

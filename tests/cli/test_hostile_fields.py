@@ -108,7 +108,7 @@ def test_every_field_of_an_incident(on: Callable[..., Done], tmp_path: Path, tex
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
 def test_every_field_of_the_registry(on: Callable[..., Done], tmp_path: Path, text: str) -> None:
     """Names, notes and addresses of agencies, people and systems: taken as they are or refused by field, and harmless either way."""
-    rows = {
+    rows: dict[str, dict[str, Any]] = {
         "agencies": {"id": "a", "name": f"{text}x", "level": "unit", "note": text, "address": text},
         "people": {"id": "p", "name": f"{text}x", "agency": "a", "title": text, "decision": text},
         "systems": {"id": "s", "name": f"{text}x", "owner": "a", "operating_system": text, "protection": text, "services": [text]},
@@ -119,7 +119,7 @@ def test_every_field_of_the_registry(on: Callable[..., Done], tmp_path: Path, te
         told = on(kind, "import", str(file), "--yes", "--reason", text)
         harmless(told, (kind, "import"))
         for command in ((kind, "list"), (kind, "show", row["id"]), (kind, "show", str(row["id"]), "--history")):
-            harmless(on(*command), command)  # type: ignore[arg-type]
+            harmless(on(*command), command)
         spreadsheet(on(kind, "list", "--csv"), (kind, "list"))
     wrong = {"id": text, "name": "x", "level": text, "parent": text, "email": text, "phone": text, "valid_from": text}
     (tmp_path / "wrong.yml").write_text(json.dumps([wrong]), encoding="utf-8")

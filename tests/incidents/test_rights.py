@@ -17,6 +17,7 @@ from soc.errors import Conflict, NotAllowed, SocError
 from soc.incidents.model import PREFIX, Incident, fold
 from soc.incidents.workflow import BEFORE, COMMANDS, OPEN, STATES, TABLE, IllegalTransition
 from soc.model.fact import NewFact
+from soc.model.journal import FactConflict
 from soc.model.role import ANY, NONE, ROLES
 
 NOW = from_iso("2026-11-21T02:00:00Z")
@@ -91,7 +92,7 @@ def test_only_what_both_tables_allow_happens(steps: list[tuple[str, str, int]], 
             assert not fits or (command in ("link", "unlink") and (other.state, command) not in TABLE)
             assert stored(app, name) == before
         except SocError as error:
-            assert permitted, (role, command, error)
+            assert permitted, (role, command)
             assert seen
             refused = isinstance(error, Conflict) or command in ("finish-task", "report", "unlink", "unmerge", "merge", "attach")
             assert refused
@@ -121,10 +122,33 @@ def test_two_people_at_once_see_each_others_change() -> None:
     app.actor = Actor("le")
     incidents.move(app, name, "close", {"resolution": "một"}, expected=seen)
     app.actor = Actor("ad")
-    with pytest.raises(Conflict, match=str(seen)):
+    with pytest.raises(FactConflict, match=r"IncidentMoved \(le, ") as told:
         incidents.move(app, name, "close", {"resolution": "hai"}, expected=seen)
+    assert [(fact.actor, fact.data["resolution"]) for fact in told.value.since] == [("le", "một")]
     whole = stored(app, name)
     assert (whole.resolution, whole.version) == ("một", seen + 1)
+
+
+def test_two_people_in_the_same_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both read the same version; who appends second gets a conflict with the other one's change, and a merge is taken back."""
+    app = application()
+    names = [incidents.open_incident(app, {"title": "x", "agencies": ["b"]}).id for _ in range(2)]
+    append = app.journal.append
+
+    def late(stream: str, expected: int, facts: Any, **more: Any) -> Any:
+        """Somebody is faster, once."""
+        monkeypatch.undo()
+        append(PREFIX + names[0], stored(app, names[0]).version, [NewFact("NoteAdded", {"text": "nhanh hơn"})], actor="le")
+        return append(stream, expected, facts, **more)
+
+    monkeypatch.setattr(app.journal, "append", late)
+    with pytest.raises(FactConflict, match=r"NoteAdded \(le, "):
+        incidents.move(app, names[0], "reject", {}, reason="không phải")
+    assert (stored(app, names[0]).state, len(stored(app, names[0]).notes)) == ("new", 1)
+    monkeypatch.setattr(app.journal, "append", late)
+    with pytest.raises(FactConflict):
+        incidents.move(app, names[0], "merge", {"into": names[1]}, reason="một")
+    assert (stored(app, names[0]).state, stored(app, names[1]).merged) == ("new", [])
 
 
 def test_a_clock_that_was_set_back_moves_nothing() -> None:

@@ -170,7 +170,7 @@ def test_two_people_on_one_incident_conflict_visibly(tmp_path: Path) -> None:
     name = incident_in(app, "triaged")
     seen = incidents.get(app, name).version
     incidents.edit(app, name, {"severity": "high"}, expected=seen)
-    with pytest.raises(Conflict, match="version"):
+    with pytest.raises(Conflict, match="changed meanwhile"):
         incidents.move(app, name, "contain", {}, expected=seen)
     app.journal.append(PREFIX + name, ANY_VERSION, [NewFact("NoteAdded", {"text": "chen ngang"})], actor="bình")
     with pytest.raises(FactConflict, match="bình"):
