@@ -91,6 +91,8 @@ class RuleError(SocError):
         self.path = path
         self.line = line
         self.reason = reason
+        self.silences: tuple[str, ...] = ()
+        """Of a correlation: the rules (ids or names) that make no alerts of their own beside it."""
 
 
 class RuleSyntaxError(RuleError):

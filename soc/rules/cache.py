@@ -33,6 +33,7 @@ class Refusal(msgspec.Struct, frozen=True):
     line: int
     reason: str
     hint: str = ""
+    silences: tuple[str, ...] = ()
 
 
 Item = Rule | Correlation | Filter | Refusal

@@ -24,6 +24,7 @@ from soc.rules.signals import chained
 Entry = Rule | Correlation | Filter
 SHADOW = ".shadow"
 """Ends the id of a shadow rule whose file gives it the id of a live one."""
+_MOST_TITLES = 5
 
 
 class Collection(msgspec.Struct, frozen=True):
@@ -87,6 +88,14 @@ class _Loaded:
         self.by_name: dict[str, list[str]] = {}
         self.errors: list[RuleError] = []
         self.notes: list[str] = []
+        self.orphans: list[tuple[str, int, tuple[str, ...]]] = []
+        """Of refused correlations: file, line, and the rules that they keep from alerting by themselves."""
+
+    def refuse(self, error: RuleError) -> None:
+        """Note an error, and whom the rule would have kept silent."""
+        self.errors.append(error)
+        if error.silences:
+            self.orphans.append((error.path, error.line, error.silences))
 
     def add(self, entry: Entry) -> None:
         first = self.entries.get(entry.id)
@@ -94,8 +103,9 @@ class _Loaded:
             entry = self._beside(first, entry)
             first = self.entries.get(entry.id)
         if first is not None:
-            reason = f"the id {entry.id} is already that of {first.path}:{first.line}"
-            self.errors.append(RuleSyntaxError(entry.path, entry.line, reason, hint="give each rule its own id"))
+            error = RuleSyntaxError(entry.path, entry.line, f"the id {entry.id} is already that of {first.path}:{first.line}", hint="give each rule its own id")
+            error.silences = _silences(entry)
+            self.refuse(error)
             return
         self.entries[entry.id] = entry
         if entry.name:
@@ -124,6 +134,37 @@ class _Loaded:
             return found[0]
         shown = display_safe(reference, most=60)
         raise KeyError(f"several rules have the name {shown!r}" if found else f"there is no rule with the id or name {shown!r}")
+
+
+def _silences(entry: Entry) -> tuple[str, ...]:
+    return entry.rules if isinstance(entry, Correlation) and not entry.generate and not entry.shadow else ()
+
+
+def _orphans(loaded: _Loaded, disabled: set[str], shadows: set[str]) -> set[str]:
+    """The rules that were written for a refused correlation (they stand in its file): as when it is off, they make no alerts, and that is said.
+
+    A typing error in it must not flood the queue with what was never meant to be told one by one. Rules of other files alert by themselves.
+    """
+    out: set[str] = set()
+    for path, line, names in loaded.orphans:
+        if disabled & {Path(path).name, Path(path).stem}:
+            continue
+        found = []
+        for name in names:
+            try:
+                one = loaded.find(name)
+            except KeyError:
+                continue
+            entry = loaded.entries.get(one)
+            if entry is not None and not isinstance(entry, Filter) and entry.path == path and one not in shadows:
+                found.append(one)
+        if found:
+            titles = ", ".join(repr(display_safe(loaded.entries[one].title, most=80)) for one in found[:_MOST_TITLES]) + (
+                " …" if len(found) > _MOST_TITLES else ""
+            )
+            loaded.notes.append(f"{path}:{line}: while this correlation is refused, the rules that were written for it make no alerts: {titles}")
+            out.update(found)
+    return out
 
 
 def _shadow_of(rule: Rule | Correlation) -> Rule | Correlation:
@@ -156,13 +197,13 @@ def load_collection(
     for path, placeholders in rule_files(paths, loaded.errors):
         for item in read_file(path, placeholders, known):
             if isinstance(item, RuleError):
-                loaded.errors.append(item)
+                loaded.refuse(item)
             else:
                 loaded.add(item)
     known.save()
     _take_states(loaded, states or {})
     _take_places(loaded)
-    resolved = _shadowed(_resolved(loaded), loaded)
+    resolved = _shadowed(_resolved(loaded, off), loaded)
     parts = _parts(resolved, loaded)
     correlations = _enabled(resolved, off, parts)
     filters = _filters(loaded)
@@ -172,7 +213,7 @@ def load_collection(
     shadows = {rule.id for rule in rules if rule.shadow} | {rule.id for rule in correlations if rule.shadow}
     silent = frozenset(member for rule in correlations if not rule.generate for member in rule.rules if member in shadows or not rule.shadow)
     present: list[Rule | Correlation] = [*rules, *correlations]
-    silent |= {rule.id for rule in present if rule.id in parts or _named(rule, off)}
+    silent |= {rule.id for rule in present if rule.id in parts or _named(rule, off)} | _orphans(loaded, off, shadows)
     names = {name: ids[0] for name, ids in loaded.by_name.items() if len(ids) == 1}
     loaded.errors.sort(key=lambda error: (error.path, error.line))
     collection = Collection(
@@ -249,15 +290,19 @@ def _enabled(correlations: list[Correlation], disabled: set[str], parts: frozens
 # --- references -------------------------------------------------------------------------------------------------------
 
 
-def _resolved(loaded: _Loaded) -> list[Correlation]:
+def _resolved(loaded: _Loaded, disabled: set[str]) -> list[Correlation]:
     """The correlations that can be used, children before parents."""
     rules = {entry.id: entry for entry in loaded.entries.values() if isinstance(entry, Correlation)}
     done: dict[str, Correlation] = {}
     refused: set[str] = set()
 
     def refuse(rule: Correlation, key: str, reason: str, hint: str = "") -> None:
+        refuse_with(rule, RuleUnsupported(rule.path, rule.lines.get(key, rule.line), reason, hint=hint))
+
+    def refuse_with(rule: Correlation, error: RuleError) -> None:
         refused.add(rule.id)
-        loaded.errors.append(RuleUnsupported(rule.path, rule.lines.get(key, rule.line), reason, hint=hint))
+        error.silences = () if _named(rule, disabled) else _silences(rule)
+        loaded.refuse(error)
 
     linked: dict[str, tuple[Correlation, list[str]]] = {}
     for rule in rules.values():
@@ -266,8 +311,7 @@ def _resolved(loaded: _Loaded) -> list[Correlation]:
         except KeyError as error:
             refuse(rule, "rules" if "rules" in rule.lines else "condition", str(error.args[0]))
         except RuleError as error:
-            refused.add(rule.id)
-            loaded.errors.append(error)
+            refuse_with(rule, error)
     waiting = dict(linked)
     while waiting:
         ready = [name for name, (_, children) in waiting.items() if not any(child in waiting for child in children)]

@@ -41,6 +41,8 @@ _SPAN = re.compile(r"([0-9]{1,12})([smhdwMy])", re.ASCII)
 _TOKEN = re.compile(r"\s*(\(|\)|[\w.:@+-]+)")
 _KEYS = ("type", "rules", "group-by", "timespan", "condition", "aliases", "generate")
 _MOST_DEPTH = 32
+_MOST_TEXT, _MOST_NAMES, _MOST_NAME = 10_000, 256, 256
+"""Of a refused correlation: what is looked at to learn whom it names."""
 _HUNDRED = 100
 _MOST_NUMBER = 10**18
 """What caches and stores hold: integers of 64 bits."""
@@ -170,6 +172,19 @@ def needed(node: Expression) -> list[int]:
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def silenced(document: Document) -> tuple[str, ...]:
+    """What a document that is refused names as rules that make no alerts of their own, if it is a correlation."""
+    part = document.data.get("correlation")
+    if not isinstance(part, dict) or part.get("generate") is True:
+        return ()
+    found = part.get("rules", [])
+    names = [found] if isinstance(found, str) else [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+    condition = part.get("condition")
+    if isinstance(condition, str):
+        names += _TOKEN.findall(condition[:_MOST_TEXT])
+    return tuple(dict.fromkeys(name for name in names[:_MOST_NAMES] if len(name) <= _MOST_NAME))
 
 
 def read_correlation(document: Document) -> Correlation:

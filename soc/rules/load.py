@@ -19,7 +19,7 @@ from soc.config import RulesSettings
 from soc.errors import RuleError, RuleSyntaxError
 from soc.rules.ast import MOST_BYTES, Rule
 from soc.rules.cache import Cache, Entry, Item, Refusal, entry_key
-from soc.rules.correlation import Correlation
+from soc.rules.correlation import Correlation, silenced
 from soc.rules.fields import Taxonomy, mapped, taxonomy, zoned
 from soc.rules.filters import Filter
 from soc.rules.values import LOCAL_ZONE
@@ -138,17 +138,20 @@ def _parse(content: bytes, placeholders: dict[str, list[str]]) -> Entry:
         try:
             out.append(read_document(document, placeholders))
         except RuleError as error:
+            error.silences = silenced(document)
             out.append(_refusal(error))
     return out
 
 
 def _refusal(error: RuleError) -> Refusal:
-    return Refusal(type(error).__name__, error.line, error.reason, error.hint)
+    return Refusal(type(error).__name__, error.line, error.reason, error.hint, error.silences)
 
 
 def _error(path: str, refusal: Refusal) -> RuleError:
     kind: type[RuleError] = getattr(soc.errors, refusal.kind)
-    return kind(path, refusal.line, refusal.reason, hint=refusal.hint)
+    error = kind(path, refusal.line, refusal.reason, hint=refusal.hint)
+    error.silences = refusal.silences
+    return error
 
 
 def rule_files(paths: list[Path], errors: list[RuleError]) -> Iterator[tuple[Path, dict[str, list[str]]]]:

@@ -169,3 +169,32 @@ def test_a_filter_that_changes_nothing_is_noted(tmp_path: Path) -> None:
     assert (errors, collection.filters) == ([], {})
     assert len(notes) == 1
     assert "it changes nothing" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("broken", "silent"),
+    [
+        (CORRELATION.format(rule="d").replace("event_count", "event_counts"), True),
+        (CORRELATION.format(rule="d").replace("1m", "1 minute"), True),
+        (CORRELATION.format(rule="d").replace("[d]", "[d, gone]"), True),
+        (CORRELATION.format(rule="d").replace("[d]", "d").replace("gte: 2", "gte: x"), True),
+        (CORRELATION.format(rule="d").replace("event_count", "temporal").replace("    rules: [d]\n", "").replace("{gte: 2}", "d and not (d"), True),
+        (CORRELATION.format(rule="d").replace("id: c", "id: fine"), True),
+        (CORRELATION.format(rule="d").replace("1m", "1 minute") + "    generate: true\n", False),
+        (CORRELATION.format(rule="e").replace("1m", "1 minute"), False),
+    ],
+)
+def test_a_refused_correlation_does_not_set_its_rules_free(tmp_path: Path, broken: str, silent: bool) -> None:
+    """What was written for it (in its file) alerts no more than beside it, and that is said; other rules do; cached or not."""
+    fine = CORRELATION.format(rule="other").replace("id: c", "id: fine")
+    other = DETECTION.format(n=2).replace("name: d", "name: other")
+    folder = files(tmp_path, a=fine + "---\n" + other, b=broken + "---\n" + DETECTION.format(n=1))
+    name = "11111111-0000-4000-8000-000000000001"
+    for _ in range(2):
+        collection, errors, notes = load_collection([folder])
+        assert (len(errors), len(collection.ruleset.rules), [rule.id for rule in collection.correlations]) == (1, 2, ["fine"])
+        assert (name in collection.silent) is silent
+        assert [note.startswith(f"{folder}/b.yml:") and "'D'" in note for note in notes] == ([True] if silent else [])
+    files(tmp_path, b=broken, d=DETECTION.format(n=1))
+    collection, errors, notes = load_collection([folder])
+    assert (len(errors), name in collection.silent, notes) == (1, False, [])  # a rule of another file is one of its own
