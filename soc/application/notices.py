@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets  # noqa: TID251 - a code that anybody can work out would prove nothing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -17,10 +17,12 @@ from soc.clock import from_iso, iso
 from soc.errors import Conflict, NotAllowed, NotFound, Phrase, UsageError
 from soc.incidents.classes import ANSWERS, TLP
 from soc.incidents.letter import letter
-from soc.incidents.notices import ACTED, APPROVED, DRAFT, OUT, PREFIX, RECEIVED, VERIFIED, WAITING, WITHDRAWN, Notice, Recipient, fold
+from soc.incidents.notices import ACTED, APPROVED, DRAFT, OUT, PREFIX, RECEIVED, VERIFIED, WAITING, Notice, Recipient, fold
+from soc.incidents.notices_listing import OPEN, SILENT, notice_of, projection
 from soc.model.fact import Behalf, NewFact, Stored
 from soc.model.journal import FactConflict
 from soc.model.message import message_id
+from soc.model.projection import ListQuery
 from soc.organization.calendar import next_working_day
 from soc.organization.model import Agency, Mailbox, Person, Point, System
 from soc.organization.registry import Registry
@@ -234,25 +236,36 @@ def _own_part(app: App, notice: Notice) -> Notice:
     return notice
 
 
-def every(app: App) -> list[Notice]:
-    """All notices whole, for what the program itself does."""
-    return [_folded(facts) for _, facts in app.journal.under(PREFIX)]
+def every(app: App, *, word: str = "", late: bool = False) -> list[Notice]:
+    """All notices whole (or those of a word of the list, or with somebody overdue), for what the program itself does."""
+    query = ListQuery(scope=None, word=word, late_at_us=app.clock.now_us() if late else 0)
+    return [notice_of(one) for one in app.lists.page(projection(), query)[1]]
 
 
 def listed(app: App, *, scope: str | None = "real", open_only: bool = False) -> list[Notice]:
     """All notices, the newest first; `open_only`: those that somebody still has to act on."""
-    found = [_own_part(app, one) for one in visible(app, "notices.view", every(app))]
-    found = [one for one in found if scope is None or one.scope == scope]
+    found = _seen(app, every(app, word=OPEN if open_only else ""), scope)
     if open_only:
-        found = [one for one in found if one.state != WITHDRAWN and any(recipient.state not in (ACTED, VERIFIED) for recipient in one.recipients)]
+        found = [one for one in found if any(recipient.state not in (ACTED, VERIFIED) for recipient in one.recipients)]
     return sorted(found, key=lambda one: one.id, reverse=True)
+
+
+def _seen(app: App, found: Iterable[Notice], scope: str | None) -> list[Notice]:
+    """What the one who asks may see of notices."""
+    return [_own_part(app, one) for one in visible(app, "notices.view", found) if scope is None or one.scope == scope]
 
 
 def overdue(app: App) -> list[tuple[Notice, Recipient]]:
     """Who should have acted by now and has not, the longest overdue first."""
     now = iso(app.clock.now_us())
-    found = [(notice, one) for notice in listed(app) for one in notice.overdue(now)]
+    found = [(notice, one) for notice in _seen(app, every(app, late=True), "real") for one in notice.overdue(now)]
     return sorted(found, key=lambda pair: (pair[0].due_at, pair[0].id, pair[1].agency))
+
+
+def unanswered(app: App, name: str = "") -> list[tuple[Notice, Recipient]]:
+    """Who never said a word to a notice, or to any, the newest notice first."""
+    chosen = [get(app, name)] if name else sorted(_seen(app, every(app, word=SILENT), "real"), key=lambda one: one.id, reverse=True)
+    return [(notice, one) for notice in chosen for one in notice.unanswered()]
 
 
 def record(app: App, notice: Notice, *facts: NewFact) -> Notice:

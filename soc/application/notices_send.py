@@ -271,7 +271,7 @@ def remind_overdue(app: App, *, channel: str) -> list[tuple[str, list[Way]]]:
     """Whom a reminder of everything overdue would go to, by notice; nothing is recorded."""
     now = iso(app.clock.now_us())
     found = []
-    for notice in every(app):
+    for notice in every(app, late=True):
         late = [one.agency for one in notice.overdue(now)]
         if late and notice.scope == "real":
             try:

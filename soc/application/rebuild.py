@@ -12,10 +12,11 @@ from soc.application.app import App
 from soc.application.audit import Problem
 from soc.errors import NotAllowed
 from soc.incidents.listing import incidents
+from soc.incidents.notices_listing import projection as notices
 from soc.model.projection import Difference, Projection
 from soc.triage.listing import groups
 
-PROJECTIONS: tuple[Callable[[], Projection], ...] = (groups, incidents)
+PROJECTIONS: tuple[Callable[[], Projection], ...] = (groups, incidents, notices)
 """All lists that are kept."""
 
 

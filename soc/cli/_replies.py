@@ -129,8 +129,9 @@ def show(session: Session, reply: str, as_json: bool) -> None:
     for column in _columns(session):
         if values[column.key]:
             session.out.text(f"  {column.title:<12} {column.text(values) if column.key != 'id' else one.id}")
+    title = _("File")
     for file in one.files:
-        session.out.text(f"  {_('File'):<12} {file['name']}  {file['type']}  {file['size']}  {file['sha256']}")
+        session.out.text(f"  {title:<12} {file['name']}  {file['type']}  {file['size']}  {file['sha256']}")
     session.out.text("\n" + "\n".join(session.out.folded(line, indent="  ") for line in one.text.split("\n")))
 
 

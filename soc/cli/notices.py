@@ -261,9 +261,7 @@ def unanswered(session: Session, id: str, form: str | None, fields: tuple[str, .
     """List who never answered."""
     from soc.application import notices
 
-    app = session.app()
-    chosen = [notices.get(app, id)] if id else notices.listed(app)
-    found = [(notice, one) for notice in chosen for one in notice.unanswered()]
+    found = notices.unanswered(session.app(), id)
     _notices_show.rows(session, found, "unanswered", form, fields)
     if not found:
         session.out.say(_("everybody has answered"))

@@ -33,7 +33,7 @@ BY_PROGRAM = ("mail", "webhook")
 """Channels by which the outbox sends; the others are recorded by who used them."""
 
 
-class Recipient(msgspec.Struct):
+class Recipient(msgspec.Struct, gc=False):
     """One agency's way with a notice. `annex`: what concerns this one only (mailboxes, machines)."""
 
     agency: str
@@ -143,41 +143,45 @@ def code_of(notice: str, agency: str, salt: str) -> str:
 def fold(identity: str, facts: Iterable[Fact]) -> Notice:
     """The notice of these facts."""
     notice = Notice(identity)
+    known: _Known = {}
     for fact in facts:
         notice.version, notice.scope = fact.sequence, fact.scope
         apply = _APPLY.get(fact.kind)
         if apply is not None:
-            apply(notice, fact)
+            apply(notice, fact, known)
     return notice
 
 
-def _drafted(notice: Notice, fact: Fact) -> None:
+_Known = dict[str, Recipient]
+"""Agency → recipient, while folding."""
+
+
+def _drafted(notice: Notice, fact: Fact, known: _Known) -> None:
     notice.drafted_by = notice.drafted_by or fact.actor
     notice.drafted_at = notice.drafted_at or fact.at
     for name in ("subject", "body", "action", "due_at", "tlp", "incident", "warning", "salt"):
         if name in fact.data:
             setattr(notice, name, str(fact.data[name]))
-    _recipients_added(notice, fact)
+    _recipients_added(notice, fact, known)
 
 
-def _recipients_added(notice: Notice, fact: Fact) -> None:
+def _recipients_added(notice: Notice, fact: Fact, known: _Known) -> None:
     for one in fact.data.get("recipients", ()):
         agency = str(one["agency"])
-        known = notice.recipient(agency) if fact.data.get("more") else None
-        if known is None:
-            known = Recipient(agency, code_of(notice.id, agency, notice.salt))
-            notice.recipients.append(known)
-        known.annex += [str(line) for line in one.get("annex", ())]
+        if agency not in known:
+            known[agency] = Recipient(agency, code_of(notice.id, agency, notice.salt))
+            notice.recipients.append(known[agency])
+        known[agency].annex += [str(line) for line in one.get("annex", ())]
 
 
-def _exported(notice: Notice, fact: Fact) -> None:
+def _exported(_notice: Notice, fact: Fact, known: _Known) -> None:
     for one in fact.data.get("files", ()):
-        recipient = notice.recipient(str(one.get("agency", "")))
+        recipient = known.get(str(one.get("agency", "")))
         if recipient is not None:
             recipient.exported = {"file": str(one.get("file", "")), "sha256": str(one.get("sha256", "")), "at": fact.at}
 
 
-def _approved(notice: Notice, fact: Fact) -> None:
+def _approved(notice: Notice, fact: Fact, _known: _Known) -> None:
     if notice.state == DRAFT:
         notice.state = APPROVED
     for name in ("number", "signer", "signed_on", "sha256"):
@@ -187,24 +191,24 @@ def _approved(notice: Notice, fact: Fact) -> None:
     notice.confirmed = not fact.data.get("urgent", False)
 
 
-def _second(notice: Notice, fact: Fact) -> None:
+def _second(notice: Notice, fact: Fact, known: _Known) -> None:
     signer, number, on, digest, file = (str(fact.data.get(name, "")) for name in ("signer", "number", "signed_on", "sha256", "file"))
     if not notice.second or (notice.second[-1].number, notice.second[-1].on) != (number, on):  # one letter may go out in several facts
         notice.second.append(Signed(signer, number, on, digest, file, recorded_by=fact.actor, at=fact.at))
-    _sent(notice, fact)
+    _sent(notice, fact, known)
 
 
 _STEPS = {"NoticeSent": FIRST, "NoticeReminded": REMINDER, "NoticeSecondLetter": SECOND}
 
 
-def _sent(notice: Notice, fact: Fact) -> None:
+def _sent(notice: Notice, fact: Fact, known: _Known) -> None:
     notice.state = OUT
     step, channel = _STEPS[fact.kind], str(fact.data.get("channel", ""))
     at = str(fact.data.get("at") or fact.at)
     to: dict[str, list[str]] = fact.data.get("to", {})
     steps: dict[str, str] = {}
     for agency in fact.data.get("recipients", []):
-        one = notice.recipient(str(agency))
+        one = known.get(str(agency))
         if one is not None:
             # Named by what it is and how often: the same sending tried again is the same message.
             steps[one.agency] = step if step == FIRST else f"{step}-{one.count(step) + 1}"
@@ -217,12 +221,12 @@ def _sent(notice: Notice, fact: Fact) -> None:
         notice.orders.append(Order(fact.sequence, channel, step, {agency: list(to.get(agency, ())) for agency in steps}, steps))
 
 
-def _queued(notice: Notice, fact: Fact) -> None:
+def _queued(notice: Notice, fact: Fact, _known: _Known) -> None:
     notice.orders = [one for one in notice.orders if one.sequence != fact.data.get("sending")]
 
 
-def _answered(notice: Notice, fact: Fact) -> None:
-    one = notice.recipient(str(fact.data.get("agency", "")))
+def _answered(_notice: Notice, fact: Fact, known: _Known) -> None:
+    one = known.get(str(fact.data.get("agency", "")))
     if one is None:
         return
     at = str(fact.data.get("at") or fact.at)
@@ -248,7 +252,7 @@ def _advance(one: Recipient, state: str, at: str) -> None:
         one.state = state
 
 
-def _withdrawn(notice: Notice, fact: Fact) -> None:
+def _withdrawn(notice: Notice, fact: Fact, _known: _Known) -> None:
     notice.state, notice.reason, notice.orders = WITHDRAWN, fact.reason, []
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from soc.clock import FrozenClock, from_iso, iso
 from soc.config import Settings, StoreSettings
 from soc.errors import Conflict, NotAllowed, NotFound, UsageError
 from soc.incidents.notices import Notice, code_of, fold
+from soc.incidents.notices_listing import projection
 from soc.model.fact import ANY_VERSION, Behalf, NewFact, Stored
 from soc.organization.registry import Registry, record
 from soc.organization.table import Row
@@ -272,6 +273,36 @@ def test_answers_of_others_meanwhile_stop_nobody(app: App, monkeypatch: pytest.M
     monkeypatch.setattr(app.journal, "append", late)
     found = notices.answer(app, made.id, "x-1", "received")
     assert [one.state for one in found.recipients] == ["received", "received", "sent"]
+
+
+@pytest.mark.parametrize("kind", ["memory", "embedded"])
+def test_kept_lists_say_what_the_facts_say(tmp_path: Path, kind: str) -> None:
+    """After every step the list, who is overdue and who is silent are those of the facts folded anew; a rebuild finds no difference."""
+    store = StoreSettings(kind="memory") if kind == "memory" else StoreSettings(path=tmp_path / "s")
+    with open_app(Settings(data_dir=tmp_path, store=store), Actor("an"), clock=FrozenClock(NOW)) as app:
+        steps: list[Callable[[], object]] = [
+            lambda: notices.draft(app, "a", to=["x-1", "x-2"], due_at=iso(NOW - 1)),
+            lambda: notices.draft(app, "b", to=["x-1"], scope="exercise:1"),
+            lambda: notices.approve(app, "1", signer="b", number="1", signed_on="2026-01-01"),
+            lambda: notices_send.send(app, "1", channel="document"),
+            lambda: notices.answer(app, "1", "x-1", "received"),
+            lambda: notices.answer(app, "1", "x-1", "acted"),
+            lambda: notices.answer(app, "1", "x-2", "verified"),
+            lambda: notices.draft(app, "c", to=["x-1"]),
+            lambda: notices.withdraw(app, "3", reason="nhầm"),
+        ]
+        for step in steps:
+            step()
+            true = [fold(stream.removeprefix("notice/"), [one.fact for one in facts]) for stream, facts in app.journal.under("notice/")]
+            real = [one for one in true if one.scope == "real"]
+            assert sorted(notices.every(app), key=lambda one: one.id) == true
+            assert [one.id for one in notices.listed(app)] == [one.id for one in real][::-1]
+            late = [(one.id, two.agency) for one in real for two in one.overdue(iso(NOW))]
+            assert [(one.id, two.agency) for one, two in notices.overdue(app)] == late
+            assert [(one.id, two.agency) for one, two in notices.unanswered(app)] == [(one.id, two.agency) for one in real[::-1] for two in one.unanswered()]
+            open_ = [one.id for one in real if one.state != "withdrawn" and any(two.state not in ("acted", "verified") for two in one.recipients)]
+            assert [one.id for one in notices.listed(app, open_only=True)] == open_[::-1]
+        assert app.lists.rebuild(projection()).ok
 
 
 def test_facts_of_older_versions_still_read(app: App) -> None:
