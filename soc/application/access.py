@@ -17,7 +17,7 @@ from soc.application.app import Actor, App
 from soc.application.numbered import local_day
 from soc.errors import NotAllowed, Phrase
 from soc.model.alert import AlertGroup
-from soc.model.role import ADMINISTRATOR, ANY, NONE, OWN, ROLES, SERVICE, Reach
+from soc.model.role import ADMINISTRATOR, ANY, NONE, OFFICER, OWN, ROLES, SERVICE, Reach
 from soc.organization.model import Agency, Person, System
 from soc.organization.registry import Registry
 
@@ -245,7 +245,7 @@ def _standing(app: App) -> Standing:
     mine = next((one for one in counting if one.account == account), None)
     if mine is None:
         return Standing(account, "", "unknown", orphaned=orphaned)
-    below = frozenset(Registry(app.journal, ("agencies",)).below(mine.agency))
+    below = frozenset(Registry(app.journal, ("agencies",)).below(mine.agency)) if mine.role == OFFICER else frozenset[str]()
     return Standing(account, mine.role, "registered", mine.id, mine.name, mine.agency, below, orphaned)
 
 
