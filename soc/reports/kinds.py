@@ -91,6 +91,8 @@ FIELDS: dict[str, Field] = {
     "measures": Field("Biện pháp đã thực hiện", "Measures taken", "soc incidents task-done {id} TASK --result …, or --set measures=…"),
     "next_steps": Field("Việc đang và sẽ thực hiện", "Next steps", "soc incidents task {id} TITLE, or --set next_steps=…"),
     "result": Field("Kết quả xử lý", "Result", "soc incidents close {id} --resolution …, or --set result=…"),
+    "data_kinds": Field("Loại dữ liệu cá nhân bị ảnh hưởng", "Kinds of personal data"),
+    "data_subjects": Field("Số lượng chủ thể dữ liệu bị ảnh hưởng", "Number of persons concerned"),
     "plan": Field("Phương án", "Plan"),
     "question": Field("Nội dung xin ý kiến", "Question"),
     "support": Field("Nội dung đề nghị hỗ trợ", "Support asked for"),
@@ -133,7 +135,7 @@ FIELDS: dict[str, Field] = {
 """Every field that a document may ask for."""
 
 SETTABLE = ("status", "notified", "cause", "scope", "consequence", "measures", "next_steps", "result", "plan", "question", "support", "proposal", "lessons",
-            "attachments", "secret", "addressee")  # fmt: skip
+            "attachments", "secret", "addressee", "data_kinds", "data_subjects")  # fmt: skip
 """What a person writes into a draft; it is carried to the next ones."""
 
 HEAD = (

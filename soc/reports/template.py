@@ -203,7 +203,7 @@ def fill(template: bytes, values: Mapping[str, Any], *, name: str = "") -> bytes
     """
     refuse(template, name)
     safe = {
-        key: [{inner: text_of(one) for inner, one in row.items()} for row in value] if isinstance(value, list) else text_of(value)
+        key: [{inner: _lines(one) for inner, one in row.items()} for row in value] if isinstance(value, list) else _lines(value)
         for key, value in values.items()
     }
     document = DocxTemplate(io.BytesIO(template))
@@ -216,6 +216,11 @@ def fill(template: bytes, values: Mapping[str, Any], *, name: str = "") -> bytes
             Phrase("the template cannot be filled: {error}", error=error), file=name, hint="soc reports templates export DIR gives the shipped ones"
         ) from error
     return settled(out.getvalue())
+
+
+def _lines(value: Any) -> str:
+    """A value whose lines become paragraphs (docxtpl: `\\a`): line breaks inside a justified one would be stretched."""
+    return text_of(value).replace("\n", "\a")
 
 
 def refuse(template: bytes, name: str) -> None:

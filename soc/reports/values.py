@@ -158,6 +158,7 @@ def head(kind: Kind, facts: FactSet, day: date) -> Values:
         subject += f" (lần {facts.ordinal})"
     to = "; ".join(dict.fromkeys(one.to for one in facts.duties if one.id in kind.meets)) or facts.reporter.superior
     exercise = facts.scope != "real"
+    law = kind.source.partition("(")[0].strip() if kind.id == "personal-data-notice" else facts.regime_title
     return around(
         kind,
         issuer=issuer,
@@ -167,7 +168,7 @@ def head(kind: Kind, facts: FactSet, day: date) -> Values:
         day=day,
         subject=("[DIỄN TẬP] " if exercise else "") + subject,
         addressee=facts.fields.get("addressee", "") or office.addressee or to,
-        opening=f"Căn cứ {facts.regime_title}, {issuer or MISSING} {'thông báo' if kind.name == 'THÔNG BÁO' else 'đề nghị' if kind.form == 'letter' else 'báo cáo'} như sau:",
+        opening=f"Căn cứ {law}, {issuer or MISSING} {'thông báo' if kind.name == 'THÔNG BÁO' else 'đề nghị' if kind.form == 'letter' else 'báo cáo'} như sau:",
         copies=office.copies,
         signer=(office.signer_title, office.signer_name),
         mark=EXERCISE if exercise else "",

@@ -135,7 +135,7 @@ def test_evidence_that_was_changed_is_told_by_the_exit_code(soc: Run, store: tup
 def test_templates_are_written_out_checked_and_used(soc: Run, store: tuple[str, ...], tmp_path: Path) -> None:
     """The shipped ones are without fault; one with logic in it is named with its place, exit code 1; a second export touches nothing."""
     assert soc("reports", "templates", "export", "mẫu").code == 0
-    assert len(list((tmp_path / "mẫu").glob("*.docx"))) == 11
+    assert len(list((tmp_path / "mẫu").glob("*.docx"))) == 12
     assert soc("reports", "templates", "check", "mẫu").code == 0
     assert soc("reports", "templates", "export", "mẫu").code == 5
     from docx import Document

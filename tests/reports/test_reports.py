@@ -223,10 +223,19 @@ def test_two_people_who_draft_at_once_see_each_other(app: App, opened: Opened, m
 
 
 def test_kinds_belong_to_the_regime_of_the_detection(app: App, opened: Opened) -> None:
-    """Six kinds until June 2026, seven since; the other regime's are refused by name."""
+    """Six kinds and the notice about personal data until June 2026, seven and that since; the other regime's are refused by name."""
     old, new = opened(detected_at="2026-06-30T16:59:00Z"), opened(detected_at="2026-06-30T17:00:00Z")
-    assert [kind.id for kind in reports.known(app, old)] == ["initial", "progress", "plan", "direction", "support", "final"]
-    assert [kind.id for kind in reports.known(app, new)] == ["first-notice", "report-72h", "update", "plan", "direction", "support", "final"]
+    assert [kind.id for kind in reports.known(app, old)] == ["initial", "progress", "plan", "direction", "support", "personal-data-notice", "final"]
+    assert [kind.id for kind in reports.known(app, new)] == [
+        "first-notice",
+        "report-72h",
+        "update",
+        "plan",
+        "direction",
+        "support",
+        "personal-data-notice",
+        "final",
+    ]
     with pytest.raises(UsageError, match="vn-2026 knows no report initial"):
         reports.draft(app, new, "initial")
     assert kind_of("final", "vn-2017").template != kind_of("final", "vn-2026").template
