@@ -74,10 +74,10 @@ def explained(app: App, prefix: str) -> Alert:
     return alert
 
 
-def first_document(app: App, group: AlertGroup) -> dict[str, Any]:
-    """The nested document of the event behind the newest alert of a group ({} when there is none, as for health alerts)."""
+def newest(app: App, group: AlertGroup) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The nested document of the event behind the newest alert of a group ({} when there is none, as for health alerts), and its explanation."""
     alert = app.store.get_alert(group.last_alert)
-    return alert.documents[0] if isinstance(alert, Alert) and alert.documents else {}
+    return (alert.documents[0] if alert.documents else {}, alert.explanation) if isinstance(alert, Alert) else ({}, {})
 
 
 def triage_text(app: App, rule_id: str, language: str) -> str:

@@ -127,18 +127,21 @@ def alert_item(alert: Alert) -> dict[str, Any]:
 
 def group_item(app: App, found: Item) -> dict[str, Any]:
     """A group as the JSON of lists."""
-    from soc.application.alerts import first_document
+    from soc.application.alerts import newest
+    from soc.application.reached import size_of
     from soc.application.triage import fields
     from soc.model.event import flatten
 
     group = found.group
-    doc = flatten(first_document(app, group))
+    document, explanation = newest(app, group)
+    doc = flatten(document)
     return {
         "id": group.id,
         "level": group.rule.level,
         "rule": {"id": group.rule.id, "title": group.rule.title, "title_vi": group.rule.title_vi, "hash": group.rule.hash, "kind": group.rule.kind},
         "key": group.key,
         "count": group.count,
+        "events": size_of(app, group, explanation),
         "first_at": group.first_at,
         "last_at": group.last_at,
         "last_alert": group.last_alert,
@@ -160,7 +163,7 @@ def _line(now_us: int, when: str) -> Callable[[dict[str, Any]], tuple[str, str]]
             item["id"][:10],
             _show.level(item["level"]),
             _show.age(item[when], now_us),
-            f"×{_show.number(item['count'])}" if "count" in item else "",
+            f"×{_show.number(item['events'])}" if "count" in item else "",
             _show.title(item["rule"]),
             _ends(item),
             cell(item.get("agencies") or item.get("agency")),
@@ -202,7 +205,7 @@ def _group_columns(now_us: int) -> list[Column]:
         Column("last_at", _("Age"), lambda item: _show.age(item["last_at"], now_us), right=True),
         Column("rule", _("Rule"), _title),
         Column("from", _("From → to"), _ends),
-        Column("count", _("Count"), lambda item: _show.number(item["count"]), right=True),
+        Column("events", _("Count"), lambda item: _show.number(item["events"]), right=True),
         Column("agencies", _("Agency")),
         Column("state", _("State"), _state),
         Column("id", "ID", lambda item: item["id"][:10], whole=True),
@@ -268,6 +271,54 @@ def verdict(session: Session, words: tuple[str, ...], note: str, as_json: bool) 
         return
     for fact in facts:
         session.out.say(f"{fact['target'][:10]}  {fact['verdict']}")
+
+
+@command.command(
+    help=_("List the mailboxes into which the mails of groups were delivered, by agency; --each: one line each, as soc notices new --annex reads it.")
+)
+@click.argument("names", nargs=-1, required=True, metavar="ID…")
+@click.option("--each", is_flag=True, help=_("One line per mailbox: agency, item, mails, first_at, last_at."))
+@list_options
+@pass_session
+def recipients(session: Session, names: tuple[str, ...], each: bool, form: str | None, fields: tuple[str, ...]) -> None:
+    """List mailboxes by agency."""
+    from soc.application.reached import reached
+
+    found = reached(session.app(), names)
+    more = {"events": found.events, "delivered": found.delivered, "mailboxes": len(found.boxes)}
+    zone = session.settings.timezone
+    if each:
+        rows = [{"agency": box.agency, "item": box.address, "mails": box.mails, "first_at": box.first_at, "last_at": box.last_at} for box in found.boxes]
+        columns = [
+            Column("agency", _("Agency")),
+            Column("item", _("Mailbox"), whole=True),
+            Column("mails", _("Mails"), lambda item: _show.number(item["mails"]), right=True),
+            Column("last_at", _("Last"), lambda item: _show.when(item["last_at"], zone), whole=True),
+        ]
+    else:
+        rows = [
+            {
+                "agency": agency,
+                "name": found.names.get(agency, ""),
+                "count": len(boxes),
+                "mails": sum(box.mails for box in boxes),
+                "mailboxes": [box.address for box in boxes],
+            }
+            for agency, boxes in found.by_agency()
+        ]
+        columns = [
+            Column("agency", _("Agency"), lambda item: item["agency"] or _("(none)"), whole=True),
+            Column("name", _("Name"), most=60),
+            Column("count", _("Mailboxes"), lambda item: _show.number(item["count"]), right=True),
+            Column("mails", _("Mails"), lambda item: _show.number(item["mails"]), right=True),
+            Column("mailboxes", _("Addresses")),
+        ]
+    session.out.items("recipients", rows, columns, form=form, fields=fields, more=more)
+    session.out.say(
+        _("{delivered} of {events} events were delivered, into {mailboxes} mailboxes").format(
+            delivered=_show.number(found.delivered), events=_show.number(found.events), mailboxes=_show.number(len(found.boxes))
+        )
+    )
 
 
 @command.command(help=_("Explain an alert (of a group: its newest): the rule, what matched, the events, what to do."))

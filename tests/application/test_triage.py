@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,15 @@ import msgspec
 import pytest
 
 from soc.adapters.elastic.store import erase
-from soc.application import triage, verdicts
+from soc.application import suppressions, triage, verdicts
 from soc.application.app import Actor, App
 from soc.bootstrap import open_app
 from soc.clock import FrozenClock, iso
 from soc.config import Settings, StoreSettings
 from soc.errors import Conflict, NotFound, UsageError
 from soc.model.alert import Alert
-from soc.model.fact import ANY_VERSION, NewFact
-from soc.ports import AlertQuery
+from soc.model.fact import ANY_VERSION, Fact, NewFact
+from soc.ports import AlertQuery, Effects
 from soc.triage.model import PREFIX, STATES, IllegalStep
 from tests.contracts.conftest import STORES
 from tests.contracts.samples import DAY, HOUR, T0, alert, batch, event
@@ -188,3 +189,35 @@ def test_facts_that_this_version_does_not_know_change_nothing(app: App) -> None:
     (conflict,) = triage.acknowledge(app, [item]).conflicts
     assert isinstance(conflict, Conflict)
     assert triage.named(app, [item.group.id])[0].triage.state == "open"
+
+
+def test_a_replay_of_alerts_and_journal_gives_the_same_groups(app: App, tmp_path: Path) -> None:
+    """Whatever came first when it happened: all alerts in another order, then all facts, and the queue says the same."""
+    for turn, key in enumerate((7, 2, 5, 7)):
+        items = {item.group.key["source.ip"]: item for item in triage.queue(app, AlertQuery(limit=0)).items}
+        if turn == 1:
+            suppressions.add(app, {"source.ip": "k3"}, until_us=T0 + 9 * DAY, reason="bảo trì", begin_us=T0)
+        triage.close(app, [items[f"k{key}"]], "benign")
+        triage.acknowledge(app, [items["k0"]])
+        put(app, 20 + turn, key=key, hour=12 + turn)
+    triage.undo(app, triage.queue(app, AlertQuery(limit=1)).items, lenient=True)
+    settings = Settings(store=StoreSettings(path=tmp_path / "again"), data_dir=tmp_path / "again")
+    with open_app(settings, Actor("an"), clock=app.clock, pipeline=True) as again:
+        everything: list[Alert] = [one for scope in ("real", "exercise:x") for one in app.store.alerts(AlertQuery(scope=scope, limit=1000))[1]]
+        random.Random(4).shuffle(everything)
+        for one in everything:
+            again.store.commit(Effects(progress=[], alerts=[one]))
+        for stored in app.journal.scan():
+            fact = msgspec.json.decode(stored[2], type=Fact)
+            again.journal.append(fact.stream, fact.sequence - 1, [NewFact(fact.kind, fact.data, fact.reason)], actor=fact.actor, scope=fact.scope)
+        for states in (triage.WAITING, STATES, ("closed",)):
+            for scope in ("real", "exercise:x"):
+                query = AlertQuery(scope=scope, limit=0)
+                assert plain(triage.queue(again, query, states=states)) == plain(triage.queue(app, query, states=states))
+        assert len(triage.queue(again, AlertQuery(limit=0), suppressed=True).items) == 1
+
+
+def plain(found: triage.Queue) -> list[tuple[Any, ...]]:
+    """A queue without when its facts were recorded."""
+    items = [(item.group, msgspec.structs.replace(item.triage, at="")) for item in found.items]
+    return [(found.total, found.suppressed), *items]

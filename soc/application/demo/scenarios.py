@@ -74,7 +74,7 @@ def spam_wave(seed: int, end: datetime) -> list[File]:
     passed = set(random.sample(range(5_000), 60))
     for number in range(5_000):
         sender = f"thong-bao{number % 300:03d}@cap-nhat-thu.example"
-        subject = _SUBJECTS[number % 4].format(n=100 + number % 10 * 7)
+        subject = _SUBJECTS[number % 4].format(n=100 + number // 4 % 10 * 7)
         verdict, hits = ("Passed SPAMMY", 5.4) if number in passed else ("Blocked SPAM", 13.0)
         client = f"198.51.100.{1 + number % 120}"
         timed += host.message(300 + number * 0.96, sender, [mailboxes[number % len(mailboxes)]], subject, client, verdict, hits, 18_000)
