@@ -15,6 +15,7 @@ from soc.bootstrap import open_app
 from soc.clock import FrozenClock
 from soc.config import Settings, StoreSettings
 from soc.errors import NotAllowed, NotFound, SocError
+from soc.model.fact import NewFact, chained
 from tests.conftest import NOW_US
 
 
@@ -167,3 +168,13 @@ def test_nothing_half_written_is_left(app: App, tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         dossier.verify(tmp_path)
     shutil.rmtree(tmp_path / "out")
+
+
+def test_a_fact_that_another_history_was_put_under_shows(tmp_path: Path) -> None:
+    """Each line whole by itself, numbers in order, the end as the manifest says: only the chain between them is not that of the facts."""
+    first, second = chained("incident/x", 0, "", [NewFact("A"), NewFact("B")], actor="an", at="2026-11-21T01:00:00.000Z", scope="real")
+    (other,) = chained("incident/x", 0, "", [NewFact("C")], actor="an", at="2026-11-21T01:00:00.000Z", scope="real")
+    for facts, broken in (((first, second), False), ((other, second), True)):
+        path = tmp_path / "facts.jsonl"
+        path.write_bytes(b"".join(b'{"fact":' + one.body + b',"hash":"' + one.hash.encode() + b'"}\n' for one in facts))
+        assert dossier._chained(path, {"incident/x": (2, second.hash)}) == (2, "incident/x", broken)
