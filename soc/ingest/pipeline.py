@@ -39,9 +39,9 @@ DAY_US = 86_400_000_000
 OLDEST_US = 400 * DAY_US
 """Event times further back than this before `received_at` are kept but not used (design: identity and time)."""
 FUTURE_US = 3_600_000_000
-CHUNK = 128
+CHUNK = 512
 """Records that go through each step together."""
-FEW = 8
+FEW = 4
 """Lines that are not worth reading together."""
 LATE_US = 900_000_000
 """An alert found this long after its event says «phát hiện muộn»: a quarter of an hour is more than a healthy relay takes."""
@@ -145,10 +145,15 @@ class Pipeline:
         for record, ready in zip(records, self._read(batch, records), strict=True):
             batch.count(record)
             if ready is not None:
-                batch.ready = ready
-                if fault := self._attempt(batch, record, self._take):
-                    batch.dead_letter(record, "parser-fault", fault)
-                elif ready.parser is not None and (assembler := assembler_of(ready.parser.name)) is not None:
+                try:
+                    self._take(batch, record, ready)
+                except (Unreachable, StoreRefused, NotAllowed, Conflict):
+                    raise  # of the store that kept state is read from: no fault of the record
+                except Exception as error:  # noqa: BLE001 - a fault of ours in one line must not stop the stream; the record is kept whole
+                    log.error("record could not be processed", source=record.source, partition=record.partition, seq=record.seq, error=repr(error))
+                    batch.dead_letter(record, "parser-fault", repr(error))
+                    continue
+                if ready.parser is not None and (assembler := assembler_of(ready.parser.name)) is not None:
                     batch.line = batch.effects.events[-1], assembler
                     self._attempt(batch, record, self._assemble)
             elif record.heartbeat:
@@ -212,8 +217,8 @@ class Pipeline:
             return repr(error)
         return ""
 
-    def _take(self, batch: _Batch, record: RawRecord) -> None:
-        ready = batch.ready
+    def _take(self, batch: _Batch, record: RawRecord, ready: _Ready) -> None:
+        """Take in a line; nothing of it is in the batch when this raises."""
         if ready.fault is not None:
             raise ready.fault
         parser, parsed = ready.parser, ready.parsed
@@ -405,8 +410,6 @@ class _Batch:
         """What exceptions let pass."""
         self.beats: dict[str, int] = {}
         """By partition the received time of its last heartbeat."""
-        self.ready = _Ready("", broken=False)
-        """The line at hand."""
         self.same: _Same | None = None
         self.line: tuple[Event, Assembler] | None = None
         """The event of the line at hand, if it is part of an occurrence of several lines."""
@@ -481,35 +484,40 @@ class _Batch:
         )
 
     def add(self, event: Event, classifier: Classifier, record: RawRecord) -> None:
-        """Classify an event and take it and its alerts in."""
+        """Classify an event and take it and its alerts in; all of it or, when something raises, nothing."""
         doc = event.doc
+        effects = self.effects
         if "denied" in (doc.get("event.type") or ()) and "soc.blocked" not in doc:
             doc["soc.blocked"] = True
-        doc["soc.rules_hash"] = self.effects.rules_hash
+        doc["soc.rules_hash"] = effects.rules_hash
         verdict = classifier.classify(doc)
-        event.level = doc["soc.threat.level"] = verdict.level
+        level = event.level = doc["soc.threat.level"] = verdict.level
         if verdict.category:
             event.category = doc["soc.threat.category"] = verdict.category
             doc["soc.threat.rule"] = verdict.classified_by
-        if record.received_us - event.ts_us > LATE_US:
+        late = record.received_us - event.ts_us > LATE_US
+        if late:
             doc["soc.late"] = True
-        if event.natural_key and verdict.level != "none":
+        key = ""
+        if level != "none" and event.natural_key:
             # Devices of two agencies may share names and numbers; a line resent by another relay of the agency is the same.
-            key = digest_id("natural", event.scope, self.source.agency, event.natural_key)
-            doc["soc.natural_key"] = key
+            key = doc["soc.natural_key"] = digest_id("natural", event.scope, self.source.agency, event.natural_key)
+        if verdict.matches:
+            signals = classifier.signals(verdict.matches, event)
+            alerts: list[Alert] = []
+            for index in verdict.matches:
+                if index not in classifier.silent:
+                    alert = classifier.alert(index, event, self.iso(record.received_us))
+                    alert.late = late
+                    alerts.append(alert)
+            effects.signals += signals
+            effects.alerts += alerts
+        if key:
             self.claims.setdefault(key, event.id)
             self.claimants.append((event, key))
-        self.effects.events.append(event)
+        effects.events.append(event)
         if verdict.excepted:
             self.excepted.append((record, event, verdict.excepted))
-        if verdict.matches:
-            self.effects.signals += classifier.signals(verdict.matches, event)
-            for index in verdict.matches:
-                if index in classifier.silent:
-                    continue
-                alert: Alert = classifier.alert(index, event, self.iso(record.received_us))
-                alert.late = record.received_us - event.ts_us > LATE_US
-                self.effects.alerts.append(alert)
 
     def add_unclassified(self, event: Event, fault: str) -> None:
         """Take an event in that the rules could not be asked about."""

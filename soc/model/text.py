@@ -46,8 +46,19 @@ MOST_TOKENS = 4096
 """Per event."""
 _BORDER = re.compile(r"[\w.:@-]|[^\x00-\x7f]").match
 """What may belong to a token (beyond ASCII anything: folding may split or join)."""
-_COMPOUNDS: dict[str, tuple[str, ...]] = {}
 _MOST_COMPOUNDS = 16_384
+
+
+class _Compounds(dict[str, tuple[str, ...]]):
+    """The tokens of runs that are not letters and digits only; as a dict it holds those that repeat, and works out others by itself."""
+
+    __slots__ = ()
+
+    def __missing__(self, run: str) -> tuple[str, ...]:
+        return _compound(run)
+
+
+_COMPOUNDS = _Compounds()
 
 
 def runs_of(text: str) -> list[str]:
@@ -86,12 +97,9 @@ def _runs(text: str) -> list[str]:
 
 def _tokens(text: str) -> dict[str, None]:
     """The tokens of a text, each once, in a fixed order; cost is linear, and what repeats between events is not worked out again."""
-    out = dict.fromkeys(_runs(text))
-    for run in list(filterfalse(str.isalnum, out)):
-        del out[run]
-        parts = _COMPOUNDS.get(run)
-        for part in _compound(run) if parts is None else parts:
-            out[part] = None
+    runs = _runs(text)
+    compounds = map(_COMPOUNDS.__getitem__, filterfalse(str.isalnum, runs))
+    out = dict.fromkeys(chain(filter(str.isalnum, runs), chain.from_iterable(compounds)))
     if max(map(len, out), default=0) > MOST_TOKEN:
         out = dict.fromkeys(token[:MOST_TOKEN] for token in out)
     return out
@@ -101,8 +109,8 @@ def _compound(run: str) -> tuple[str, ...]:
     token = run.strip(_INSIDE)
     if not token:
         found: tuple[str, ...] = ()
-    elif token.isalnum() or (len(token) == _UUID_LENGTH and token.count("-") == _UUID_DASHES):  # nobody asks for a piece of a UUID
-        found = (token,)
+    elif token.isalnum() or (len(token) == _UUID_LENGTH and token.count("-") == _UUID_DASHES) or not (token.strip("0123456789._-") or ":" in token):
+        found = (token,)  # nobody asks for a piece of a UUID or of a number
     else:
         # An address without its port and a mail's domain are asked for as often as the whole; what stands here as a
         # token has its own tokens here too, or `event_tokens` could not skip values that are tokens of the line.
@@ -182,12 +190,19 @@ def event_tokens(doc: Mapping[str, Any]) -> str:
     every event longer. Cost: a value seen before costs one look-up in C (levels, actions, host names, rules repeat), other
     values are split once. The order is fixed by the document; a token may stand more than once.
     """
-    names = tuple(doc)
+    return _tokens_by(_shape_of(tuple(doc), doc), doc)
+
+
+def _shape_of(names: tuple[str, ...], doc: Mapping[str, Any]) -> _Shape:
     shape = _SHAPES.get(names)
     if shape is None:
         if len(_SHAPES) >= _MOST_SHAPES:
             _SHAPES.clear()
         shape = _SHAPES[names] = _Shape(doc)
+    return shape
+
+
+def _tokens_by(shape: _Shape, doc: Mapping[str, Any]) -> str:
     line = "" if doc.get(TEXT_FROM) == "fields" else doc.get("event.original") or ""
     try:
         few = shape.few(doc)
@@ -218,10 +233,10 @@ def events_tokens(docs: Sequence[Mapping[str, Any]]) -> list[str]:
         else:
             known.append(number)
     for names, numbers in alike.items():
-        shape = _SHAPES.get(names)
-        if shape is None or len(numbers) < _FEW_ALIKE or TEXT_FROM not in names:
+        shape = _shape_of(names, docs[numbers[0]])
+        if len(numbers) < _FEW_ALIKE or TEXT_FROM not in names:
             for number in numbers:
-                out[number] = event_tokens(docs[number])
+                out[number] = _tokens_by(shape, docs[number])
             continue
         for begin in range(0, len(numbers), _MOST_ALIKE):
             some = numbers[begin : begin + _MOST_ALIKE]
@@ -232,7 +247,7 @@ def events_tokens(docs: Sequence[Mapping[str, Any]]) -> list[str]:
     return out
 
 
-_FEW_ALIKE = 16
+_FEW_ALIKE = 4
 _MOST_ALIKE = 512
 """Documents worked on at once: their values stay in the processor's cache."""
 
@@ -240,7 +255,15 @@ _MOST_ALIKE = 512
 def _alike_tokens(shape: _Shape, docs: Sequence[Mapping[str, Any]]) -> list[str] | None:
     """The tokens of documents of one shape whose fields hold their lines; None where some value is not what the shape expects."""
     try:
-        columns: list[Sequence[str]] = [_column(values) for values in zip(*map(shape.texts, docs), strict=True)]
+        columns: list[Sequence[str]] = []
+        numerals, known = shape.numerals, _VALUES.__getitem__
+        for number, values in enumerate(zip(*map(shape.texts, docs), strict=True)):
+            if number in numerals:
+                if _are_numerals(values):
+                    columns.append(values)
+                    continue
+                numerals.discard(number)
+            columns.append(list(map(known, values)))
         for name in shape.lists:
             columns += _list_column([doc[name] for doc in docs])
         fews = list(map(shape.few, docs))
@@ -270,11 +293,11 @@ def _alike_tokens(shape: _Shape, docs: Sequence[Mapping[str, Any]]) -> list[str]
     return found
 
 
-def _column(values: tuple[Any, ...]) -> Sequence[str]:
-    """The tokens of the values of one field, each joined by spaces. Raises: TypeError for what is no text."""
+def _are_numerals(values: tuple[Any, ...]) -> bool:
+    """Whether all values are numbers or IPv4 addresses, which are their own tokens. Raises: TypeError for what is no text."""
     text = " ".join(values)
     plain = text.replace(" ", "").replace(".", "")
-    if (
+    return (
         plain.isdecimal()
         and plain.isascii()
         and text.count(" ") == len(values) - 1
@@ -284,9 +307,7 @@ def _column(values: tuple[Any, ...]) -> Sequence[str]:
         and text[0] not in " ."
         and text[-1] not in " ."
         and max(map(len, values)) <= MOST_TOKEN
-    ):
-        return values  # numbers and IPv4 addresses are their own tokens
-    return list(map(_VALUES.__getitem__, values))
+    )
 
 
 def _list_column(values: list[Any]) -> list[list[str]]:
@@ -319,7 +340,7 @@ def _with_line(line: str, values: dict[str, None]) -> str:
 class _Shape:
     """How the tokens of documents with one sequence of field names are found."""
 
-    __slots__ = ("few", "lists", "names", "numbers", "others", "texts")
+    __slots__ = ("few", "lists", "names", "numbers", "numerals", "others", "texts")
 
     def __init__(self, doc: Mapping[str, Any]) -> None:
         self.names = searched_fields(doc)
@@ -328,6 +349,8 @@ class _Shape:
         self.few = _getter(few)
         self.texts = _getter([name for name, kind in kinds.items() if kind is str and name not in few])
         """Takes out the values that were texts when the first such document was seen; `few` those of fields with few values."""
+        self.numerals = set(range(len(self.names)))
+        """Which of `texts` held numbers and plain addresses only, as far as was seen."""
         self.lists = [name for name, kind in kinds.items() if kind is list]
         self.numbers = _getter([name for name, kind in kinds.items() if kind is int])
         self.others = [name for name, kind in kinds.items() if kind is not str and kind is not list]

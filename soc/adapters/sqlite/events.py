@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +29,9 @@ _FILL_BELOW = 48
 """The last block is filled up by the next batch while it has fewer documents: sources that trickle compress as well."""
 _REMEMBERED_BLOCKS = 16
 _HOUR_MS = 3_600_000
+
+
+_SORT = attrgetter("source", "partition", "scope", "level", "category", "counted")
 
 
 class Name(NamedTuple):
@@ -143,7 +147,7 @@ class EventFile:
         lines = [event.body or codec.dump(event.doc) for event in events]
         first, key_of = self.next, self.name.month.key
         keys = [key_of(event.ts_us // 1000, event.id) for event in events]
-        found = self._rows_of([(e.source, e.partition, e.scope, e.level, e.category, e.counted, "soc.derived" in e.doc) for e in events])
+        found = self._rows_of([(*sort, "soc.derived" in event.doc) for sort, event in zip(map(_SORT, events), events, strict=True)])
         counts: dict[tuple[int, int, int, int, int], list[int]] = {}
         for key, row in zip(keys, found, strict=True):
             at = ((key >> 15) // _HOUR_MS, row.scope, row.level, row.category, row.part)

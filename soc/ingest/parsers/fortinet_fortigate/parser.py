@@ -22,7 +22,7 @@ from soc.model.event import Doc
 NAME = "fortinet_fortigate"
 # Reference: serial numbers begin with the product: FortiMail, FortiWeb, FortiAnalyzer, FortiManager and FortiSandbox log alike.
 _OTHER_PRODUCTS = frozenset(["FE", "FV", "FL", "FA", "FM", "FS"])
-FEW = 8
+FEW = 4
 """Lines of one sequence of keys that are not worth reading key by key."""
 HEAD = 600
 """Where the telling keys of a line must stand: FortiOS writes them first."""
