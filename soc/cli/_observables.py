@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _TYPES = ("ip", "domain", "url", "hash", "email", "file")
 _MOST_PASTED = 4 << 20
+_MOST_PLACES = 3
 
 
 @click.command(help=_("What an incident names that can be looked for, the commonest first. Example: soc incidents observables INC-2026-0007 --events 7d"))
@@ -53,7 +54,11 @@ def observables(session: Session, id: str, types: tuple[str, ...], since: str, d
         Column("value", _("Value")),
         Column("count", _("Count"), right=True),
         *([Column("events", _("Events"), right=True), Column("blocked", _("Stopped"), right=True)] if since else []),
-        Column("origins", _("Where")),
+        Column(
+            "origins",
+            _("Where"),
+            lambda item: ", ".join(item["origins"][:_MOST_PLACES]) + (f", … +{more}" if (more := len(item["origins"]) - _MOST_PLACES) > 0 else ""),
+        ),
         Column("never_blocked", _("Never blocked"), lambda item: said.get(item["value"], item["never_blocked"])),
         Column("ignored", _("Does not belong")),
     ]

@@ -18,6 +18,8 @@ _SMALLEST = {4: 16, 6: 32}
 """Networks larger than these prefix lengths are no aim but a mistake."""
 
 
+# Reference: RFC 5737 and RFC 3849: addresses of documentation, which nobody has; demonstrations and drills block them.
+_EXAMPLES = tuple(map(ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")))
 _NEEDED = "everybody needs {name}"
 
 
@@ -81,7 +83,8 @@ class AllowList:
         network = ip_network(value, strict=False)
         if network.prefixlen < _SMALLEST[network.version]:
             return Phrase("too many addresses at once")
-        if not network.is_global or network.is_multicast:
+        example = any(one.version == network.version and one.supernet_of(network) for one in _EXAMPLES)  # type: ignore[arg-type]
+        if (not network.is_global and not example) or network.is_multicast:
             return Phrase("not a public address")
         for known, why in self._networks:
             if known.version == network.version and known.overlaps(network):
