@@ -198,7 +198,7 @@ def _call(app: App, page: Page, person: str, name: str, theirs: list[Way]) -> in
     """Tell one person; 0 when nothing leads to them."""
     number = len(page.asked) + 1
     if not theirs:
-        why = "neither a mail address nor a telephone number that a webhook takes"
+        why = Phrase("neither a mail address nor a telephone number that a webhook takes")
         _append(app, page, NewFact("PagePassed", {"person": person, "name": name, "why": why}))
         log.error("nothing leads to somebody on call", person=person, about=page.about)
         return 0

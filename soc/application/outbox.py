@@ -20,7 +20,7 @@ from soc.errors import Conflict, NotFound, Phrase, SocError, UsageError
 from soc.i18n import said
 from soc.model.fact import ANY_VERSION, NewFact
 from soc.model.journal import Append, FactConflict
-from soc.model.message import PREFIX, Attachment, Message, Sending, content, fold, message
+from soc.model.message import PREFIX, Attachment, Message, Sending, content, fold, message, spoken
 from soc.model.record import SCOPE_REAL
 from soc.ports import AttachedFile, Messenger, Outcome
 from soc.telemetry import get_logger
@@ -188,14 +188,14 @@ def deliver(
 ) -> Delivered:
     """Hand over what is due, the oldest first; at most `limit` attempts.
 
-    `only`: this message alone, at once whatever pause it is in; `known`: see `sendings`; `stop`: asked between two messages.
+    `only`: this message alone, at once whatever pause it is in (but not while it is on its way); `known`: see `sendings`; `stop`: asked between two messages.
     A gateway that fails as such is left alone for the rest of the pass. Raises: StoreUnavailable, StoreFull.
     """
     require(app, "messages.send")
     pass_ = _Pass(app)
     now_us = app.clock.now_us()
     open_ = [get(app, only)] if only else [one for one in sendings(app, known) if not one.settled]
-    due = sorted((one for one in open_ if only or one.ready(now_us)), key=lambda one: (one.due_at, one.message.id))
+    due = sorted((one for one in open_ if one.ready(now_us) or (only and one.state != "trying")), key=lambda one: (one.due_at, one.message.id))
     pass_.done.waiting = len(open_)
     try:
         for one in due:
@@ -272,11 +272,11 @@ class _Pass:
     def _hold(self, sending: Sending, why: str) -> None:
         now_us = self._app.clock.now_us()
         if now_us - from_iso(sending.due_at) > self._app.settings.outbox.held_days * 86_400_000_000:
-            self._append(sending, NewFact("MessageGivenUp", {"text": str(why)}))
+            self._append(sending, NewFact("MessageGivenUp", spoken(why)))
             self.done.given_up += 1
             self.done.waiting -= 1
         elif sending.state != "held" or sending.reason != why:
-            self._append(sending, NewFact("MessageHeld", {"text": str(why)}))
+            self._append(sending, NewFact("MessageHeld", spoken(why)))
             self.done.held += 1
 
     def _attempted(self, sending: Sending, to: str, messenger: Messenger) -> int:
@@ -322,7 +322,7 @@ class _Pass:
         """Try no more, and tell the leads."""
         self._tell(sending, "given-up", why)  # first, so that nobody is left untold by a crash between the two
         self._app.crash("outbox.told")
-        self._append(sending, NewFact("MessageGivenUp", {"text": why}))
+        self._append(sending, NewFact("MessageGivenUp", spoken(why)))
         self.done.given_up += 1
         self.done.waiting -= 1
 

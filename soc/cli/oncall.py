@@ -10,6 +10,7 @@ from soc.cli import _record, _show
 from soc.cli._io import Column, json_option, list_options, write_json
 from soc.cli._session import Session, pass_session
 from soc.i18n import gettext as _
+from soc.i18n import translated
 
 if TYPE_CHECKING:
     from soc.incidents.page import Page
@@ -56,7 +57,7 @@ def _answer(session: Session, one: Page, as_json: bool) -> None:
     by = f" · {one.acknowledged_by}" if one.acknowledged_by else ""
     session.out.text(f"{one.code}  {one.about}  {_state(one.state)}{by}", "bold red" if one.state == "exhausted" else "")
     for asked in one.asked:
-        how = ", ".join(asked.ways) if asked.ways else asked.why
+        how = ", ".join(asked.ways) if asked.ways else translated(asked.why)
         session.out.text(f"  {asked.number}. {_show.when(asked.at, zone)}  {asked.name or asked.person}  {how}")
 
 

@@ -45,4 +45,9 @@ def incident_of(one: Document) -> Incident:
 def incidents() -> Projection:
     """The projection of incidents; made anew when the fold, a clock or a regime changes."""
     folder = Path(__file__).parent
-    return Projection("incidents", PREFIX, version_of(*folder.glob("*.py"), *(folder / "regimes").glob("*.yml")), document)
+    return Projection(
+        "incidents",
+        PREFIX,
+        version_of(*folder.glob("*.py"), *(folder / "regimes").glob("*.yml"), *(folder.parent / "organization" / "calendars").glob("*.yml")),
+        document,
+    )

@@ -159,6 +159,25 @@ def _checked(attachments: Sequence[Attachment]) -> tuple[Attachment, ...]:
     return tuple(found)
 
 
+def spoken(why: str) -> dict[str, Any]:
+    """A reason as the data of a fact, so that it can be said in the reader's language later."""
+    if isinstance(why, Phrase) and all(isinstance(fact, str | int) for fact in why.facts.values()):
+        return {"text": str(why), "say": why.template, "facts": {name: str(fact) for name, fact in why.facts.items()}}
+    return {"text": str(why)}
+
+
+def _why(fact: Fact) -> str:
+    """The reason of a fact."""
+    text, say, facts = str(fact.data.get("text", "")), str(fact.data.get("say", "")), fact.data.get("facts", {})
+    if not say:
+        return text
+    try:
+        phrase = Phrase(say, **facts)
+    except (KeyError, IndexError, AttributeError, ValueError, TypeError):
+        return text
+    return phrase if phrase == text else text
+
+
 def content(message: Message) -> dict[str, Any]:
     """The data of the fact `MessageDue`."""
     data: dict[str, Any] = {name: getattr(message, name) for name in ("kind", "about", "step", "channel", "recipient", "subject", "body", "cause")}
@@ -285,12 +304,12 @@ def _waits(sending: Sending, fact: Fact, state: State) -> None:
 
 def _held(sending: Sending, fact: Fact) -> None:
     if sending.state in OPEN:
-        sending.state, sending.reason, sending.again_at = "held", str(fact.data.get("text", "")), ""
+        sending.state, sending.reason, sending.again_at = "held", _why(fact), ""
 
 
 def _given_up(sending: Sending, fact: Fact) -> None:
     if sending.state in OPEN:
-        sending.state, sending.again_at, sending.reason = "given-up", "", str(fact.data.get("text", ""))
+        sending.state, sending.again_at, sending.reason = "given-up", "", _why(fact)
 
 
 def _cancelled(sending: Sending, fact: Fact) -> None:

@@ -158,6 +158,14 @@ def test_messages_are_listed_shown_tried_again_and_taken_back(soc: Run, office: 
     assert soc("outbox", "test", "không@", *office).code == 2
 
 
+def test_why_a_message_waits_is_said_in_the_readers_language(soc: Run, office: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Held for want of a setting: in Vietnamese for people, in English for programs."""
+    monkeypatch.delenv("SOC_CONFIG")
+    soc("oncall", "page", "INC-2026-0003", "Mã độc", *office)
+    assert item(soc("outbox", "list", "--json", *office))["items"][0]["reason"] == "nothing is configured for it: [mail]"
+    assert "chưa cấu hình cho nó: [mail]" in soc("--lang", "vi", "outbox", "list", *office).out
+
+
 def test_doctor_asks_the_mail_server(soc: Run, office: tuple[str, ...], server: Server) -> None:
     """It answers, or what to do about it; exercises that go to nobody are told."""
     checks = {one["name"]: one for one in item(soc("doctor", "--json", *office))["items"]}
@@ -180,6 +188,8 @@ def test_kill_9_at_every_step_loses_and_doubles_nothing(soc: Run, office: tuple[
     assert last["reminders"] == 0
     [message] = item(soc("outbox", "list", "--all", "--json", *office))["items"]
     if message["state"] != "sent":  # an attempt whose end nobody heard of is waited for
+        assert item(soc("outbox", "deliver", message["id"], "--json", *office))["sent"] == 0
+        soc("outbox", "retry", message["id"], *office)
         soc("outbox", "deliver", message["id"], *office)
         [message] = item(soc("outbox", "list", "--all", "--json", *office))["items"]
     assert message["state"] == "sent"
