@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import shutil
 import sys
 import sysconfig
@@ -14,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from soc.application import access, audit, outbox
+from soc.application import access, audit, outbox, reports
 from soc.application.app import App
 from soc.application.correlating import by_topic, signal_lag
 from soc.application.recipients import leads
@@ -22,6 +23,8 @@ from soc.application.sources import probe
 from soc.clock import from_iso, iso
 from soc.config import HttpSource, KafkaSource, Settings, SyslogSource, secret
 from soc.errors import Phrase, SocError, StoreUnavailable
+from soc.organization.model import Agency
+from soc.organization.registry import Registry
 
 LEAST_FREE_BYTES = 1 << 30
 """About a day of a small province; below it a run may stop with a full disk soon."""
@@ -282,6 +285,40 @@ def check_messages(app: App) -> Iterator[Check]:
     lost = [one for one in stuck if one.state == "given-up"]
     if lost:
         yield Check("messages", "warn", Phrase("{count} messages were given up", count=len(lost)), "soc outbox list --problems")
+
+
+def check_reports(app: App) -> Iterator[Check]:
+    """Whether documents can be made: the extra, who issues them, the office's own templates."""
+    chosen = app.settings.reports
+    able = all(importlib.util.find_spec(module) for module in ("docxtpl", "fpdf"))
+    if not able:
+        yield Check("reports", "warn", "reports as DOCX and the handbook as PDF cannot be made", "pip install 'soc[docs]'; text and JSON need nothing")
+    elif not chosen.agency:
+        yield Check("reports", "ok", "nobody is named who issues reports: whoever operates the system does")
+    elif Registry(app.journal, ("agencies",)).get(Agency, chosen.agency) is None:
+        yield Check(
+            "reports",
+            "warn",
+            Phrase("there is no {key} among the {kind}", key=chosen.agency, kind="agencies"),
+            "soc agencies import FILE, or mend reports.agency",
+        )
+    else:
+        yield Check("reports", "ok", Phrase("{agency} issues them", agency=chosen.agency))
+    if chosen.templates is None or not able:
+        return
+    try:
+        found = reports.templates(chosen.templates)
+        wrong = [f"{name}: {fault.place}: {fault.what}" for name, data in found.items() for fault in reports.faults(data)]
+    except SocError as error:
+        yield Check("templates", "fail", error.message, error.hint)
+        return
+    folder = shlex.quote(str(chosen.templates))
+    yield Check(
+        "templates",
+        "fail" if wrong else "ok",
+        Phrase("{count} are refused: {first}", count=len(wrong), first=wrong[0]) if wrong else Phrase("{count} of the office", count=len(found)),
+        f"soc reports templates check {folder}" if wrong else "",
+    )
 
 
 def check_rules(app: App) -> Iterator[Check]:

@@ -39,6 +39,11 @@ def test_bundle_installs_without_a_network(tmp_path: Path) -> None:
     done = subprocess.run([soc, "parse"], input=line, env=env, check=True, capture_output=True, text=True)
     assert '"10.1.1.5"' in done.stdout
     assert subprocess.run([soc, "doctor", "--store", str(tmp_path / "s")], env=env, check=False, capture_output=True, text=True).returncode == 0
+    book = tmp_path / "so-tay.pdf"
+    subprocess.run([soc, "handbook", str(book), "--store", str(tmp_path / "s")], env=env, check=True, capture_output=True)
+    assert book.read_bytes().startswith(b"%PDF-")
+    subprocess.run([soc, "reports", "templates", "export", str(tmp_path / "templates")], env=env, check=True, capture_output=True)
+    subprocess.run([soc, "reports", "situation", "--until", "now", "--out", str(tmp_path / "s.docx"), "--store", str(tmp_path / "s")], env=env, check=True)
     assert "Cách dùng" in subprocess.run([soc, "--lang", "vi", "--help"], env=env, check=True, capture_output=True, text=True).stdout
 
 

@@ -135,7 +135,7 @@ def test_evidence_that_was_changed_is_told_by_the_exit_code(soc: Run, store: tup
 def test_templates_are_written_out_checked_and_used(soc: Run, store: tuple[str, ...], tmp_path: Path) -> None:
     """The shipped ones are without fault; one with logic in it is named with its place, exit code 1; a second export touches nothing."""
     assert soc("reports", "templates", "export", "mẫu").code == 0
-    assert len(list((tmp_path / "mẫu").glob("*.docx"))) == 12
+    assert len(list((tmp_path / "mẫu").glob("*.docx"))) >= 12
     assert soc("reports", "templates", "check", "mẫu").code == 0
     assert soc("reports", "templates", "export", "mẫu").code == 5
     from docx import Document
@@ -186,3 +186,24 @@ def test_without_the_extra_everything_but_docx_and_pdf_works(soc: Run, store: tu
     assert (printed.code, "soc[docs]" in printed.err) == (3, True)
     assert soc("evidence", "dossier", "1", "hồ-sơ", *store).code == 0
     assert soc("evidence", "dossier-verify", "hồ-sơ").code == 0
+
+
+def test_the_doctor_looks_at_templates_and_at_who_issues(soc: Run, store: tuple[str, ...], tmp_path: Path) -> None:
+    """An agency that is not registered, and a template with logic, are told with what to do."""
+    from docx import Document
+
+    def found(config: str) -> dict[str, tuple[str, str]]:
+        (tmp_path / "soc.toml").write_text(config, encoding="utf-8")
+        items = json.loads(soc("doctor", "--json", *store).out)["items"]
+        return {one["name"]: (one["state"], one["fix"]) for one in items if one["name"] in ("reports", "templates")}
+
+    assert found(CONFIG) == {"reports": ("ok", "")}
+    assert found('[reports]\nagency = "khong-co"\n')["reports"][0] == "warn"
+    soc("reports", "templates", "export", "mẫu")
+    config = CONFIG + f'templates = "{tmp_path}/mẫu"\n'
+    assert found(config)["templates"] == ("ok", "")
+    document = Document()
+    document.add_paragraph("{% if x %}")
+    document.save(str(tmp_path / "mẫu/final-2026.docx"))
+    state, fix = found(config)["templates"]
+    assert (state, fix.startswith("soc reports templates check ")) == ("fail", True)
