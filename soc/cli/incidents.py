@@ -336,7 +336,12 @@ def history(session: Session, id: str, form: str | None, fields: tuple[str, ...]
         Column("at", _("Time"), lambda item: _show.when(item["at"], zone), whole=True),
         Column("actor", _("Who")),
         Column("kind", _("What")),
-        Column("data", _("Content"), lambda item: cell({key: value for key, value in item["data"].items() if value not in ("", [], None) and key != "facts"}), most=200),
+        Column(
+            "data",
+            _("Content"),
+            lambda item: cell({key: value for key, value in item["data"].items() if value not in ("", [], None) and key != "facts"}),
+            most=200,
+        ),
         Column("reason", _("Why")),
         Column("behalf", _("On behalf of"), lambda item: (item["behalf"] or {}).get("person", "")),
     ]
