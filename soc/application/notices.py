@@ -286,25 +286,49 @@ def in_state(notice: Notice, *states: str) -> None:
 # --- the document ----------------------------------------------------------------------------------------------------
 
 
+FORMS = ("txt", "docx")
+
+
 class Letter(NamedTuple):
     """What one recipient gets."""
 
     agency: str
     name: str
     code: str
-    text: str
+    content: bytes
 
 
-def letters(app: App, name: str) -> list[Letter]:
-    """The letter of each recipient, with its own annex and code."""
+def letters(app: App, name: str, form: str = "txt") -> Iterator[Letter]:
+    """The letter of each recipient, with its own annex and code, as text or by the template `notice.docx` of the reports.
+
+    Raises: UsageError (no such form), ConfigError (the template, or the extra is not installed).
+    """
     require(app, "notices.draft")
     notice = get(app, name)
-    names = names_of(app)
-    zone = app.settings.timezone
-    return [
-        Letter(one.agency, names.get(one.agency, one.agency), one.code, letter(notice, one, names.get(one.agency, one.agency), zone))
-        for one in notice.recipients
-    ]
+    if form not in FORMS:
+        raise UsageError(Phrase("{field}: {value} is none of {known}", field="format", value=form, known=", ".join(FORMS)))
+    names, zone = names_of(app), app.settings.timezone
+    written = _documents(app, notice) if form == "docx" else lambda one, to: letter(notice, one, to, zone).encode()
+    for one in notice.recipients:
+        to = names.get(one.agency, one.agency)
+        yield Letter(one.agency, to, one.code, written(one, to))
+
+
+def _documents(app: App, notice: Notice) -> Callable[[Recipient, str], bytes]:
+    """Writes the document of a recipient."""
+    from soc.application import reports  # noqa: PLC0415 - most commands write no documents
+    from soc.reports import kinds  # noqa: PLC0415 - the same
+    from soc.reports.facts import reporter_of  # noqa: PLC0415 - the same
+    from soc.reports.notice import values  # noqa: PLC0415 - the same
+    from soc.reports.values import filled  # noqa: PLC0415 - the same
+
+    kind, office, day = kinds.notice(), reports.office(app), local_day(app)
+    issuer = reporter_of(Registry(app.journal, ("agencies",)), office)
+
+    def document(one: Recipient, to: str) -> bytes:
+        return reports.made(app, kind, filled(kind, values(notice, one, to, office, issuer, day, app.settings.timezone)), "docx", {})
+
+    return document
 
 
 def names_of(app: App) -> dict[str, str]:

@@ -282,11 +282,19 @@ def overdue(session: Session, form: str | None, fields: tuple[str, ...]) -> int:
     return 1 if found else 0
 
 
-@command.command(help=_("Write each recipient's letter, with its own annex and code, as a text file into FOLDER, and a register of what was written."))
+@command.command(help=_("Write each recipient's letter, with its own annex and code, as a file into FOLDER, and a register of what was written."))
 @click.argument("id")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("txt", "docx")),
+    default="txt",
+    show_default=True,
+    help=_("docx: by the template notice.docx (soc reports templates export)."),
+)
 @pass_session
-def export(session: Session, id: str, folder: Path) -> None:
+def export(session: Session, id: str, folder: Path, form: str) -> None:
     """Write the letters."""
     from soc.application import notices
 
@@ -297,13 +305,12 @@ def export(session: Session, id: str, folder: Path) -> None:
         raise NotAllowed(Phrase("{path} cannot be written: {strerror}", path=folder, strerror=error.strerror)) from error
     written: list[tuple[str, str, str]] = []
     lines = [csv_line(("agency", "name", "code", "file", "sha256"))]
-    for one in notices.letters(app, id):
+    for one in notices.letters(app, id, form):
         # An agency's id holds letters, digits and `._-` only (the registry checks it); without registry it may be anything.
         name = "".join(character if character.isalnum() or character in "._-" else "_" for character in one.agency).lstrip(".") or "_"
-        content = one.text.encode()
-        with _export.new_file(folder / f"{name}.txt", hint="give an empty folder") as file:
-            file.write(content)
-        written.append((one.agency, f"{name}.txt", sha256(content).hexdigest()))
+        with _export.new_file(folder / f"{name}.{form}", hint="give an empty folder") as file:
+            file.write(one.content)
+        written.append((one.agency, f"{name}.{form}", sha256(one.content).hexdigest()))
         lines.append(csv_line((one.agency, one.name, one.code, *written[-1][1:])))
     with _export.new_file(folder / REGISTER, hint="give an empty folder") as file:
         file.write(("\n".join(lines) + "\n").encode())

@@ -12,12 +12,18 @@ from soc.incidents.notices import FIRST, REMINDER, Notice, Recipient
 
 RECEIVED_WORD, ACTED_WORD = "ĐÃ NHẬN", "ĐÃ THỰC HIỆN"
 """What recipients write on a line of their own, so that the answer is understood without a person."""
+ANSWER = f"Trả lời thư này, ghi riêng một dòng: {RECEIVED_WORD} — khi đã nhận; {ACTED_WORD} — khi đã làm xong; hoặc gọi điện và đọc mã này."
 MOST_SHORT = 300
 
 
 def printed(moment: str, zone: str) -> str:
     """A time as forms print it: `21/11/2026 08 giờ 05 phút`."""
     return to_datetime(from_iso(moment)).astimezone(ZoneInfo(zone)).strftime("%d/%m/%Y %H giờ %M phút") if moment else ""
+
+
+def day_of(moment: str, zone: str) -> str:
+    """The day of a time as forms print it."""
+    return printed(moment, zone)[:10]
 
 
 def day(text: str) -> str:
@@ -61,7 +67,7 @@ def _annex(one: Recipient) -> list[str]:
 def _how_to_answer(one: Recipient) -> list[str]:
     return [
         f"Mã xác nhận của đơn vị: {one.code}",
-        f"Trả lời thư này, ghi riêng một dòng: {RECEIVED_WORD} — khi đã nhận; {ACTED_WORD} — khi đã làm xong; hoặc gọi điện và đọc mã này.",
+        ANSWER,
     ]
 
 

@@ -131,6 +131,12 @@ FIELDS: dict[str, Field] = {
     "figures_reports": Field("Báo cáo theo quy định", "Statutory reports"),
     "figures_notices": Field("Văn bản cảnh báo", "Notices"),
     "figures_silence": Field("Nguồn giám sát im lặng", "Silent sources"),
+    "notice_body": Field("Nội dung cảnh báo", "Warning", "soc notices edit {id} --body …"),
+    "notice_action": Field("Đề nghị đơn vị", "Asked of the agency", "soc notices edit {id} --action …"),
+    "notice_due": Field("Thời hạn thực hiện", "Due", "soc notices edit {id} --due …"),
+    "notice_code": Field("Mã xác nhận của đơn vị", "Code of the agency"),
+    "notice_answer": Field("Cách phản hồi", "How to answer"),
+    "notice_tlp": Field("Phạm vi chia sẻ", "Sharing"),
 }
 """Every field that a document may ask for."""
 
@@ -176,6 +182,7 @@ LISTS: dict[str, dict[str, tuple[str, str, float]]] = {
         "agency": ("Cơ quan", "Agency", 2.9),
         "state": ("Trạng thái", "State", 4.6),
     },
+    "annex": {"number": ("STT", "No.", 1.5), "item": ("Hộp thư, máy, tài khoản", "Mailbox, machine, account", 15.0)},
     "due": {"due": ("Thời hạn", "Due", 5.0), "what": ("Việc phải báo cáo", "What", 8.0), "id": ("Sự cố", "Incident", 3.5)},
 }
 """Lists with their columns: Vietnamese, English, width in cm."""
@@ -226,3 +233,8 @@ def of_regime(regime: str) -> list[Kind]:
 def situation() -> Kind:
     """The situation report, which belongs to no incident."""
     return next(kind for kind in kinds() if kind.id == "situation")
+
+
+def notice() -> Kind:
+    """The letter of a warning notice, which belongs to no incident's reports."""
+    return next(kind for kind in kinds() if kind.id == "notice")

@@ -13,6 +13,7 @@ import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from docxtpl import DocxTemplate
@@ -223,12 +224,18 @@ def _lines(value: Any) -> str:
     return text_of(value).replace("\n", "\a")
 
 
+@lru_cache(maxsize=8)
+def _faults(template: bytes) -> tuple[Fault, ...]:
+    """As `check`, once for all documents of one template."""
+    return tuple(check(template))
+
+
 def refuse(template: bytes, name: str) -> None:
     """Stop at the first fault of a template.
 
     Raises: ConfigError.
     """
-    faults = check(template)
+    faults = _faults(template)
     if faults:
         first = faults[0]
         raise ConfigError(

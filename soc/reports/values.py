@@ -48,6 +48,8 @@ def values(kind: Kind, facts: FactSet, day: date) -> Values:
         **_texts(facts),
         **_lists(facts),
     }
+    for name in LISTS:
+        found.setdefault(name, [])
     found["reported_time"] = f"ngày {day:%d/%m/%Y}"
     found |= head(kind, facts, day)
     return found

@@ -67,7 +67,7 @@ def test_from_draft_to_verified(app: App) -> None:
 def test_each_letter_holds_its_own_annex_only(app: App) -> None:
     """No recipient sees another's mailboxes or code."""
     made = out(app, annex={"x-1": ["bi-mat-1@tinh-mau.gov.vn"], "x-2": ["bi-mat-2@tinh-mau.gov.vn"]})
-    letters = {one.agency: one.text for one in notices.letters(app, made.id)}
+    letters = {one.agency: one.content.decode() for one in notices.letters(app, made.id)}
     assert "bi-mat-1" in letters["x-1"]
     assert "bi-mat-2" not in letters["x-1"]
     assert "Xã 1" in letters["x-1"]
