@@ -22,6 +22,7 @@ MOST_FOUND = 5_000
 LONGEST = 2_048
 _LONGEST_HOST = 253
 _LONGEST_LABEL = 63
+_LONGEST_ADDRESS = 50
 _HASHES = {32: "md5", 40: "sha1", 64: "sha256", 128: "sha512"}
 
 # Reference: how analysts write what nobody should click: hxxp, [.] (.) {.} [dot] (dot), [:], [@] [at] (at), [://]
@@ -93,7 +94,10 @@ def _of_word(word: str) -> Iterator[Observable]:
                 return
     for part in _BREAKS.split(word):
         bare = part.strip(_AROUND)
-        if 3 <= len(bare) <= LONGEST:  # noqa: PLR2004 - `a.b`
+        whole = part.strip(_AROUND.replace(":", "")) if "::" in part else ""  # `2001:db8::`: there they belong to it
+        if whole and len(whole) <= _LONGEST_ADDRESS and _address(whole) is not None:
+            bare = whole
+        if 2 <= len(bare) <= LONGEST:  # noqa: PLR2004 - `::`
             yield from _of_part(bare)
 
 
