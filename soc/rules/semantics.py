@@ -16,6 +16,7 @@ REFUSED = (
     ("aggregations in conditions (`| count()`), `timeframe`, `action: global`", "not part of Sigma 2"),
     ("look-around, back references, atomic groups in `re`", "no linear-time engine has them: write two selections and `and not`"),
     ("`re` together with text modifiers; `windash` with `cased`; keywords with startswith, endswith, cidr, exists, fieldref", "no agreed meaning"),
+    ("an `id` that is a number", "ids are UUIDs (or names, as texts): `id: 0123` is 83 to YAML, and two ids could be one"),
     ("placeholders without value list; unknown modifiers; values that are dates, lists in lists or mappings; keys that stand twice", "never ignored"),
 )
 """What a rule may not use; the loader names file, line and reason."""

@@ -331,7 +331,7 @@ def _logsource(document: Document) -> LogSource:
     value = document.data["logsource"]
     if not isinstance(value, dict) or not all(isinstance(value.get(key, ""), str) for key in ("category", "product", "service")):
         raise RuleSyntaxError(document.path, document.line_of("logsource"), "`logsource` is no mapping of category, product and service to texts")
-    unknown = set(value) - {"category", "product", "service", "definition"}
+    unknown = [key for key, found in value.items() if key not in {"category", "product", "service", "definition"} and isinstance(found, (dict, list))]
     if unknown:
         key = min(map(str, unknown))
         raise RuleUnsupported(document.path, document.line_of("logsource", key), f"log sources are not told apart by {display_safe(key, most=40)!r}")
@@ -469,13 +469,32 @@ def _value(document: Document, field: str, value: Any, placeholders: dict[str, l
     if isinstance(value, sigma_types.SigmaCompareExpression) and value.op.name in _COMPARE:
         if isinstance(value.number, sigma_types.SigmaTimestampPart):
             return Leaf(field, value.number.timestamp_part.name.lower(), value.number.number, flags=_COMPARE[value.op.name])
-        return Leaf(field, _COMPARE[value.op.name], _held(value.number.number))
+        return Leaf(field, _COMPARE[value.op.name], _held(_unrounded(document, field, _COMPARE[value.op.name], value.number.number)))
     if isinstance(value, sigma_types.SigmaFieldReference):
         place = {(False, False): "fieldref", (True, True): "fieldref_contains", (True, False): "fieldref_startswith", (False, True): "fieldref_endswith"}
         return Leaf(field, place[value.starts_with, value.ends_with], value.field)
     raise RuleUnsupported(
         document.path, document.line_of("detection"), f"a value of type {type(value).__name__} (field {display_safe(field, most=60)!r}) is not evaluated"
     )
+
+
+def _unrounded(document: Document, field: str, test: str, number: float) -> int | float:
+    """The number of a comparison as it was written: pySigma has made large ones floats, of which several whole numbers become the same one."""
+    if abs(number) < 1 << MOST_EXACT_BITS:
+        return number
+    written: set[int] = set()
+    for selection in document.data["detection"].values():
+        for part in selection if isinstance(selection, list) else [selection]:
+            for key, found in part.items() if isinstance(part, dict) else ():
+                name, *modifiers = str(key).split("|")
+                if name == field and test in modifiers:
+                    whole = [item for item in (found if isinstance(found, list) else [found]) if isinstance(item, int)]
+                    written |= {item for item in whole if item.bit_length() <= MOST_WHOLE_BITS and float(item) == number}
+    if len(written) > 1:
+        raise RuleUnsupported(
+            document.path, document.line_of("detection"), f"{display_safe(field, most=60)!r} is compared with numbers that are too large to be told apart"
+        )
+    return written.pop() if written else number
 
 
 def _held(number: float) -> int | float:

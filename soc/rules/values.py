@@ -67,7 +67,8 @@ def number_of(value: Any) -> int | float | None:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, str) and len(value) <= 96 and _NUMBER.fullmatch(value):  # noqa: PLR2004 - what the pattern can match
-        return float(value) if "." in value else int(value)
+        whole, _, fraction = value.partition(".")
+        return float(value) if fraction.strip("0 \t") else int(whole)  # as floats, large numbers would be others
     return None
 
 

@@ -59,6 +59,8 @@ BAD: dict[str, tuple[str, str]] = {
     "a number of five thousand digits": (rule("{sel: {bytes|gt: " + "9" * 5_000 + "}, condition: sel}"), ""),
     "a title of a wrong type": (rule(SEL, title="[a]"), "title"),
     "a level of a wrong type": (rule(SEL, level="7"), "level"),
+    "a log source with a list": (rule(SEL, logsource="{category: test, vendor: [a]}"), "vendor"),
+    "an id that is a number": (rule(SEL).replace("id: ", "id: 5 #"), "UUID"),
     "a log source of a wrong type": (rule(SEL, logsource="test"), "logsource"),
     "tags of a wrong type": (rule(SEL, tags="5"), "tags"),
     "a name that is not there": (rule("{sel: {action: deny}, condition: other}"), "other"),

@@ -18,7 +18,7 @@ date: 2026/11/21
 references: [https://example.com]
 tags: [attack.t1190]
 falsepositives: [none known]
-logsource: {category: Firewall, product: fortinet, definition: any}
+logsource: {category: Firewall, product: fortinet, definition: any, vendor: acme, tier: 2}
 detection:
     a:
         f|contains|all: [x, 'y?z*']
