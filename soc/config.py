@@ -418,6 +418,8 @@ class ReportsSettings(Section):
     """The name below it."""
     contact: str = ""
     """Id of the person to call (`soc people list`); "" = the contact person of the agency."""
+    situation_to: list[str] = []
+    """Mail addresses that get the situation report every morning at 06:00 (`soc run`, `soc duties run`); none = nobody."""
     templates: Path | None = None
     """Folder of DOCX templates that are used instead of the shipped ones of the same names."""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from soc.application import checkpoints, incidents, notices_send, oncall, outbox, policies, reminders
+from soc.application import checkpoints, incidents, notices_send, oncall, outbox, policies, reminders, situation
 from soc.application.access import acting, require
 from soc.application.app import App
 from soc.clock import iso
@@ -30,7 +30,7 @@ AT_ONCE = 200
 """Incidents that are read together."""
 Part = Callable[[App], int]
 """Does what is due and says how much it was."""
-PARTS: dict[str, Part] = {"policies": policies.part, "notices": notices_send.flush_changed, "checkpoints": checkpoints.part}
+PARTS: dict[str, Part] = {"policies": policies.part, "notices": notices_send.flush_changed, "checkpoints": checkpoints.part, "situation": situation.part}
 """What is done before reminders and calls, by name: each is idempotent, and says how much it did."""
 
 

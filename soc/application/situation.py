@@ -8,16 +8,17 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from soc.application import access, incidents, notices, reports, triage
+from soc.application import access, incidents, notices, outbox, reports, triage
 from soc.application.app import App
 from soc.application.numbered import local_day
 from soc.clock import from_datetime, from_iso, iso, to_datetime
-from soc.errors import Phrase, UsageError
+from soc.errors import ConfigError, Phrase, UsageError
 from soc.incidents.clocks import Obligation
 from soc.incidents.model import Incident
 from soc.incidents.notices import SENT
 from soc.incidents.workflow import CLOSED, OPEN, REJECTED, STATES
 from soc.model.fact import ANY_VERSION, NewFact
+from soc.model.message import Attachment, message
 from soc.model.query.parse import parse
 from soc.organization.model import Agency
 from soc.organization.registry import Registry
@@ -28,6 +29,8 @@ from soc.reports.situation import Due, OpenIncident, Situation, values
 from soc.reports.values import filled
 
 STREAM = "report/situation"
+SENT_STREAM = "report/situation-sent"
+DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 HOUR = 6
 """The local hour at which a day of reporting ends."""
 _DAY_US = 86_400_000_000
@@ -129,6 +132,34 @@ def document(app: App, found: Situation, form: str) -> bytes:
     kind = kind_of_situation()
     printed = filled(kind, values(found, local_day(app, from_iso(found.until))))
     return reports.made(app, kind, printed, form, msgspec.to_builtins(found))
+
+
+def part(app: App) -> int:
+    """Send the report of the day that ended at 06:00 to those of the settings, once; how many got it.
+
+    The message of a day is one and the same, however often this runs and wherever it was stopped; after days switched off only the
+    newest day is told. Raises: UsageError for an address that is none.
+    """
+    recipients = app.settings.reports.situation_to
+    if not recipients or app.settings.read_only:
+        return 0
+    end = iso(period(app)[1])
+    last = next(iter(app.journal.latest(1, SENT_STREAM)), None)
+    if last is not None and last.data.get("until") == end:
+        return 0
+    found = gather(app)
+    body = document(app, found, "txt")
+    subject = " ".join(str(values(found, local_day(app, from_iso(end)))["subject"]).split())
+    name = f"bao-cao-nhanh-{local_day(app, from_iso(end)):%Y-%m-%d}.docx"
+    try:
+        files = [Attachment(name, DOCX, document(app, found, "docx"))]
+    except ConfigError:  # no extra [docs], or a template that is refused: the text says the same
+        files = []
+    messages = [message("situation", end, "daily", to, subject, body.decode(), attachments=files, cause=SENT_STREAM) for to in dict.fromkeys(recipients)]
+    sent = outbox.send_each(app, messages)
+    data = {"since": found.since, "until": end, "hash": digest(found), "facts": msgspec.to_builtins(found), "to": list(recipients)}
+    app.journal.append(SENT_STREAM, ANY_VERSION, [NewFact("SituationSent", data)], actor=app.actor.name)
+    return sent
 
 
 def record(app: App, found: Situation, form: str, name: str, sha256: str) -> None:

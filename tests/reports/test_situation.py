@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from soc.application import incidents, notices, reports, situation
+from soc.application import duties, incidents, notices, reports, situation
 from soc.application.app import App
 from soc.application.numbered import local_day
 from soc.clock import FrozenClock, iso
 from soc.errors import UsageError
+from soc.model.fact import NewFact
 from soc.reports.situation import MOST_DUE, MOST_INCIDENTS, values
 from tests.conftest import NOW_US
-from tests.reports.conftest import HOUR, Opened
+from tests.reports.conftest import HOUR, Opened, application
 
 
 def test_the_day_ends_at_six_where_the_users_are(app: App) -> None:
@@ -66,3 +67,33 @@ def test_however_much_there_is_it_stays_one_page_s_worth(app: App, opened: Opene
     assert isinstance(rows[-1], dict)
     assert rows[-1]["title"] == f"… và {12 - MOST_INCIDENTS} mục khác"
     assert len(str(printed["assessment"])) <= 300
+
+
+def test_every_morning_once(tmp_path: Path) -> None:
+    """One message a day to each, whatever runs how often; after three days off only the newest; nobody asked for it: nothing."""
+    app = application(tmp_path / "data")
+    assert situation.part(app) == 0
+    chosen = app.settings.reports.model_copy(update={"situation_to": ["chu-tich@tinh-mau.gov.vn", "van-phong@tinh-mau.gov.vn"]})
+    app.settings = app.settings.model_copy(update={"reports": chosen})
+    incidents.open_incident(app, {"title": "Mã hóa", "agencies": ["so-yt"]})
+    assert [situation.part(app), situation.part(app)] == [2, 0]
+    assert isinstance(app.clock, FrozenClock)
+    app.clock.advance(3 * 86_400)
+    app.journal.append(situation.SENT_STREAM, -1, [NewFact("SituationSent", {"until": ""})], actor="an")
+    assert [situation.part(app), situation.part(app)] == [2, 0]
+    due = [facts[0].fact.data for _, facts in app.journal.under("message/")]
+    assert sorted({one["about"] for one in due}) == [iso(NOW_US - 2 * HOUR), iso(NOW_US + 70 * HOUR)]
+    assert all("BÁO CÁO NHANH" in one["body"] and one["attachments"] for one in due)
+    assert duties.PARTS["situation"] is situation.part
+
+
+def test_a_day_that_was_sent_but_not_recorded_is_not_sent_again(tmp_path: Path) -> None:
+    """Killed between both: the next run says the same message again, which is none."""
+    app = application(tmp_path / "data")
+    chosen = app.settings.reports.model_copy(update={"situation_to": ["chu-tich@tinh-mau.gov.vn"]})
+    app.settings = app.settings.model_copy(update={"reports": chosen})
+    assert situation.part(app) == 1
+    app.journal.append(situation.SENT_STREAM, -1, [NewFact("SituationSent", {"until": "lost"})], actor="an")
+    incidents.open_incident(app, {"title": "Mã hóa", "agencies": ["so-yt"]})
+    assert situation.part(app) == 0
+    assert len(list(app.journal.under("message/"))) == 1
