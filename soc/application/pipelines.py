@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
 from soc.application.app import App
-from soc.application.registry import directory
+from soc.application.directories import enricher, note, present
 from soc.application.ruleset import record_change
 from soc.config import FileSource, HttpSource, Settings, SourceBase, StoreSettings, SyslogSource
 from soc.ingest.offsets import OffsetMeter, OffsetsInForce
 from soc.ingest.pipeline import Pipeline, SourceInfo
 from soc.ingest.registry import installed
-from soc.model.event import Doc
 from soc.ports import Classifier, EncodingStore, Store
 
 
@@ -75,12 +74,6 @@ def overlaps(store: StoreSettings) -> bool:
     return store.kind == "elasticsearch" or len(os.sched_getaffinity(0)) > 1
 
 
-def enricher(app: App) -> Callable[[Doc], None] | None:
-    """What adds agency, network point and system to events by the registry; None while nothing is registered."""
-    found = directory(app)
-    return None if found.empty else found.enrich
-
-
 def pipeline_again(app: App, store: Store, source: str, scope: str, *, classifier: Classifier | None = None) -> Pipeline:
     """A pipeline for records of a source that were received before: they stay in the scope that they came in.
 
@@ -96,3 +89,8 @@ def note_rules(app: App, store: Store) -> None:
     Each event names its rules by `soc.rules_hash`; the facts say since when each set counted, and what it changed.
     """
     record_change(app, store, app.rules)
+
+
+def note_registry(app: App, store: Store) -> None:
+    """Append a fact of kind `registry` when another state of it than the last one recorded is in force from the next batch on."""
+    note(app, store, present(app))

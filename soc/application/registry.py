@@ -14,7 +14,6 @@ from soc.errors import Conflict, NegativeResult, NotAllowed, NotFound, Phrase, U
 from soc.model.role import ADMINISTRATOR, OWN
 from soc.model.text import vi_fold
 from soc.organization import gaps as gaps_of
-from soc.organization.directory import Directory
 from soc.organization.model import KINDS, Agency, Entry, Person, Shift, System
 from soc.organization.registry import Plan, Registry, record, stream_of
 from soc.organization.roster import without_overlaps
@@ -200,11 +199,6 @@ def agency_named(app: App, text: str) -> str:
         Phrase("{text} may be {names}", text=text, names=", ".join(one.id for one in found[:_MOST_OFFERED]) + (", …" if len(found) > _MOST_OFFERED else "")),
         hint="give the id, or more of the name",
     )
-
-
-def directory(app: App) -> Directory:
-    """The registry as the pipeline asks it."""
-    return Directory(Registry(app.journal, ("agencies", "points", "systems", "mailboxes")), local_day(app))
 
 
 def as_json(entry: Entry) -> dict[str, Any]:

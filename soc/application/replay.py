@@ -10,6 +10,7 @@ import msgspec
 
 from soc.application.app import App
 from soc.application.correlate import CorrelationStage, pace_of
+from soc.application.directories import STAMP, Enrich, enricher, recorded
 from soc.application.pipelines import pipeline_again
 from soc.application.ruleset import kept_set
 from soc.clock import from_iso
@@ -54,6 +55,7 @@ class _Sets:
         self.recorded = rules_hash == RECORDED
         self._app = app
         self._known: dict[str, Classifier] = {}
+        self._registries: dict[str, Enrich | None] = {}
         if rules_dir is not None:
             self._present = _only(app, rules_dir)
         elif rules_hash and not self.recorded:
@@ -66,6 +68,16 @@ class _Sets:
     def name(self, doc: Doc) -> str:
         """Which set an event is judged by, for `of`."""
         return str(doc.get("soc.rules_hash", "")) if self.recorded else ""
+
+    def registry_name(self, doc: Doc) -> str:
+        """Which state of the registry an event was asked about, for `enricher`."""
+        return str(doc.get(STAMP, "")) if self.recorded else ""
+
+    def enricher(self, name: str) -> Enrich | None:
+        """What adds whose an event is, as it was when the event came; by the present registry where nobody recorded that."""
+        if name not in self._registries:
+            self._registries[name] = enricher(self._app, recorded(self._app, name) if self.recorded else None)
+        return self._registries[name]
 
     def turns(self, docs: Iterable[Doc]) -> dict[str, str]:
         """When each of their sets came into force, as far as they tell: sets follow each other for all sources at once."""
@@ -158,11 +170,14 @@ def replay(
             before_levels = {doc["soc.id"]: doc.get("soc.threat.level", "none") for doc in docs}
             turn = sets.turns(docs)
             docs.sort(key=lambda doc: (turn[sets.name(doc)], doc["soc.source"], doc["soc.scope"], doc["soc.partition"], doc["soc.seq"], doc.get("soc.sub", 0)))
-            for (source, scope, name), run in groupby(docs, key=lambda doc: (doc["soc.source"], doc["soc.scope"], sets.name(doc))):
+            for (source, scope, name, registry), run in groupby(
+                docs, key=lambda doc: (doc["soc.source"], doc["soc.scope"], sets.name(doc), sets.registry_name(doc))
+            ):
                 at = (source, scope)
                 if at not in pipelines:
                     pipelines[at] = pipeline_again(app, scratch, *at, classifier=sets.of(name))
                 pipelines[at].use_rules(sets.of(name))
+                pipelines[at].use_registry(sets.enricher(registry))
                 effects = pipelines[at].process([record_of(doc) for doc in run])
                 found = effects.alerts + correlations.take(sets.of(name), effects)
                 after.update((alert.id, alert) for alert in found if alert.rule.kind == "sigma")

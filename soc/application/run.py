@@ -9,8 +9,9 @@ from contextlib import ExitStack
 from soc.application.app import App, Collector, Forwarder
 from soc.application.correlate import CorrelationStage, make_stage
 from soc.application.correlating import Correlating, RoutesInForce, by_topic, require_work
+from soc.application.directories import RegistryWatch
 from soc.application.duties import Duties, beside
-from soc.application.pipelines import make_pipeline, note_rules, offsets_in_force, overlaps
+from soc.application.pipelines import make_pipeline, note_registry, note_rules, offsets_in_force, overlaps
 from soc.application.reload import Reloader
 from soc.application.rules_blind import blinded_by
 from soc.application.signal_log import SignalWriter
@@ -137,6 +138,7 @@ def _work(
         stage.use(app.rules.engine.collection, classifier.hash)
 
     reloader = duties.reloader = Reloader(app, app.rules, use, wake=hangup)
+    watch = duties.registry = RegistryWatch(app, pipeline.use_registry)
     worker = Worker(
         store=app.store,
         pipeline=pipeline,
@@ -153,7 +155,7 @@ def _work(
         on_committed=writer.committed if writer is not None else stage.follow,
         on_again=stage.forget,
         on_end=duties.end,
-        switch_due=lambda: reloader.due,
+        switch_due=lambda: reloader.due or watch.due,
         switch=duties.switch_rules,
         tick_s=min(5.0, pipeline_settings.heartbeat_s),
         once=once,
@@ -162,6 +164,7 @@ def _work(
     )
     duties.worker = worker
     note_rules(app, app.store)
+    note_registry(app, app.store)
     if not once:
         reloader.start()
     try:
@@ -235,6 +238,7 @@ class _Duties:
         self.meter = OffsetMeter()
         self.worker: Worker | None = None
         self.reloader: Reloader | None = None
+        self.registry: RegistryWatch | None = None
         self.stage: CorrelationStage | None = None
         self.writer: SignalWriter | None = None
         self._app = app
@@ -270,7 +274,7 @@ class _Duties:
         """What time itself brings about. What the store or the spool refuses at the moment is done at a later tick."""
         now_us, now = self._app.clock.now_us(), self._app.clock.monotonic()
         effects: list[Effects] = []
-        for duty in (self._listen, self._beat, self._check_ledger, self._note_losses, self._propose_offsets, self._rules, self._correlate):
+        for duty in (self._listen, self._beat, self._check_ledger, self._note_losses, self._propose_offsets, self._registry, self._rules, self._correlate):
             try:
                 effects += duty(now_us, now)
             except (Unreachable, StoreFull) as error:
@@ -278,12 +282,13 @@ class _Duties:
         return effects
 
     def switch_rules(self) -> None:
-        """Take the rule set over that waits; when that cannot be recorded at the moment, it is done at a later tick."""
-        if self.reloader is not None:
+        """Take over the rule set and the registry that wait; when that cannot be recorded at the moment, it is done at a later tick."""
+        for name, part in (("rules", self.reloader), ("registry", self.registry)):
             try:
-                self.reloader.switch()
+                if part is not None:
+                    part.switch()
             except (Unreachable, StoreFull) as error:
-                log.warning("put off for the moment", duty="rules", error=error.message, hint=error.hint)
+                log.warning("put off for the moment", duty=name, error=error.message, hint=error.hint)
 
     def _correlate(self, _now_us: int, _now: float) -> list[Effects]:
         """What time brings about among correlations: silence, stragglers, signals that are needed no more; or marks of idle partitions."""
@@ -297,6 +302,13 @@ class _Duties:
         except Unreachable:
             self.stage.forget()
             raise
+
+    def _registry(self, _now_us: int, _now: float) -> list[Effects]:
+        """Whose events are, when that was changed."""
+        if self.registry is not None:
+            self.registry.look()
+            self.registry.switch()
+        return []
 
     def _rules(self, _now_us: int, _now: float) -> list[Effects]:
         """Rules that were changed, and those that cannot be used."""

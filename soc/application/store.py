@@ -68,6 +68,7 @@ def migrate(app: App, *, reparse: bool, dry_run: bool, progress: Callable[[int, 
 
 _KEPT = (
     *("soc.id", "soc.threat.", "soc.agency.", "soc.system.", "soc.scope", "soc.network_point"),
+    "soc.registry",
     *("soc.natural_key", "soc.counted", "soc.rules_hash"),
 )
 """Not what the line says but what was said of it when it came: its source may have gone since, or belong elsewhere."""

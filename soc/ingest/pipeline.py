@@ -100,6 +100,10 @@ class Pipeline:
         self._breaker = Breaker(storm_per_hour, kept_state)
         self._excepted = ExceptionCounts(kept_state)
 
+    def use_registry(self, enrich: Callable[[Doc], None] | None) -> None:
+        """Ask another state of the registry from the next batch on."""
+        self._enrich = enrich
+
     def use_rules(self, classifier: Classifier) -> None:
         """Go on under other rules; to be called between two batches."""
         self.classifier = classifier

@@ -54,11 +54,14 @@ class Plan(msgspec.Struct):
 class Registry:
     """All objects that were ever recorded, by kind and key."""
 
-    def __init__(self, journal: Journal, kinds: Iterable[str] = KINDS) -> None:
+    def __init__(self, journal: Journal, kinds: Iterable[str] = KINDS, *, versions: Mapping[str, int] | None = None) -> None:
+        """`versions`: how many imports of each kind count, for the registry as it was; by itself all do."""
         self.entries: dict[str, dict[str, Entry]] = {}
         self.versions: dict[str, int] = {}
         for kind in kinds:
             facts = journal.read(stream_of(kind))
+            if versions is not None:
+                facts = facts[: versions.get(kind, 0)]
             self.versions[kind] = len(facts)
             model, found = KINDS[kind], self.entries.setdefault(kind, {})
             for stored in facts:

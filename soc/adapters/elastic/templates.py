@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from soc.model.event import SCHEMA
 
-VERSION = 2
+VERSION = 3
 """Of the templates and index layout; a store with a higher one was written by a newer program."""
 LONGEST_KEYWORD = 1024
 """Characters: longer values are stored, not indexed; their fields are listed in `store.odd`."""
