@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
@@ -14,30 +13,30 @@ from soc.bootstrap import open_app
 from soc.clock import FrozenClock
 from soc.config import Settings, StoreSettings
 from soc.errors import Conflict
+from soc.ports import AlertQuery
 from tests.conftest import NOW_US
+from tests.contracts.conftest import Rig
 from tests.contracts.samples import DAY, T0, alert, batch, event
 
 LATER = NOW_US + 400 * DAY
 
 
-@pytest.fixture(params=["memory", "embedded"])
-def app(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[App]:
+@pytest.fixture
+def app(tmp_path: Path, rig: Rig) -> App:
     """Six events of two months and two kinds; alerts cite two of the first month, one of mail, one of the second month."""
-    settings = StoreSettings(kind="memory") if request.param == "memory" else StoreSettings(path=tmp_path / "s")
-    app = open_app(Settings(store=settings, data_dir=tmp_path / "d"), Actor("an"), pipeline=True, clock=FrozenClock(NOW_US))
+    app = open_app(Settings(store=StoreSettings(kind="memory"), data_dir=tmp_path / "d"), Actor("an"), clock=FrozenClock(NOW_US))
+    app.__dict__["store"] = rig.open()
     early = [event(number, raw=f"dòng {number}") for number in range(4)]
     mail = event(0, partition="mx/0", source="mx", kind="mail")
     late = event(4, ts_us=T0 + 40 * DAY)
     app.store.commit(batch(*early, late, alerts=[alert(early[0]), alert(early[1]), alert(late, rule="r-2")]))
     app.store.commit(batch(mail, alerts=[alert(mail, rule="r-3")]))
-    yield app
-    app.close()
+    rig.settle()
+    return app
 
 
 def group_of(app: App, rule: str) -> str:
     """The group of a rule's alerts."""
-    from soc.ports import AlertQuery
-
     _, groups = app.store.alert_groups(AlertQuery(rule=rule))
     return groups[0].id
 
