@@ -7,7 +7,6 @@ they are read are refused.
 from __future__ import annotations
 
 import errno
-import itertools
 import os
 import re
 import stat
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256 as new_sha256
 from pathlib import Path
+from tempfile import mkstemp
 
 from soc.errors import NotAllowed, Phrase, StoreCorrupt, StoreFull, UsageError
 from soc.model.evidence import Kept, State
@@ -31,7 +31,6 @@ class FolderOfEvidence:
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         self._folder = folder
         self._read_only = read_only
-        self._counter = itertools.count()
 
     def add(self, source: Path) -> Kept:
         with _opened(source) as (descriptor, size), self._writing() as (part, out):
@@ -87,11 +86,10 @@ class FolderOfEvidence:
         """A new file beside the others, gone again unless it was put into its place."""
         if self._read_only:
             raise NotAllowed("this is read-only", hint="set read_only = false")
-        part = self._folder / f".{os.getpid()}.{next(self._counter)}.part"
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            part.unlink(missing_ok=True)  # of a process with this number that was killed
-            out = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            out, name = mkstemp(prefix=".", suffix=".part", dir=self._folder)
+            part = Path(name)
         except OSError as error:
             raise _refused(self._folder, error) from error
         try:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from soc.application import evidence, incidents
+from soc.application import audit, evidence, incidents
 from soc.application.app import Actor, App
 from soc.bootstrap import open_app
 from soc.clock import FrozenClock
@@ -116,3 +117,26 @@ def test_a_changed_or_missing_file_is_named(app: App, tmp_path: Path) -> None:
     places[1].unlink()
     assert [result for _, result in evidence.verify(app, incident="1")] == ["changed", "missing"]
     assert evidence.get(app, second.id).checks[-1].result == "missing"
+
+
+def test_many_who_add_at_once_lose_nothing(tmp_path: Path) -> None:
+    """Eight writers of the same and of different files on one store: a number each, every content kept once, the journal whole."""
+    settings = Settings(store=StoreSettings(path=tmp_path / "s"), data_dir=tmp_path / "s")
+    with open_app(settings, Actor("an")) as app:
+        incidents.open_incident(app, {"title": "x"})
+    a_file(tmp_path, "same", b"same")
+    for number in range(8):
+        a_file(tmp_path, f"own{number}", str(number).encode())
+
+    def add(number: int) -> list[str]:
+        with open_app(settings, Actor(f"an{number}")) as app:
+            return [evidence.add(app, "1", tmp_path / name, why="x").id for name in ("same", f"own{number}", "same")]
+
+    with ThreadPoolExecutor(8) as pool:
+        ids = [one for found in pool.map(add, range(8)) for one in found]
+    assert sorted(ids) == [f"EV-{ids[0][3:7]}-{number:04d}" for number in range(1, 25)]
+    kept = [path for path in (tmp_path / "s/evidence").rglob("*") if path.is_file()]
+    assert len(kept) == 9
+    with open_app(settings, Actor("an")) as app:
+        assert {result for _, result in evidence.verify(app)} == {"ok"}
+        assert audit.verify(app.journal).ok
