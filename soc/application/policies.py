@@ -8,6 +8,7 @@ that was reserved for it, a message has an id of its own, so every step may be r
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -16,7 +17,7 @@ from soc.application.app import App
 from soc.application.numbered import local_day
 from soc.application.policies_defects import Settled, settle
 from soc.application.policies_effects import carry_out
-from soc.application.policies_match import Asked, Matcher, groups_since
+from soc.application.policies_match import Asked, Matcher, Memory, groups_since
 from soc.application.policies_set import Known, known
 from soc.clock import from_iso, iso
 from soc.errors import ConfigError, Conflict
@@ -121,7 +122,7 @@ def apply(app: App, *, since_us: int | None = None, only: str = "") -> Report:
     begin = max(min(min([*one.since_us.values(), one.otherwise_us]) for one in asked), 0 if since_us is not None else now_us - REACH_US)
     groups = list(groups_since(app, begin))
     report.groups = len(groups)
-    found = Matcher(app, asked).found(groups)
+    found = Matcher(app, asked, memory=_memory_of(app)).found(groups)
     for ask in asked:
         name = ask.loaded.name
         for scope in sorted({SCOPE_REAL, *(place for policy, place in found if policy == name)}):
@@ -130,6 +131,14 @@ def apply(app: App, *, since_us: int | None = None, only: str = "") -> Report:
             if did != Did(name, scope):
                 report.did.append(did)
     return report
+
+
+_memories: WeakKeyDictionary[object, Memory] = WeakKeyDictionary()
+
+
+def _memory_of(app: App) -> Memory:
+    """What this process remembers of the groups of a store."""
+    return _memories.setdefault(app.store, Memory())
 
 
 def _streams(app: App, running: Sequence[Known]) -> dict[str, dict[str, PolicyState]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from soc.application import outbox
 from soc.application.app import App
@@ -16,7 +17,7 @@ from soc.application.numbered import local_day
 from soc.application.playbooks import find as find_playbook
 from soc.application.playbooks import task_facts
 from soc.application.policies_people import Reached, owner_of, reached, wake
-from soc.clock import from_iso, iso
+from soc.clock import from_iso, iso, to_datetime
 from soc.errors import Conflict, NotFound, SocError, UsageError
 from soc.incidents.clocks import regime_at
 from soc.incidents.model import PREFIX as INCIDENTS
@@ -29,6 +30,7 @@ from soc.incidents.workflow import OPEN
 from soc.model.fact import ANY_VERSION, NewFact
 from soc.model.journal import FactConflict
 from soc.model.message import message, one_line
+from soc.organization.model import Agency
 from soc.organization.registry import Registry
 from soc.telemetry import get_logger
 
@@ -133,7 +135,7 @@ def _last(app: App, stem: str) -> int:
 def _first_facts(app: App, loaded: Loaded, opening: Opening, scope: str, first: Firing, firings: Sequence[Firing]) -> list[NewFact]:
     """All that an incident begins with."""
     language = language_of(app)
-    values = texts(first, language)
+    values = texts(app, first, language)
     agencies = _known(app, "agencies", {agency for firing in firings for agency in firing.agencies})
     detected = min(iso(app.clock.now_us()), min(filter(None, (firing.detected_at for firing in firings)), default=iso(app.clock.now_us())))
     title = filled(opening.title.of(language), values)
@@ -164,7 +166,7 @@ def _first_facts(app: App, loaded: Loaded, opening: Opening, scope: str, first: 
         "rules": sorted({firing.rule for firing in firings}),
     }
     facts = [NewFact("IncidentOpened", data, f"policy {loaded.name}@{loaded.policy.version}")]
-    observables = _observables(firings)
+    observables = _observables(loaded, firings)
     if observables:
         facts.append(NewFact("ObservablesAdded", {"observables": observables}))
     if opening.playbook:
@@ -177,8 +179,8 @@ def _first_facts(app: App, loaded: Loaded, opening: Opening, scope: str, first: 
     return facts
 
 
-def _observables(firings: Sequence[Firing]) -> list[dict[str, str]]:
-    found = {(one["type"], one["value"]): one for firing in firings for one in firing.observables}
+def _observables(loaded: Loaded, firings: Sequence[Firing]) -> list[dict[str, str]]:
+    found = {(one["type"], one["value"]): {**one, "origin": f"policy {loaded.name}"} for firing in firings for one in firing.observables}
     return list(found.values())[:MOST_OBSERVABLES]
 
 
@@ -201,7 +203,7 @@ def _join(app: App, loaded: Loaded, incident: Incident, firings: Sequence[Firing
         facts = [
             NewFact("AlertsAttached", {"alerts": groups[at : at + PER_FACT], "rules": rules, "policy": loaded.name}) for at in range(0, len(groups), PER_FACT)
         ]
-        facts += _widened(app, incident, missing)
+        facts += _widened(app, loaded, incident, missing)
         try:
             app.journal.append(INCIDENTS + incident.id, incident.version, facts, actor=_actor(loaded), scope=incident.scope)
         except FactConflict:
@@ -212,22 +214,22 @@ def _join(app: App, loaded: Loaded, incident: Incident, firings: Sequence[Firing
     raise Conflict("others change this incident at the same moment", hint="try again")
 
 
-def _widened(app: App, incident: Incident, firings: Sequence[Firing]) -> list[NewFact]:
+def _widened(app: App, loaded: Loaded, incident: Incident, firings: Sequence[Firing]) -> list[NewFact]:
     facts: list[NewFact] = []
     wider: dict[str, Any] = {}
     for kind, held, given in (
         ("agencies", incident.agencies, {one for firing in firings for one in firing.agencies}),
         ("systems", incident.systems, {one for firing in firings for one in firing.systems}),
     ):
-        more = [one for one in _known(app, kind, given) if one not in held]
-        if more:
-            wider[kind] = [*held, *more]
+        new = [one for one in _known(app, kind, given) if one not in held]
+        if new:
+            wider[kind] = [*held, *new]
     if wider:
         facts.append(NewFact("IncidentEdited", wider))
     known = {(one.get("type"), one.get("value")) for one in incident.observables}
-    more_seen = [one for one in _observables(firings) if (one["type"], one["value"]) not in known][: max(MOST_OBSERVABLES - len(known), 0)]
-    if more_seen:
-        facts.append(NewFact("ObservablesAdded", {"observables": more_seen}))
+    more = [one for one in _observables(loaded, firings) if (one["type"], one["value"]) not in known][: max(MOST_OBSERVABLES - len(known), 0)]
+    if more:
+        facts.append(NewFact("ObservablesAdded", {"observables": more}))
     return facts
 
 
@@ -239,11 +241,16 @@ def language_of(app: App) -> str:
     return app.settings.language or "vi"
 
 
-def texts(firing: Firing, language: str, incident: str = "") -> dict[str, str]:
-    """What the places of texts stand for, in a language."""
+def texts(app: App, firing: Firing, language: str, incident: str = "") -> dict[str, str]:
+    """What the places of texts stand for, in a language: agencies by their names, times where the users are."""
     values = dict(firing.values)
     if language == "en":
         values["rule"] = values.get("rule_en", values.get("rule", ""))
+    if firing.agencies:
+        known = Registry(app.journal, (Agency.kind,)).entries[Agency.kind]
+        values["agency"] = ", ".join(str(getattr(known.get(one), "name", one)) for one in firing.agencies)
+    zone = ZoneInfo(app.settings.timezone)
+    values |= {name: f"{to_datetime(from_iso(values[name])).astimezone(zone):%H:%M %d/%m/%Y}" for name in ("first", "last") if values.get(name)}
     return {**values, "incident": incident}
 
 
@@ -251,7 +258,7 @@ def _tell(app: App, loaded: Loaded, scope: str, first: Firing, incident: Inciden
     """Send what a policy says to people, and wake who is on call; each under an id of its own."""
     then, language = loaded.policy.then, language_of(app)
     identity = incident.id if incident is not None else ""
-    values = texts(first, language, identity)
+    values = texts(app, first, language, identity)
     cause = INCIDENTS + identity if identity else stream_of(loaded.name, scope)
     subject = one_line(filled(then.open.title.of(language), values) if then.open is not None else loaded.policy.title.of(language))
     subject = f"{identity} {subject}".strip()

@@ -23,9 +23,11 @@ from soc.model.query import matches
 from soc.ports import AlertQuery, Gap
 from soc.triage.model import CLOSED, PREFIX, Triage, effective, fold, standing
 
-PAGE = 5_000
+PAGE = 50_000
 MOST_ALERTS = 200
 """Alerts of one group that are asked whether they fulfil a condition, the newest first."""
+FORGET_S = 600.0
+MOST_REMEMBERED = 1_000_000
 SILENT = "soc-source-silent"
 _OF_PEOPLE = ("count", "generation")
 _MINUTE_US = 60_000_000
@@ -39,11 +41,38 @@ class Asked(NamedTuple):
     otherwise_us: int
 
 
+class Memory:
+    """What one process remembers of groups whose alerts were asked and did not fulfil a condition: asking again every minute costs the most.
+
+    By policy and group what the group looked like; forgotten as a whole now and then, as an alert may grow without its group.
+    """
+
+    def __init__(self) -> None:
+        self._no: dict[tuple[str, str], tuple[str, int]] = {}
+        self._since = 0.0
+
+    def begin(self, now: float) -> None:
+        """Begin a pass."""
+        if now - self._since > FORGET_S or len(self._no) > MOST_REMEMBERED:
+            self._no.clear()
+            self._since = now
+
+    def knows(self, loaded: Loaded, group: AlertGroup) -> bool:
+        """Whether a group as it is now was asked before, and the answer was no."""
+        return self._no.get((loaded.hash, group.id)) == (group.last_at, group.count)
+
+    def refused(self, loaded: Loaded, group: AlertGroup) -> None:
+        """The answer was no."""
+        self._no[loaded.hash, group.id] = (group.last_at, group.count)
+
+
 class Matcher:
     """Finds the groups of policies. `history`: closed groups count too, and triage is not asked (for dry runs)."""
 
-    def __init__(self, app: App, asked: Sequence[Asked], *, history: bool = False) -> None:
+    def __init__(self, app: App, asked: Sequence[Asked], *, history: bool = False, memory: Memory | None = None) -> None:
         self._app = app
+        self._memory = memory or Memory()
+        self._memory.begin(app.clock.monotonic())
         self._history = history
         self._now_us = app.clock.now_us()
         self._by_rule: dict[str, list[Asked]] = {}
@@ -80,6 +109,7 @@ class Matcher:
         doc = group_doc(group, count=group.count, generation=1, silence=self._silence(gap))
         cheap = {name: value for name, value in doc.items() if name not in _OF_PEOPLE} if group.id in self._said else doc
         left = [one for one in left if _might(one.loaded, cheap)]
+        left = [one for one in left if not self._memory.knows(one.loaded, group)]
         if not left or any(one.hides(group) for one in self._hiding):
             return []
         triage, since_us = self._triage(group)
@@ -92,6 +122,8 @@ class Matcher:
             answer = decided(one.loaded.node, doc)
             alert = members.first() if answer else next((held for held in members.oldest_first() if matches(one.loaded.node, alert_doc(doc, held))), None)
             if answer is False or alert is None:
+                if answer is None:
+                    self._memory.refused(one.loaded, group)
                 continue
             found.append((one, self._subject(one.loaded, group, triage, doc, alert, members, gap)))
         return found

@@ -166,7 +166,7 @@ def test_a_group_that_fits_opens_one_incident_with_all_that_the_policy_says(made
     assert (did.policy, did.opened, did.incidents) == ("opens", 1, ["INC-2026-0001"])
     (incident,) = opened(made)
     assert (incident.title, incident.rsit, incident.severity, incident.owner) == (
-        "Quét cổng so-yt source.ip=198.51.100.1",
+        "Quét cổng Sở Y tế source.ip=198.51.100.1",
         "malicious-code/infected-system",
         "high",
         "Chị Lan",

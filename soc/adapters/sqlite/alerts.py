@@ -263,6 +263,8 @@ def _group_key(query: AlertQuery) -> str | None:
 def _where(query: AlertQuery) -> tuple[str, list[Any]]:
     """The condition on the table `alert`, and its values."""
     parts, values = _where_kept(query)
+    if query.group:  # `+`: of two indexes the one by group is always the right one, whatever the order asked for
+        parts = ["+" + part for part in parts]
     for column, value in (("rule", query.rule or None), ("grp", _group_key(query)), ("source", query.source or None)):
         if value is not None:
             parts.append(f"{column} = ?")
