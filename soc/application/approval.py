@@ -11,6 +11,8 @@ from soc.application.access import require
 from soc.application.app import App
 from soc.errors import UsageError
 from soc.model.fact import NewFact
+from soc.organization.model import Person
+from soc.organization.registry import Registry
 
 STREAM = "approval"
 
@@ -31,6 +33,15 @@ def rule(app: App) -> Approval:
         return Approval(two_person=True)
     last = facts[-1]
     return Approval(bool(last.data.get("required", True)), last.actor, last.at, last.reason)
+
+
+def may_sign(app: App, author: str, signer: str) -> bool:
+    """Whether a person of this name may sign what an account wrote: anybody else, and the author where one person is enough."""
+    if not rule(app).two_person:
+        return True
+    name = signer.strip().casefold()
+    people = Registry(app.journal, ("people",)).all(Person)
+    return name != author.casefold() and all(name not in (one.id.casefold(), one.name.casefold()) for one in people if one.account == author)
 
 
 def set_two_person(app: App, required: bool, *, reason: str) -> Approval:

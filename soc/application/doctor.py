@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from soc.application import access, audit, outbox, reports
+from soc.application import access, audit, outbox, replies, reports
 from soc.application.app import App
 from soc.application.correlating import by_topic, signal_lag
 from soc.application.recipients import leads
@@ -23,6 +23,7 @@ from soc.application.sources import probe
 from soc.clock import from_iso, iso
 from soc.config import HttpSource, KafkaSource, Settings, SyslogSource, secret
 from soc.errors import Phrase, SocError, StoreUnavailable
+from soc.incidents.replies import UNCLEAR
 from soc.organization.model import Agency
 from soc.organization.registry import Registry
 
@@ -249,6 +250,31 @@ def check_journal(app: App) -> Iterator[Check]:
 def uses_kafka(settings: Settings) -> bool:
     """Whether anything in the settings needs the brokers."""
     return settings.transport == "kafka" or any(isinstance(source, KafkaSource) for source in settings.sources.values())
+
+
+def check_mailbox(app: App) -> Iterator[Check]:
+    """The mailbox to which agencies answer can be read, and no answer waits to be understood."""
+    settings = app.settings
+    if settings.replies.host:
+        where = f"{settings.replies.host}:{settings.replies.port}"
+        try:
+            reader = app.wiring.mailbox()
+            try:
+                reader.validity()
+            finally:
+                reader.close()
+            yield Check("mailbox", "ok", Phrase("{where} can be read", where=where))
+        except SocError as error:
+            yield Check("mailbox", "fail", error.message, error.hint)
+    if settings.store.kind == "memory":
+        return
+    try:
+        waiting = sum(one.outcome == UNCLEAR for one in replies.every_reply(app))
+    except SocError as error:
+        yield Check("replies", "fail", error.message, error.hint)
+        return
+    if waiting:
+        yield Check("replies", "warn", Phrase("{count} answers by mail are not clear", count=waiting), "soc notices replies list --unclear")
 
 
 def check_messages(app: App) -> Iterator[Check]:

@@ -24,7 +24,7 @@ from soc.model.journal import FactConflict
 from soc.model.message import message_id
 from soc.model.projection import ListQuery
 from soc.organization.calendar import next_working_day
-from soc.organization.model import Agency, Mailbox, Person, Point, System
+from soc.organization.model import Agency, Mailbox, Point, System
 from soc.organization.registry import Registry
 from soc.organization.table import read
 
@@ -38,7 +38,7 @@ KIND = "notice"
 """Of messages."""
 _PER_FACT = 100_000
 """Characters of annexes in one fact, which may hold 256 KiB."""
-_LONGEST = {"subject": 500, "body": 20_000, "action": 10_000}
+_LONGEST = {"subject": 500, "body": 20_000, "action": 10_000, "text": 10_000, "reason": 2_000, "signer": 200, "number": 100, "reference": 500}
 _TRIES = 20
 
 
@@ -70,7 +70,7 @@ def draft(
         raise UsageError("a notice needs a subject", hint="soc notices new SUBJECT --to AGENCY")
     recipients = recipients_of(app, to, below, annex)
     data = {
-        **_texts({"subject": subject.strip(), "body": body, "action": action}),
+        **bounded({"subject": subject.strip(), "body": body, "action": action}),
         "due_at": due_at,
         "tlp": _tlp(tlp),
         "incident": incidents.get(app, incident).id if incident else "",
@@ -90,7 +90,7 @@ def edit(app: App, name: str, *, subject: str = "", body: str = "", action: str 
     notice = get(app, name)
     in_state(notice, DRAFT)
     texts = {key: value for key, value in {"subject": subject.strip(), "body": body, "action": action}.items() if value}
-    data = {**_texts(texts), **({"due_at": due_at} if due_at else {}), **({"tlp": _tlp(tlp)} if tlp else {})}
+    data = {**bounded(texts), **({"due_at": due_at} if due_at else {}), **({"tlp": _tlp(tlp)} if tlp else {})}
     if not data:
         raise UsageError("nothing to change was given", hint="soc notices edit --help")
     return record(app, notice, NewFact("NoticeDrafted", data))
@@ -102,7 +102,7 @@ def _tlp(value: str) -> str:
     return value
 
 
-def _texts(given: Mapping[str, str]) -> dict[str, str]:
+def bounded(given: Mapping[str, str]) -> dict[str, str]:
     """The texts, none too long.
 
     Raises: UsageError naming the field.
@@ -375,8 +375,7 @@ def signature(app: App, notice: Notice, signer: str, number: str, signed_on: str
     """
     if not signer.strip():
         raise UsageError("who signed?", hint="--signer NAME")
-    two = approval.rule(app).two_person
-    if two and signer.strip().casefold() in _names(app, notice.drafted_by):
+    if not approval.may_sign(app, notice.drafted_by, signer):
         raise NotAllowed(
             Phrase("{name} wrote the notice and cannot sign it", name=signer), hint="another person signs; a team of one: soc notices approval --one-person"
         )
@@ -384,16 +383,14 @@ def signature(app: App, notice: Notice, signer: str, number: str, signed_on: str
         raise UsageError("a signed document has a number and a date", hint="--number 12/CB-SKHCN --signed-on 2026-11-21, or --urgent")
     if signed_on and a_day(signed_on) > local_day(app):
         raise UsageError(Phrase("{field}: {value} lies in the future", field="signed_on", value=signed_on))
-    found: dict[str, Any] = {"signer": signer.strip(), "number": number.strip(), "signed_on": signed_on, "two_person": two}
+    found: dict[str, Any] = {
+        **bounded({"signer": signer.strip(), "number": number.strip()}),
+        "signed_on": signed_on,
+        "two_person": approval.rule(app).two_person,
+    }
     if signed_file is not None:
         found |= {"sha256": keep(app, signed_file), "file": signed_file.name}
     return found
-
-
-def _names(app: App, account: str) -> set[str]:
-    """What the person of an account is called."""
-    people = Registry(app.journal, ("people",)).all(Person)
-    return {account.casefold(), *(text.casefold() for one in people if getattr(one, "account", "") == account for text in (one.id, one.name))}
 
 
 def keep(app: App, file: Path) -> str:
@@ -431,6 +428,7 @@ def withdraw(app: App, name: str, *, reason: str) -> Notice:
     in_state(notice, DRAFT, APPROVED, OUT)
     if not reason.strip():
         raise UsageError("why is it withdrawn?", hint="--reason TEXT")
+    bounded({"reason": reason})
     found = record(app, notice, NewFact("NoticeWithdrawn", {}, reason))
     for message in messages_of(notice):
         with suppress(NotFound, Conflict):  # never queued, or sent already
@@ -476,7 +474,7 @@ def answer(
     require(app, "notices.answer", agency)
     if state not in ANSWERS:
         raise UsageError(Phrase("{field}: {value} is none of {known}", field="state", value=state, known=", ".join(ANSWERS)))
-    data = {"agency": agency, "state": state, "text": text, "at": not_later(app, "at", at), "channel": channel}
+    data = {"agency": agency, "state": state, **bounded({"text": text}), "at": not_later(app, "at", at), "channel": channel}
     if reply:
         data |= {"reply": reply, "from": sender}
     for tries_left in range(_TRIES, -1, -1):

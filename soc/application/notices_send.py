@@ -16,7 +16,7 @@ import msgspec
 from soc.application import outbox
 from soc.application.access import require
 from soc.application.app import App
-from soc.application.notices import KIND, ROWS_PER_FACT, about, every, get, in_state, message_ids, names_of, recipient_of, record, signature, whole
+from soc.application.notices import KIND, ROWS_PER_FACT, about, bounded, every, get, in_state, message_ids, names_of, recipient_of, record, signature, whole
 from soc.application.numbered import local_day, not_later
 from soc.clock import iso
 from soc.errors import Conflict, NotFound, Phrase, UsageError
@@ -24,7 +24,9 @@ from soc.incidents.classes import NOTICE_CHANNELS
 from soc.incidents.letter import annex, mail_subject, mail_text, short
 from soc.incidents.notices import APPROVED, BY_PROGRAM, FIRST, OUT, PREFIX, RECEIVED, REMINDER, SECOND, SENT, Notice, Order, Recipient
 from soc.model.fact import ANY_VERSION, Behalf, NewFact
-from soc.model.message import MAIL, MOST_BODY, Attachment, Message, is_mail, message
+from soc.model.message import MAIL, MOST_BODY, Attachment, Message, Sending, is_mail, message
+from soc.model.message import PREFIX as MESSAGES
+from soc.model.message import fold as fold_message
 from soc.organization.model import Agency, Person
 from soc.organization.registry import Registry
 
@@ -136,7 +138,7 @@ def send(
 
     Those who cannot be reached by it stay as they are. Raises: Conflict (not signed yet, nobody left, nobody can be reached), UsageError, NotFound.
     """
-    return _sending(app, name, FIRST, channel, to, {"at": not_later(app, "at", at), "reference": reference}, behalf)
+    return _sending(app, name, FIRST, channel, to, {"at": not_later(app, "at", at), **bounded({"reference": reference})}, behalf)
 
 
 def remind(
@@ -153,7 +155,7 @@ def remind(
 
     Raises: as `send`.
     """
-    return _sending(app, name, REMINDER, channel, to, {"at": not_later(app, "at", at), "reference": reference}, behalf)
+    return _sending(app, name, REMINDER, channel, to, {"at": not_later(app, "at", at), **bounded({"reference": reference})}, behalf)
 
 
 def second_letter(
@@ -252,11 +254,22 @@ def _texts(app: App, notice: Notice, one: Recipient, name: str, order: Order, nu
     return subject, mail_text(notice, one, name, zone, order.kind, number, annex=False), (attached,)
 
 
+def _sendings(app: App, ids: Sequence[str]) -> dict[str, Sending]:
+    """What the outbox knows of these messages, by id."""
+    found: dict[str, Sending] = {}
+    for at in range(0, len(ids), outbox.AT_ONCE):
+        for stream, facts in app.journal.read_each([MESSAGES + one for one in ids[at : at + outbox.AT_ONCE]]).items():
+            one = fold_message(stream.removeprefix(MESSAGES), [stored.fact for stored in facts])
+            if one is not None:
+                found[one.message.id] = one
+    return found
+
+
 def deliveries(app: App, notice: Notice) -> list[Delivery]:
     """What became of every message of a notice, in the order of its recipients."""
     wanted = [(one, sending, to) for one in notice.recipients for sending in one.sent for to in sending.get("to", "").split(", ") if to]
     found = []
-    states = outbox.states(app, [message_id for one in notice.recipients for sending in one.sent for message_id in message_ids(notice, one, sending)])
+    states = _sendings(app, [message_id for one in notice.recipients for sending in one.sent for message_id in message_ids(notice, one, sending)])
     for one, sending, to in wanted:
         [identity] = message_ids(notice, one, {**sending, "to": to})
         known = states.get(identity)

@@ -195,8 +195,12 @@ def _keep(app: App, done: Taken, reply: Reply) -> None:
 def listed(app: App, *, unclear_only: bool = False) -> list[Reply]:
     """All replies, the newest first."""
     require(app, "notices.replies")
-    found = [fold(stream.removeprefix(PREFIX), [one.fact for one in facts]) for stream, facts in app.journal.under(PREFIX)]
-    return sorted((one for one in found if not unclear_only or one.outcome == UNCLEAR), key=lambda one: (one.at, one.id), reverse=True)
+    return sorted((one for one in every_reply(app) if not unclear_only or one.outcome == UNCLEAR), key=lambda one: (one.at, one.id), reverse=True)
+
+
+def every_reply(app: App) -> list[Reply]:
+    """All replies, for what the program itself does."""
+    return [fold(stream.removeprefix(PREFIX), [one.fact for one in facts]) for stream, facts in app.journal.under(PREFIX)]
 
 
 def get(app: App, name: str) -> Reply:

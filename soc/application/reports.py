@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from soc.application import access, evidence, incidents
+from soc.application import access, approval, evidence, incidents
 from soc.application.app import App
 from soc.application.numbered import local_day, not_later
 from soc.clock import from_iso, iso
@@ -315,7 +315,7 @@ def import_signed(
             Phrase("{report} is signed already: {number}", report=found.id, number=found.number),
             hint=Phrase("soc reports draft {id} KIND begins the next", id=incident.id),
         )
-    if signer.strip().casefold() == found.versions[-1].actor.casefold():
+    if not approval.may_sign(app, found.versions[-1].actor, signer):
         raise NotAllowed(Phrase("{name} wrote the report and cannot sign it", name=signer), hint="another person signs")
     kept = evidence.add_once(app, incident.id, file, why=f"{found.kind}: {number}", origin="soc reports import-signed", description=f"{found.kind} {number}")
     fact = {

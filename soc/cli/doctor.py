@@ -81,6 +81,7 @@ def _all(session: Session) -> Iterator[Check]:
     yield from doctor.check_journal(app)
     yield from doctor.check_rules(app)
     yield from doctor.check_messages(app)
+    yield from doctor.check_mailbox(app)
     yield from doctor.check_reports(app)
     reached = True
     if doctor.uses_kafka(settings):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from soc.application import notices, notices_send, outbox, replies
 from soc.application.app import Actor, App
+from soc.application.doctor import check_mailbox
 from soc.bootstrap import open_app
 from soc.clock import FrozenClock, iso
 from soc.config import MailSettings, RepliesSettings, Settings, StoreSettings
@@ -256,6 +257,17 @@ def test_a_mailbox_with_new_numbers_is_read_again(tmp_path: Path, frozen_clock: 
         monkeypatch.setattr("soc.adapters.imap.ImapReader.validity", lambda _self: 7)
         assert replies.fetch(app).known == 1
         assert replies.fetch(app) == replies.Taken()
+
+
+def test_the_doctor_asks_the_mailbox(tmp_path: Path, frozen_clock: FrozenClock, server: DovecotServer) -> None:
+    """It can be read; unclear answers are told; a server that is down is a failure with what to do."""
+    with app_in(tmp_path, frozen_clock, replies=mailbox(server, tmp_path)) as app:
+        assert [(one.name, one.state) for one in check_mailbox(app)] == [("mailbox", "ok")]
+        replies.take_in(app, [("a.eml", b"xin chao")])
+        assert [(one.name, one.state) for one in check_mailbox(app)] == [("mailbox", "ok"), ("replies", "warn")]
+        server.kill()
+        down = next(iter(check_mailbox(app)))
+        assert (down.state, "replies.host" in down.fix) == ("fail", True)
 
 
 def test_without_a_mailbox_it_says_so(app: App) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -303,6 +304,52 @@ def test_kept_lists_say_what_the_facts_say(tmp_path: Path, kind: str) -> None:
             open_ = [one.id for one in real if one.state != "withdrawn" and any(two.state not in ("acted", "verified") for two in one.recipients)]
             assert [one.id for one in notices.listed(app, open_only=True)] == open_[::-1]
         assert app.lists.rebuild(projection()).ok
+
+
+def test_two_leads_approving_at_once_are_told(tmp_path: Path) -> None:
+    """One signature counts; the other lead sees what was recorded meanwhile, and nothing is half done."""
+    settings = Settings(data_dir=tmp_path, store=StoreSettings(path=tmp_path / "s"))
+    with open_app(settings, Actor("an"), clock=FrozenClock(NOW)) as first, open_app(settings, Actor("binh"), clock=FrozenClock(NOW)) as second:
+        made = notices.draft(first, "a", to=["x-1"])
+        both = threading.Barrier(2)
+        said: list[str] = []
+
+        def approve(app: App, number: str) -> None:
+            both.wait(10)
+            try:
+                notices.approve(app, made.id, signer="Giám đốc", number=number, signed_on="2026-11-20")
+                said.append(number)
+            except Conflict as error:
+                said.append(str(error.message))
+
+        threads = [threading.Thread(target=approve, args=pair) for pair in ((first, "1/CB"), (second, "2/CB"))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        won = [one for one in said if one.endswith("/CB")]
+        assert len(won) == 1
+        assert len(said) == 2
+        assert notices.get(first, made.id).number == won[0]
+        assert len(first.journal.read("notice/" + made.id)) == made.version + 1
+
+
+def test_texts_that_are_too_long_are_named(app: App) -> None:
+    """Ten million characters in any field: refused by the field's name, and nothing recorded."""
+    made = out(app)
+    long = "x" * 10_000_000
+    calls: list[Callable[[], object]] = [
+        lambda: notices.draft(app, long, to=["x-1"]),
+        lambda: notices.draft(app, "a", body=long, to=["x-1"]),
+        lambda: notices.answer(app, made.id, "x-1", "acted", text=long),
+        lambda: notices_send.remind(app, made.id, channel="paper", reference=long),
+        lambda: notices_send.second_letter(app, made.id, signer=long, number="1", signed_on="2026-11-20", channel="paper"),
+        lambda: notices.withdraw(app, made.id, reason=long),
+    ]
+    for call in calls:
+        with pytest.raises(UsageError, match="too many"):
+            call()
+    assert notices.get(app, made.id).version == made.version
 
 
 def test_facts_of_older_versions_still_read(app: App) -> None:
