@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from soc.config import Settings
     from soc.config_files import Origins
 
+_LOGIN = Path("/proc/self/loginuid")
 _NO_LOGIN = 4_294_967_295
 """Nobody logged in (a service, a container): (uid_t) -1."""
 
@@ -141,7 +142,7 @@ def actor_name() -> str:
     Source: proc(5), /proc/pid/loginuid.
     """
     try:
-        login = int(Path("/proc/self/loginuid").read_text(encoding="ascii"))
+        login = int(_LOGIN.read_text(encoding="ascii"))
     except (OSError, ValueError):
         login = _NO_LOGIN
     for number in (login, os.getuid()):

@@ -15,10 +15,14 @@ from uuid import UUID, uuid5
 
 from soc.intel.blocking import Entry
 from soc.intel.observables import hash_kind
+from soc.model.ids import digest_id
 
 FORMATS = ("edl", "csv", "fortigate", "stix")
 EDL_TYPES = ("ip", "domain", "url", "hash", "email")
 _FORTIGATE = ("ip", "domain")
+_LONGEST_NAME = 79
+_MEMBERS = 20
+"""Of one line of a group."""
 _NAMESPACE = UUID("2f4b1a60-9a4e-5f0f-8c55-0d1f6f3e9b11")
 """Of the ids of our STIX objects; drawn once."""
 # Reference: a value that stands between quotes on FortiGate's command line, or on a line of its own
@@ -46,7 +50,7 @@ def fortigate(entries: Sequence[Entry], group: str, expires_at: str) -> Iterator
     groups: dict[str, list[str]] = {"": [], "6": []}
     sections: dict[str, list[str]] = {"": [], "6": []}
     for one in usable:
-        name = f"{group} {one.value}"[:79]
+        name = _named(group, one.value)
         network = ip_network(one.value, strict=False) if one.type == "ip" else None
         kind = "6" if network is not None and network.version == 6 else ""  # noqa: PLR2004
         if network is None:
@@ -61,14 +65,23 @@ def fortigate(entries: Sequence[Entry], group: str, expires_at: str) -> Iterator
     for kind in ("", "6"):
         if groups[kind]:
             yield from (f"config firewall address{kind}", *sections[kind], "end")
-            members = " ".join(f'"{name}"' for name in groups[kind])
-            yield from (f"config firewall addrgrp{kind}", f'    edit "{group}{"-" + kind if kind else ""}"', f"        set member {members}", "    next", "end")
+            yield from (f"config firewall addrgrp{kind}", f'    edit "{group}{"-" + kind if kind else ""}"')
+            for at in range(0, len(groups[kind]), _MEMBERS):
+                members = " ".join(f'"{name}"' for name in groups[kind][at : at + _MEMBERS])
+                yield f"        {'append' if at else 'set'} member {members}"
+            yield from ("    next", "end")
+
+
+def _named(group: str, value: str) -> str:
+    """The name of an address object: long values are cut, and stay different."""
+    name = f"{group} {value}"
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 13]}-{digest_id('fortigate-address', value)[:12]}"
 
 
 _PATTERNS = {
     "domain": "[domain-name:value = '{value}']",
     "url": "[url:value = '{value}']",
-    "email": "[email-message:sender_ref.value = '{value}']",
+    "email": "[email-message:from_ref.value = '{value}']",
     "file": "[file:name = '{value}']",
 }
 _HASH_NAMES = {"md5": "MD5", "sha1": "SHA-1", "sha256": "SHA-256", "sha512": "SHA-512"}

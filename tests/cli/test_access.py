@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 
 from soc import cli
 from soc.application import access
+from soc.cli import _session
 from soc.cli._group import root
 from soc.model.role import ANY, NONE, OWN, ROLES
 from tests.cli.conftest import Done, Run
@@ -315,3 +318,19 @@ def test_the_program_works_whoever_starts_it(as_: Callable[..., Done], tmp_path:
     actors = {item["actor"] for item in json.loads(as_("lead", "audit", "log", "--json", "--limit", "0").out)["items"]}
     assert "mallory" not in actors
     assert "soc" not in actors
+
+
+def test_the_account_is_what_the_system_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable names another account; behind `sudo` it is that of the login; a number where an account has no name."""
+    own = pwd.getpwuid(os.getuid()).pw_name
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME", "SUDO_USER", "SOC_ACTOR"):
+        monkeypatch.setenv(name, "le")
+    login = tmp_path / "loginuid"
+    monkeypatch.setattr(_session, "_LOGIN", login)
+    assert _session.actor_name() == own
+    for said, expected in (("4294967295", own), ("rubbish", own), ("65000000", own), (str(pwd.getpwnam("daemon").pw_uid), "daemon")):
+        login.write_text(said, encoding="ascii")
+        assert _session.actor_name() == expected, said
+    monkeypatch.setattr(os, "getuid", lambda: 65_000_001)
+    login.write_text("4294967295", encoding="ascii")
+    assert _session.actor_name() == "uid-65000001"

@@ -177,3 +177,33 @@ def test_each_regime_asks_for_its_own(soc: Run, tmp_path: Path) -> None:
     assert "85/2016" in before["level"]
     assert {"contact", "network-point", "mailboxes", "licences", "dossier", "operator", "protection"} <= set(now)
     assert soc("agencies", "gaps", "--regime", "vn-1999", *store).code == 2
+
+
+def test_two_communes_with_one_private_address_stay_two(soc: Run, tmp_path: Path) -> None:
+    """From the log line to the incident: events, groups of alerts, and what ties incidents keep them apart."""
+    store = ("--store", str(tmp_path / "s"))
+    for kind, text in {
+        "agencies": "id,name,level\nx-1,Xã Một,commune\nx-2,Xã Hai,commune\n",
+        "points": "id,name,agency,observers,prefixes\np1,Một,x-1,FGT-1,192.168.1.0/24\np2,Hai,x-2,FGT-2,192.168.1.0/24\n",
+    }.items():
+        (tmp_path / f"{kind}.csv").write_text(text, encoding="utf-8")
+        assert soc(kind, "import", str(tmp_path / f"{kind}.csv"), "--yes", *store).code == 0
+    (tmp_path / "lines.log").write_text(
+        "".join(
+            f'date=2026-11-20 time=08:0{at}:0{number} devname="FGT-{number}" devid="FG{number}" logid="0422016400" type="utm" subtype="ips" eventtype="botnet" level="warning" '
+            f'severity="critical" srcip=192.168.1.10 srcport=5000{at} dstip=45.77.{number}.{at} dstport=4444 sessionid={number}{at} proto=6 action="detected" attack="Botnet"\n'
+            for number in (1, 2)
+            for at in (1, 2, 3)
+        )
+    )
+    assert soc("ingest", "file", str(tmp_path / "lines.log"), "--product", "fortinet_fortigate", *store).code == 0
+    groups = [item for item in json.loads(soc("alerts", "list", "--json", *store).out)["items"] if item["key"].get("source.ip") == "192.168.1.10"]
+    assert {tuple(item["agencies"]) for item in groups} == {("x-1",), ("x-2",)}
+    assert {item["count"] for item in groups} == {3}
+    for agency in ("x-1", "x-2"):
+        alerts = [word for item in groups if item["agencies"] == [agency] for word in ("--alert", item["id"])]
+        assert soc("incidents", "new", agency, "--agency", agency, *alerts, *store).code == 0
+    named = json.loads(soc("incidents", "observables", "1", "--json", *store).out)["items"]
+    assert {item["value"] for item in named if not item["never_blocked"]} == {"45.77.1.1", "45.77.1.2", "45.77.1.3"}
+    assert "192.168.1.10" in {item["value"] for item in named}
+    assert json.loads(soc("incidents", "related", "1", "--json", *store).out)["items"] == []

@@ -70,6 +70,18 @@ def test_nothing_hostile_reaches_a_gateway(text: str) -> None:
     assert json.loads(json.dumps(stix(entries, "BL-2026-0001", tlp="RED", begin="2026-11-21T00:00:00Z", expires_at="2026-12-21T00:00:00Z"))) is not None
 
 
+def test_many_and_long_names_for_a_firewall() -> None:
+    """Two long domains stay two objects, every name fits, and no line of a group holds more than twenty."""
+    long = [Entry("domain", f"{'a' * 60}.{'b' * 60}.{number}.top") for number in range(45)]
+    lines = list(fortigate(long, "soc-block", "2026-12-21T00:00:00Z"))
+    names = [line.split('"')[1] for line in lines if line.strip().startswith('edit "soc-block ')]
+    assert len(set(names)) == 45
+    assert max(map(len, names)) <= 79
+    members = [line.strip() for line in lines if " member " in line]
+    assert [line.split()[0] for line in members] == ["set", "append", "append"]
+    assert [line.count('"') // 2 for line in members] == [20, 20, 5]
+
+
 def test_formats() -> None:
     """Each format as its reader's manual says."""
     entries = [
