@@ -7,6 +7,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +18,7 @@ from soc.adapters.sqlite import journal as book
 from soc.adapters.sqlite import lists as kept
 from soc.application import audit, incidents, triage
 from soc.application.app import Actor, App
+from soc.application.lists import FoldingLists
 from soc.application.rebuild import PROJECTIONS, rebuild
 from soc.bootstrap import open_app
 from soc.clock import FrozenClock
@@ -62,7 +64,11 @@ def change(settings: Settings, file: str, sql: str) -> None:
 def test_a_store_that_is_right_differs_in_nothing(app: App) -> None:
     """And says how many objects it made."""
     found = rebuild(app, quiet)
-    assert (found.ok, found.differed, {one.name: one.documents for one in found.lists}) == (True, False, {"groups": 4, "incidents": 6, "notices": 0})
+    assert (found.ok, found.differed, {one.name: one.documents for one in found.lists}) == (
+        True,
+        False,
+        {"groups": 4, "incidents": 6, "notices": 0, "messages": 0, "calls": 0},
+    )
     assert len(PROJECTIONS) == len(found.lists)
 
 
@@ -144,8 +150,10 @@ def test_any_flipped_byte_of_the_kept_lists_is_mended(app: App, settings: Settin
 
 _WORKER = """
 import sys
+import time
 from soc.application import incidents, triage
 from soc.application.app import Actor
+from soc.application.lists import FoldingLists
 from soc.application.rebuild import rebuild
 from soc.bootstrap import open_app
 from soc.config import Settings, StoreSettings
@@ -187,7 +195,7 @@ def test_the_command_tells_what_differed(app: App, settings: Settings, tmp_path:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "1 were missing" in done.stdout
     answer = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
-    assert (answer["ok"], answer["kind"], [one["missing"] for one in answer["lists"]]) == (True, "rebuild", [0, 0, 0])
+    assert (answer["ok"], answer["kind"], [one["missing"] for one in answer["lists"]]) == (True, "rebuild", [0, 0, 0, 0, 0])
     change(settings, book.FILE, "DELETE FROM fact WHERE stream GLOB 'incident/*0003'")
     assert subprocess.run(command, capture_output=True, text=True, check=False).returncode == 1
 
@@ -197,3 +205,31 @@ def test_facts_of_kinds_that_nobody_knows_change_no_list(app: App) -> None:
     app.journal.append("incident/INC-2026-0001", 1, [NewFact("IncidentPraised")], actor="an")
     [one] = app.lists.some(incident_lists(), ["incident/INC-2026-0001"]).values()
     assert (one.through, one.state) == (2, "new")
+
+
+def test_projectors_that_are_killed_leave_lists_that_are_right(app: App, tmp_path: Path) -> None:
+    """SIGKILL at any moment of making, following and rebuilding lists while others record: the next look is right, and the journal whole."""
+    command = [sys.executable, "-c", _WORKER, str(tmp_path)]
+    rng = random.Random(12)
+    for turn in range(4):
+        if turn == 2:
+            for suffix in ("", "-wal", "-shm"):
+                (tmp_path / "store" / (kept.FILE + suffix)).unlink(missing_ok=True)
+        running = [
+            subprocess.Popen([*command, name, "1000"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            for name in ("an", "rebuilder", "bình", "rebuilder")
+        ]
+        before = app.journal.latest(1)[0]
+        deadline = time.monotonic() + 20
+        while app.journal.latest(1)[0] == before and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(rng.random() * 0.4)
+        for one in running:
+            one.kill()
+            one.wait()
+        oracle = FoldingLists(app.journal)
+        for query in (ListQuery(scope=None), ListQuery(limit=5, offset=2)):
+            assert app.lists.page(incident_lists(), query) == oracle.page(incident_lists(), query)
+        assert triage.queue(app, AlertQuery(limit=0)).total == 8
+        assert audit.verify(app.journal).ok
+    assert not rebuild(app, quiet).differed
