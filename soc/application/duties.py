@@ -56,8 +56,6 @@ class Memory:
     service: App | None = None
     """The application as it acts where nobody sits before it."""
     reminders: reminders.Known = field(default_factory=reminders.Known)
-    calls: dict[str, int] = field(default_factory=dict)
-    messages: dict[str, int] = field(default_factory=dict)
 
 
 def step(app: App, memory: Memory | None = None, *, stop: Callable[[], bool] = lambda: False, limit: int = 1_000) -> Done:
@@ -65,7 +63,7 @@ def step(app: App, memory: Memory | None = None, *, stop: Callable[[], bool] = l
     require(app, "pipeline.run")
     memory = memory or Memory()
     if memory.service is None:
-        _ = app.journal  # opened before, so that both have the same
+        _ = (app.journal, app.lists)  # opened before, so that both have the same
         memory.service = acting(app, ACTOR)
     service = memory.service
     done = Done()
@@ -83,10 +81,10 @@ def step(app: App, memory: Memory | None = None, *, stop: Callable[[], bool] = l
         done.reminders = reminders.remind(service, memory.reminders)
 
     def call() -> None:
-        done.calls = oncall.escalate_due(service, memory.calls)
+        done.calls = oncall.escalate_due(service)
 
     def deliver() -> None:
-        done.outbox = outbox.deliver(service, limit, known=memory.messages, stop=stop)
+        done.outbox = outbox.deliver(service, limit, stop=stop)
 
     def other(name: str, work: Part) -> None:
         done.parts[name] = work(service)

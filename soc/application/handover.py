@@ -38,8 +38,8 @@ def standing(app: App) -> dict[str, Any]:
     return {
         "due": [{"incident": one.incident, "obligation": one.duty.id, "due_at": one.duty.due_at, "state": one.duty.state} for one in due[:_MOST_NAMED]],
         "overdue": sum(one.duty.state == "overdue" for one in due),
-        "calls": [{"about": one.about, "code": one.code} for one in oncall.pages(app) if one.state != "acknowledged"][:_MOST_NAMED],
-        "messages": sum(not one.settled or one.state in ("given-up", "unknown") for one in outbox.sendings(app)),
+        "calls": [{"about": one.about, "code": one.code} for one in oncall.pages(app, ("open", "exhausted"))][:_MOST_NAMED],
+        "messages": sum(1 for _ in outbox.sendings(app, outbox.UNDELIVERED)),
         "on_call": [one.name for one in roster.called(app)],
     }
 

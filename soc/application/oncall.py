@@ -6,7 +6,7 @@ Every attempt is a fact. The order is asked anew each time, so a change of shift
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from soc.application import outbox, roster
@@ -17,10 +17,11 @@ from soc.application.recipients import Way, leads, ways
 from soc.clock import from_iso, iso
 from soc.errors import Conflict, NotFound, Phrase, SocError, UsageError
 from soc.i18n import said
-from soc.incidents.page import PREFIX, Page, fold, page_id
+from soc.incidents.page import PREFIX, Page, calls, fold, page_id
 from soc.model.fact import Behalf, NewFact
 from soc.model.journal import FactConflict
 from soc.model.message import SKEW_US, Message, message
+from soc.model.projection import ListQuery
 from soc.model.record import SCOPE_REAL
 from soc.organization.model import Person
 from soc.organization.registry import Registry
@@ -65,7 +66,7 @@ def get(app: App, name: str) -> Page:
 
     Raises: NotFound, Conflict.
     """
-    found = [one for one in pages(app) if one.code == name.strip().upper() or one.id.startswith(name) or one.id.startswith(f"p-{name}")]
+    found = list(pages(app, code=name.strip().upper())) or [one for one in pages(app) if one.id.startswith((name, f"p-{name}"))]
     exact = [one for one in found if one.id == name]
     if len(exact or found) > 1:  # of two with one code the open one is meant
         found = [one for one in found if one.state == "open"] or found
@@ -78,15 +79,11 @@ def get(app: App, name: str) -> Page:
     return (exact or found)[0]
 
 
-def pages(app: App, known: dict[str, int] | None = None) -> Iterator[Page]:
-    """All calls, by id. `known`: streams that were settled at that number; they are left out, and it is kept up to date."""
-    for head in app.journal.heads(PREFIX):
-        if known is not None and known.get(head.stream) == head.sequence:
-            continue
-        found = fold(head.stream.removeprefix(PREFIX), [one.fact for one in app.journal.read(head.stream)])
-        if known is not None and found.state != "open":
-            known[head.stream] = found.version
-        yield found
+def pages(app: App, states: Sequence[str] | None = None, *, code: str = "") -> Iterator[Page]:
+    """Calls, the newest first. `states`: only those in them; `code`: only those of this code."""
+    _, found = app.lists.page(calls(), ListQuery(tuple(states) if states is not None else None, None, word=code))
+    for stream, facts in app.journal.read_each([one.stream for one in found]).items():
+        yield fold(stream.removeprefix(PREFIX), [one.fact for one in facts])
 
 
 def acknowledge(app: App, name: str, *, by: str = "", reason: str = "", behalf: Behalf | None = None) -> Page:
@@ -128,9 +125,9 @@ def hurry(app: App, name: str, *, reason: str) -> Page:
     return get(app, found.id)
 
 
-def escalate_due(app: App, known: dict[str, int] | None = None) -> int:
+def escalate_due(app: App) -> int:
     """Call the next one for every call that nobody acknowledged in time; how many people were called."""
-    return sum(escalate(app, one) for one in pages(app, known) if one.state == "open")
+    return sum(escalate(app, one) for one in pages(app, ("open",)) if one.state == "open")
 
 
 def escalate(app: App, page: Page) -> int:

@@ -20,7 +20,8 @@ from soc.errors import Conflict, NotFound, Phrase, SocError, UsageError
 from soc.i18n import said
 from soc.model.fact import ANY_VERSION, NewFact
 from soc.model.journal import Append, FactConflict
-from soc.model.message import PREFIX, Attachment, Message, Sending, content, fold, message, spoken
+from soc.model.message import LOST, OPEN, PREFIX, TWICE, Attachment, Message, Sending, content, fold, message, messages, spoken
+from soc.model.projection import ListQuery
 from soc.model.record import SCOPE_REAL
 from soc.ports import AttachedFile, Messenger, Outcome
 from soc.telemetry import get_logger
@@ -35,6 +36,8 @@ LEASE_S = 30.0
 """Beyond the longest time that an attempt takes: then it counts as abandoned."""
 MOST_FILE = 25 << 20
 """Bytes of one attachment; most servers take no larger mail."""
+UNDELIVERED = (*OPEN, LOST, "given-up")
+"""States, as lists keep them, of messages that have not arrived, as far as anybody knows."""
 KIND = "outbox"
 """Messages about messages; nobody is told of these in turn."""
 
@@ -74,34 +77,31 @@ def send_each(app: App, messages: Iterable[Message]) -> int:
     return new
 
 
-def sendings(app: App, known: dict[str, int] | None = None) -> Iterator[Sending]:
-    """All messages and what became of them, by id. `known`: streams that were settled at that number; they are left out, and it is kept up to date."""
-    waiting: list[str] = []
-    for head in app.journal.heads(PREFIX):
-        if known is None or known.get(head.stream) != head.sequence:
-            waiting.append(head.stream)
-        if len(waiting) == AT_ONCE:
-            yield from _read(app, waiting, known)
-            waiting = []
-    yield from _read(app, waiting, known)
+def sendings(app: App, states: Sequence[str] | None = None, *, word: str = "", scope: str | None = None) -> Iterator[Sending]:
+    """Messages and what became of them, the oldest first. `states`: as the list keeps them (None = all); what is told is read from the facts themselves."""
+    _, found = app.lists.page(messages(), ListQuery(tuple(states) if states is not None else None, scope, word=word))
+    for at in range(0, len(found), AT_ONCE):
+        for stream, facts in app.journal.read_each([one.stream for one in found[at : at + AT_ONCE]]).items():
+            sending = fold(stream.removeprefix(PREFIX), [one.fact for one in facts])
+            if sending is not None:
+                yield sending
 
 
-def _read(app: App, streams: Sequence[str], known: dict[str, int] | None) -> Iterator[Sending]:
-    for stream, facts in app.journal.read_each(streams).items():
-        found = fold(stream.removeprefix(PREFIX), [one.fact for one in facts])
-        if known is not None and (found is None or found.settled):
-            known[stream] = facts[-1].fact.sequence
-        if found is not None:
-            yield found
+def states(app: App, names: Sequence[str]) -> dict[str, Sending]:
+    """What became of the messages of these ids; those that were never recorded are left out."""
+    out = {}
+    every = list(dict.fromkeys(names))
+    for at in range(0, len(every), AT_ONCE):
+        for stream, facts in app.journal.read_each([PREFIX + name for name in every[at : at + AT_ONCE]]).items():
+            found = fold(stream.removeprefix(PREFIX), [one.fact for one in facts])
+            if found is not None:
+                out[found.message.id] = found
+    return out
 
 
-def states(app: App, ids: Iterable[str]) -> dict[str, Sending]:
-    """What became of these messages, by id; those that were never recorded are left out."""
-    wanted = [PREFIX + one for one in dict.fromkeys(ids)]
-    found: dict[str, Sending] = {}
-    for at in range(0, len(wanted), AT_ONCE):
-        found |= {one.message.id: one for one in _read(app, wanted[at : at + AT_ONCE], None)}
-    return found
+def waiting(app: App) -> list[Sending]:
+    """Messages with which something is still to be done, the oldest first."""
+    return sorted((one for one in sendings(app, OPEN) if not one.settled), key=lambda one: (one.due_at, one.message.id))
 
 
 def get(app: App, name: str) -> Sending:
@@ -130,12 +130,14 @@ def listed(app: App, *, every: bool = False, problems: bool = False, about: str 
     `about`: only those about objects whose id begins so.
     """
     require(app, "oncall.view")
-    found = [one for one in sendings(app) if (scope is None or one.message.scope == scope) and one.message.about.startswith(about)]
     if problems:
-        found = [one for one in found if one.state in ("given-up", "unknown", "failed") or one.possibly_twice]
-    elif not every:
-        found = [one for one in found if not one.settled]
-    return sorted(found, key=lambda one: (one.due_at, one.message.id))
+        wrong = {one.message.id: one for one in (*sendings(app, ("given-up", LOST, "unknown", "failed"), scope=scope), *sendings(app, word=TWICE, scope=scope))}
+        found: Iterable[Sending] = wrong.values()
+    else:
+        found = sendings(app, None if every else OPEN, scope=scope)
+    return sorted(
+        (one for one in found if one.message.about.startswith(about) and (every or problems or not one.settled)), key=lambda one: (one.due_at, one.message.id)
+    )
 
 
 def test_message(app: App, to: str, channel: str) -> Message:
@@ -183,18 +185,17 @@ def deliver(
     limit: int = 1_000,
     *,
     only: str = "",
-    known: dict[str, int] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Delivered:
     """Hand over what is due, the oldest first; at most `limit` attempts.
 
-    `only`: this message alone, at once whatever pause it is in (but not while it is on its way); `known`: see `sendings`; `stop`: asked between two messages.
+    `only`: this message alone, at once whatever pause it is in (but not while it is on its way); `stop`: asked between two messages.
     A gateway that fails as such is left alone for the rest of the pass. Raises: StoreUnavailable, StoreFull.
     """
     require(app, "messages.send")
     pass_ = _Pass(app)
     now_us = app.clock.now_us()
-    open_ = [get(app, only)] if only else [one for one in sendings(app, known) if not one.settled]
+    open_ = [get(app, only)] if only else waiting(app)
     due = sorted((one for one in open_ if one.ready(now_us) or (only and one.state != "trying")), key=lambda one: (one.due_at, one.message.id))
     pass_.done.waiting = len(open_)
     try:

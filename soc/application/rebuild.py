@@ -13,10 +13,12 @@ from soc.application.audit import Problem
 from soc.errors import NotAllowed
 from soc.incidents.listing import incidents
 from soc.incidents.notices_listing import projection as notices
+from soc.incidents.page import calls
+from soc.model.message import messages
 from soc.model.projection import Difference, Projection
 from soc.triage.listing import groups
 
-PROJECTIONS: tuple[Callable[[], Projection], ...] = (groups, incidents, notices)
+PROJECTIONS: tuple[Callable[[], Projection], ...] = (groups, incidents, notices, messages, calls)
 """All lists that are kept."""
 
 

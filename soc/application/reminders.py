@@ -17,15 +17,18 @@ from soc.application.app import App
 from soc.application.numbered import local_day
 from soc.application.recipients import Way, leads, ways
 from soc.clock import from_iso, to_datetime
-from soc.errors import Conflict, NotFound, Phrase
+from soc.errors import Conflict, Phrase
 from soc.i18n import said
 from soc.incidents.clocks import Obligation, obligations
+from soc.incidents.listing import incident_of
+from soc.incidents.listing import incidents as incident_lists
 from soc.incidents.model import PREFIX as INCIDENT
 from soc.incidents.model import Incident, fold
 from soc.incidents.reminders import KNOWN, STATES, Reminder, Whom, reminders, steps_of
 from soc.model.fact import Fact, NewFact
 from soc.model.journal import FactConflict
-from soc.model.message import Message, message, message_id
+from soc.model.message import Message, message
+from soc.model.projection import ListQuery
 from soc.organization.model import Person
 from soc.organization.registry import Registry
 from soc.telemetry import get_logger
@@ -34,7 +37,6 @@ log = get_logger(__name__)
 
 PREFIX = "reminders/"
 KIND = "obligation"
-AT_ONCE = 500
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -70,28 +72,21 @@ def recorded(facts: Iterable[Fact]) -> dict[tuple[str, str], Sent]:
 def remind(app: App, known: Known | None = None) -> int:
     """Record and send every reminder that should have gone out by now; how many steps were new.
 
-    Cost: with `known` only incidents that changed or are due are read; without it all are.
+    Cost: that of the incidents that owe something; with `known` only of those that changed or are due.
     """
     known = known if known is not None else Known()
+    _cancel_needless(app)
     return sum(_remind(app, incident, known) for incident in _looked_at(app, known))
 
 
 def _looked_at(app: App, known: Known) -> Iterator[Incident]:
+    """Incidents that owe something and changed since, or have their next step now."""
     now = app.clock.now_us()
-    waiting: list[str] = []
-    for head in app.journal.heads(INCIDENT):
-        sequence, next_us = known.incidents.get(head.stream, (0, 0))
-        if sequence != head.sequence or (next_us and next_us <= now):
-            waiting.append(head.stream)
-        if len(waiting) == AT_ONCE:
-            yield from _read(app, waiting)
-            waiting = []
-    yield from _read(app, waiting)
-
-
-def _read(app: App, streams: Sequence[str]) -> Iterator[Incident]:
-    for stream, facts in app.journal.read_each(streams).items():
-        yield fold(stream.removeprefix(INCIDENT), [one.fact for one in facts])
+    _, found = app.lists.page(incident_lists(), ListQuery(None, None, waiting=True))
+    for one in found:
+        through, next_us = known.incidents.get(one.stream, (0, 0))
+        if through != one.through or (next_us and next_us <= now):
+            yield incident_of(one)
 
 
 def _remind(app: App, incident: Incident, known: Known) -> int:
@@ -124,7 +119,6 @@ def _remind(app: App, incident: Incident, known: Known) -> int:
                 count += 1
                 done = Sent(duty.id, one.key, "", tuple(to))
             outbox.send_each(app, [_message(app, incident, duty, one, way) for way in done.to])
-    _cancel_needless(app, incident, duties, sent)
     if untold:
         if incident.id not in known.untold:
             known.untold.add(incident.id)
@@ -134,19 +128,22 @@ def _remind(app: App, incident: Incident, known: Known) -> int:
     return count
 
 
-def _cancel_needless(app: App, incident: Incident, duties: Sequence[Obligation], sent: dict[tuple[str, str], Sent]) -> None:
+def _cancel_needless(app: App) -> None:
     """Take back what was not sent yet and is needed no longer: the report was made, the duty was moved or is void."""
-    standing = {(duty.id, duty.due_at) for duty in duties if duty.state in STATES}
-    for one in sent.values():
-        if (one.obligation, one.key.partition("@")[2]) in standing:
+    now = app.clock.now_us()
+    standing: dict[str, set[tuple[str, str]]] = {}
+    for one in outbox.waiting(app):
+        if one.message.kind != KIND:
             continue
-        for _, to in one.to:
+        name, _, duty = one.message.about.partition("/")
+        if name not in standing:
+            incident = fold(name, [stored.fact for stored in app.journal.read(INCIDENT + name)])
+            standing[name] = {(found.id, found.due_at) for found in obligations(incident, now) if found.state in STATES} if incident.version else set()
+        if (duty, one.message.step.partition("@")[2]) not in standing[name]:
             try:
-                found = outbox.get(app, message_id(KIND, f"{incident.id}/{one.obligation}", one.key, to))
-                if not found.settled:
-                    outbox.cancel(app, found.message.id, reason="needed no longer")
-            except (NotFound, Conflict):
-                continue  # never recorded, or on its way
+                outbox.cancel(app, one.message.id, reason="needed no longer")
+            except Conflict:
+                continue  # on its way
 
 
 def recipients(app: App, whom: Sequence[Whom], incident: Incident) -> list[Way]:

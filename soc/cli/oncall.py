@@ -72,7 +72,7 @@ def list_command(session: Session, every: bool, form: str | None, fields: tuple[
 
     app, zone = session.app(), session.settings.timezone
     require(app, "oncall.view")
-    found = sorted((one for one in oncall.pages(app) if every or one.state != "acknowledged"), key=lambda one: one.raised_at, reverse=True)
+    found = sorted(oncall.pages(app, None if every else ("open", "exhausted")), key=lambda one: one.raised_at, reverse=True)
     columns = [
         Column("code", _("Code"), whole=True),
         Column("state", _("State"), lambda item: _state(item["state"]), lambda item: "bold red" if item["state"] == "exhausted" else ""),

@@ -6,13 +6,17 @@ reach them, and why), `PageEscalated` (somebody asked for the next one at once),
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from soc.clock import from_iso
 from soc.model.fact import Fact
 from soc.model.ids import digest_id
+from soc.model.projection import Document, Projection, version_of
 
 PREFIX = "page/"
 State = Literal["open", "acknowledged", "exhausted"]
@@ -101,3 +105,16 @@ def fold(identity: str, facts: Iterable[Fact]) -> Page:
                 if page.state == "open":
                     page.state = "exhausted"
     return page
+
+
+def document(stream: str, facts: Sequence[Fact]) -> Document:
+    """A call as lists keep it: its state, and its code."""
+    page = fold(stream.removeprefix(PREFIX), facts)
+    raised = from_iso(page.raised_at) if page.raised_at else 0
+    return Document(stream, page.version, page.scope, page.state, order_us=raised, words=(page.code,))
+
+
+@lru_cache(maxsize=1)
+def calls() -> Projection:
+    """The projection of calls."""
+    return Projection("calls", PREFIX, version_of(Path(__file__)), document)

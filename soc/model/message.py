@@ -14,6 +14,8 @@ import binascii
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -22,6 +24,7 @@ from soc.clock import from_iso
 from soc.errors import Phrase, UsageError
 from soc.model.fact import Fact
 from soc.model.ids import digest_id
+from soc.model.projection import Document, Projection, version_of
 from soc.model.record import SCOPE_REAL
 
 PREFIX = "message/"
@@ -45,6 +48,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _STEERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 
+LOST, TWICE = "lost", "twice"
+"""How lists call a message of which nobody will ever know whether it arrived, and the word for those that are perhaps there twice."""
 State = Literal["due", "held", "trying", "failed", "unknown", "sent", "given-up", "cancelled"]
 OPEN = ("due", "held", "trying", "failed", "unknown")
 """States in which something is still to be done; an `unknown` one that was tried twice is settled all the same."""
@@ -332,3 +337,18 @@ _APPLY = {
     "MessageCancelled": _cancelled,
     "MessageRetried": _retried,
 }
+
+
+def document(stream: str, facts: Sequence[Fact]) -> Document:
+    """A message as lists keep it: its state, when it was recorded, whether it is perhaps there twice."""
+    found = fold(stream.removeprefix(PREFIX), facts)
+    if found is None:
+        return Document(stream, facts[-1].sequence, facts[-1].scope, "cancelled")
+    state = LOST if found.state == "unknown" and found.settled else found.state
+    return Document(stream, found.version, found.message.scope, state, from_iso(found.due_at), words=(TWICE,) if found.possibly_twice else ())
+
+
+@lru_cache(maxsize=1)
+def messages() -> Projection:
+    """The projection of messages."""
+    return Projection("messages", PREFIX, version_of(Path(__file__)), document)
