@@ -34,6 +34,7 @@ def plan(*, full: bool) -> list[tuple[str, dict[str, object]]]:
         ("distributed", {}),
         ("rules", {}),
         ("correlate", {}),
+        ("policies", {}),
         ("large", {"count": 5_000_000 if full else 1_000_000}),
         ("people", {"full": full}),
     ]

@@ -39,6 +39,8 @@ FIRST_LOOK_US = 24 * 3_600_000_000
 """A policy that runs for the first time looks back so far, and no further."""
 REACH_US = 30 * 24 * 3_600_000_000
 """Groups without an alert for so long are left alone."""
+RECENT_US = FIRST_LOOK_US
+"""Between two passes over everything only groups with an alert since then are looked at."""
 PER_FACT = 200
 """Decisions in one fact."""
 _TRIES = 20
@@ -120,9 +122,12 @@ def apply(app: App, *, since_us: int | None = None, only: str = "") -> Report:
             carry_out(service, one.loaded, scope)
     asked = [_asked(one, streams.get(one.loaded.name, {}), since_us, now_us) for one in running]
     begin = max(min(min([*one.since_us.values(), one.otherwise_us]) for one in asked), 0 if since_us is not None else now_us - REACH_US)
+    memory = _memory_of(app)
+    if not memory.begin(app.clock.monotonic()) and since_us is None:
+        begin = max(begin, now_us - RECENT_US)
     groups = list(groups_since(app, begin))
     report.groups = len(groups)
-    found = Matcher(app, asked, memory=_memory_of(app)).found(groups)
+    found = Matcher(app, asked, memory=memory).found(groups)
     for ask in asked:
         name = ask.loaded.name
         for scope in sorted({SCOPE_REAL, *(place for policy, place in found if policy == name)}):

@@ -14,10 +14,10 @@ import msgspec
 from soc.application import suppressions
 from soc.application.app import App
 from soc.clock import from_iso, iso
-from soc.incidents.policies.condition import alert_doc, decided, fields, group_doc, required_rules
+from soc.incidents.policies.condition import alert_doc, decided, fields, group_doc, required_rules, rule_doc
 from soc.incidents.policies.plan import Subject, observables_of
 from soc.incidents.policies.policy import Loaded
-from soc.model.alert import Alert, AlertGroup
+from soc.model.alert import Alert, AlertGroup, RuleRef
 from soc.model.event import Doc, flatten
 from soc.model.query import matches
 from soc.ports import AlertQuery, Gap
@@ -49,13 +49,15 @@ class Memory:
 
     def __init__(self) -> None:
         self._no: dict[tuple[str, str], tuple[str, int]] = {}
-        self._since = 0.0
+        self._since: float | None = None
 
-    def begin(self, now: float) -> None:
-        """Begin a pass."""
-        if now - self._since > FORGET_S or len(self._no) > MOST_REMEMBERED:
+    def begin(self, now: float) -> bool:
+        """Begin a pass; whether it is one over everything, which is due now and then: alerts may come days late, groups may be reopened."""
+        whole = self._since is None or now - self._since > FORGET_S or len(self._no) > MOST_REMEMBERED
+        if whole:
             self._no.clear()
             self._since = now
+        return whole
 
     def knows(self, loaded: Loaded, group: AlertGroup) -> bool:
         """Whether a group as it is now was asked before, and the answer was no."""
@@ -72,11 +74,11 @@ class Matcher:
     def __init__(self, app: App, asked: Sequence[Asked], *, history: bool = False, memory: Memory | None = None) -> None:
         self._app = app
         self._memory = memory or Memory()
-        self._memory.begin(app.clock.monotonic())
         self._history = history
         self._now_us = app.clock.now_us()
         self._by_rule: dict[str, list[Asked]] = {}
         self._of_any: list[Asked] = []
+        self._of_rule: dict[tuple[str, str, str], list[Asked]] = {}
         for one in asked:
             rules = required_rules(one.loaded.node)
             if rules is None:
@@ -95,10 +97,20 @@ class Matcher:
             if group.id in seen:
                 continue
             seen.add(group.id)
-            candidates = [*self._by_rule.get(group.rule.id, ()), *self._of_any]
+            candidates = self._candidates(group.rule)
             for one, subject in self._subjects(group, candidates) if candidates else ():
                 out.setdefault((one.loaded.name, group.scope), []).append(subject)
         return out
+
+    def _candidates(self, rule: RuleRef) -> list[Asked]:
+        """The policies whose condition the rule of a group does not rule out."""
+        key = (rule.id, rule.hash, rule.level)
+        found = self._of_rule.get(key)
+        if found is None:
+            doc = rule_doc(rule)
+            named = [*self._by_rule.get(rule.id, ()), *self._of_any]
+            found = self._of_rule[key] = [one for one in named if decided(one.loaded.node, doc, ()) is not False]
+        return found
 
     def _subjects(self, group: AlertGroup, candidates: Sequence[Asked]) -> list[tuple[Asked, Subject]]:
         last_us = from_iso(group.last_at)

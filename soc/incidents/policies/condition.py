@@ -7,11 +7,11 @@ Cost: 2 µs a group for what its own fields decide.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from soc.errors import Phrase, QuerySyntaxError
-from soc.model.alert import Alert, AlertGroup
+from soc.model.alert import Alert, AlertGroup, RuleRef
 from soc.model.event import Doc, flatten
 from soc.model.query import All, And, Cidr, Exists, Node, Not, Or, Range, Term, Text, matches, parse
 
@@ -70,13 +70,8 @@ def fields(node: Node) -> set[str]:
 
 def group_doc(group: AlertGroup, *, count: int, generation: int, silence: tuple[int, bool] | None = None) -> Doc:
     """The fields of a group. `silence`: minutes, and whether it goes on."""
-    rule = group.rule
     doc: Doc = {
-        "rule.id": rule.id,
-        "rule.name": [rule.title, rule.title_vi] if rule.title_vi else rule.title,
-        "rule.level": rule.level,
-        "rule.kind": rule.kind,
-        "rule.tags": list(rule.tags),
+        **rule_doc(group.rule),
         "soc.threat.level": group.threat_level,
         "soc.threat.category": group.threat_category,
         "soc.agency.id": group.agencies,
@@ -106,17 +101,31 @@ def alert_doc(group: Doc, alert: Alert) -> Doc:
     return {**merged, **({"soc.source": alert.source} if alert.source else {}), **group}
 
 
-def decided(node: Node, doc: Doc) -> bool | None:
-    """Whether a group fulfils a condition by its own fields; None = its alerts must be asked."""
+def decided(node: Node, doc: Doc, known: Container[str] = OF_GROUPS) -> bool | None:
+    """Whether a group fulfils a condition by its own fields; None = its alerts must be asked.
+
+    `known`: fields of which absence from `doc` is an answer, too.
+    """
     if isinstance(node, And):
-        return _all(decided(child, doc) for child in node.nodes)
+        return _all(decided(child, doc, known) for child in node.nodes)
     if isinstance(node, Or):
-        return _any(decided(child, doc) for child in node.nodes)
+        return _any(decided(child, doc, known) for child in node.nodes)
     if isinstance(node, Not):
-        inner = decided(node.node, doc)
+        inner = decided(node.node, doc, known)
         return None if inner is None else not inner
     field = getattr(node, "field", "")
-    return matches(node, doc) if field in doc or field in OF_GROUPS else None
+    return matches(node, doc) if field in doc or field in known else None
+
+
+def rule_doc(rule: RuleRef) -> Doc:
+    """The fields of a group that its rule decides."""
+    return {
+        "rule.id": rule.id,
+        "rule.name": [rule.title, rule.title_vi] if rule.title_vi else rule.title,
+        "rule.level": rule.level,
+        "rule.kind": rule.kind,
+        "rule.tags": list(rule.tags),
+    }
 
 
 def _all(parts: Iterable[bool | None]) -> bool | None:
