@@ -8,11 +8,11 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from importlib.resources import as_file, files
-from typing import Any
 
 import msgspec
 from fpdf import FPDF, FontFace, XPos, YPos
 from fpdf.enums import TableBordersLayout
+from fpdf.fonts import TTFFont
 from fpdf.outline import OutlineSection
 
 from soc.clock import from_iso, to_datetime
@@ -113,21 +113,25 @@ def pdf(book: Handbook, forms: Sequence[Kind]) -> bytes:
     """The bytes of the handbook; the same book gives the same bytes."""
     pages = _Pages(when(book.made_at), text_of(book.office.name))
     pages.set_creation_date(to_datetime(from_iso(book.made_at)))
-    folder = files("soc.reports").joinpath("fonts")
-    with as_file(folder.joinpath("DejaVuSansCondensed.ttf")) as plain, as_file(folder.joinpath("DejaVuSansCondensed-Bold.ttf")) as bold:
-        pages.add_font(FONT, "", plain)
-        pages.add_font(FONT, "B", bold)
-        pages.set_title("Sổ tay ứng phó sự cố")
-        pages.set_author(text_of(book.office.name))
-        pages.set_lang("vi-VN")
-        _cover(pages, book)
-        _contacts(pages, book)
-        _incidents(pages, book)
-        _guides(pages, book)
-        _forms(pages, forms)
-        out = io.BytesIO()
-        pages.output(out)
+    _fonts(pages)
+    pages.set_title("Sổ tay ứng phó sự cố")
+    pages.set_author(text_of(book.office.name))
+    pages.set_lang("vi-VN")
+    _cover(pages, book)
+    _contacts(pages, book)
+    _incidents(pages, book)
+    _guides(pages, book)
+    _forms(pages, forms)
+    out = io.BytesIO()
+    pages.output(out)
     return out.getvalue()
+
+
+def _fonts(pages: FPDF) -> None:
+    folder = files("soc.reports").joinpath("fonts")
+    for style, name in (("", "DejaVuSansCondensed.ttf"), ("B", "DejaVuSansCondensed-Bold.ttf")):
+        with as_file(folder.joinpath(name)) as path:
+            pages.add_font(FONT, style, path)
 
 
 def _say(pages: FPDF, text: str, size: float = 9.5, *, bold: bool = False, indent: float = 0, after: float = 0.8, align: str = "L") -> None:
@@ -319,11 +323,11 @@ def _lines(pages: FPDF, count: int) -> None:
 
 def glyphs() -> set[int]:
     """The characters that both fonts can show."""
-    from fontTools.ttLib import TTFont  # noqa: PLC0415 - of fpdf2; asked by checks only
-
-    found: list[set[int]] = []
-    for name in ("DejaVuSansCondensed.ttf", "DejaVuSansCondensed-Bold.ttf"):
-        with as_file(files("soc.reports").joinpath("fonts", name)) as path, TTFont(path) as font:
-            table: dict[int, Any] = font.getBestCmap()
-            found.append(set(table))
+    pages = FPDF()
+    _fonts(pages)
+    found = []
+    for font in pages.fonts.values():
+        if isinstance(font, TTFFont):
+            found.append(set(font.cmap))
+            font.close()
     return set.intersection(*found)
