@@ -12,25 +12,30 @@ from typing import Any
 
 import msgspec
 
-from soc.application import incidents, observables
-from soc.application.access import require, standing
+from soc.application import incidents, observables, outbox
+from soc.application.access import acting, require, standing
 from soc.application.app import App
 from soc.application.numbered import identity, local_day, take
+from soc.application.recipients import leads
 from soc.clock import from_iso, iso
 from soc.errors import Conflict, NotAllowed, NotFound, Phrase, UsageError
+from soc.i18n import said
 from soc.incidents.classes import TLP
 from soc.incidents.model import Incident
 from soc.intel import formats
 from soc.intel.blocking import ALLOWED, APPROVED, EXPIRED, PREFIX, PROPOSED, WITHDRAWN, Blocklist, Entry, LeftOut, fold
 from soc.intel.blocking import allowed as allowed_by
-from soc.intel.observables import Observable, read
+from soc.intel.observables import Observable, defanged, read
 from soc.model.fact import ANY_VERSION, Behalf, NewFact, Stored
 from soc.model.journal import FactConflict
+from soc.model.message import message
 
 LETTERS = "BL"
 MOST_ENTRIES = 1_000
 """Of one list: a fact holds them all."""
 LONGEST_DAYS = 366
+_MOST_TOLD = 50
+"""Entries that a message names."""
 DAY_US = 86_400_000_000
 BLOCKABLE = ("ip", "domain", "url", "hash", "email")
 """Types that gateways block by; a file name alone says too little."""
@@ -162,7 +167,30 @@ def propose(
         "tlp": closest,
     }
     stem = f"{PREFIX}{LETTERS}-{local_day(app).year}-"
-    return _folded(take(app, stem, NewFact("BlocklistProposed", data, reason), busy="too many blocking lists are proposed at the same moment"))
+    made = _folded(take(app, stem, NewFact("BlocklistProposed", data, reason), busy="too many blocking lists are proposed at the same moment"))
+    _tell_leads(app, made)
+    return made
+
+
+def _tell_leads(app: App, one: Blocklist) -> None:
+    """Tell the leads that a list waits; its values are written harmlessly, as mails are clicked and filtered."""
+    language = app.settings.language or "vi"
+    subject = said(language, Phrase("Blocking list {id} waits for approval", id=one.id))
+    shown = [f"{entry.type} {defanged(Observable(entry.type, entry.value))} ({', '.join(entry.incidents)})" for entry in one.entries[:_MOST_TOLD]]
+    more = [f"… +{len(one.entries) - _MOST_TOLD}"] if len(one.entries) > _MOST_TOLD else []
+    text = Phrase(
+        "{who} proposes to block {count} entries until {until}:\n\n{entries}\n\nLook at it: soc intel show {id}\nApprove it: soc intel approve {id}\n",
+        who=one.proposed_by,
+        count=len(one.entries),
+        until=one.expires_at[:10],
+        entries="\n".join([*shown, *more]),
+        id=one.id,
+    )
+    due = [
+        message("blocklist", one.id, "proposed", recipient, subject, said(language, text), channel=channel, cause=PREFIX + one.id)
+        for channel, recipient in leads(app)
+    ]
+    outbox.send_each(acting(app, "intel"), due)
 
 
 def approve(app: App, name: str, *, reason: str = "", behalf: Behalf | None = None, expected: int | None = None) -> Blocklist:

@@ -18,7 +18,9 @@ pytestmark = pytest.mark.xdist_group("cli-intel")
 
 AGENCIES = "id,name,level,parent,domains\nubnd,UBND tỉnh,province,,tinh.gov.vn\nso-yt,Sở Y tế,department,ubnd,\nso-yt2,Sở Y tế hai,department,ubnd,\n"
 POINTS = "id,name,agency,prefixes,public_addresses\np1,Điểm A,so-yt,10.1.0.0/16,198.51.100.7\n"
-PEOPLE = "id,name,agency,role,account\nan,An,ubnd,analyst,an\nle,Lê,ubnd,lead,le\nle2,Liên,ubnd,lead,le2\nad,Đạt,ubnd,administrator,ad\n"
+PEOPLE = (
+    "id,name,agency,role,account,email\nan,An,ubnd,analyst,an,\nle,Lê,ubnd,lead,le,le@tinh.gov.vn\nle2,Liên,ubnd,lead,le2,\nad,Đạt,ubnd,administrator,ad,\n"
+)
 LINE = (
     'date={day} time={time} devname="FGT-A" devid="FG1" eventtime={ns} tz="+0700" logid="0000000013" type="traffic" subtype="forward" level="notice" vd="root" '
     'srcip=10.1.1.{n} srcport=5000{n} dstip={to} dstport=443 policyid=7 sessionid={n} proto=6 action="{action}" service="HTTPS" sentbyte=10 rcvdbyte=20'
@@ -188,6 +190,18 @@ def test_who_proposed_does_not_approve(as_: Callable[..., Done]) -> None:
     assert as_("le", "intel", "approve", made).code == 5
     assert as_("le", "intel", "approve", made, "--on-behalf", "Liên", "--by", "telephone").code == 0
     assert json.loads(as_("an", "intel", "show", made, "--json").out)["item"]["on_behalf"] == "Liên"
+
+
+def test_leads_are_told_that_a_list_waits(as_: Callable[..., Done]) -> None:
+    """One message to each lead that can be reached, once; nothing in it can be clicked."""
+    name = opened(as_, "gọi 45.77.1.2 và hxxp://xau[.]top/a")
+    made = json.loads(as_("an", "intel", "propose", name, "--yes", "--json").out)["item"]["id"]
+    sent = json.loads(as_("an", "outbox", "list", "--all", "--json").out)["items"]
+    assert [(one["recipient"], one["about"]) for one in sent] == [("le@tinh.gov.vn", made)]
+    shown = as_("an", "outbox", "show", sent[0]["id"], "--json").out
+    assert "hxxp://xau[.]top/a" in shown
+    assert "http://xau.top" not in shown
+    assert f"soc intel approve {made}" in shown
 
 
 def test_alone_on_a_machine(soc: Run, tmp_path: Path) -> None:
