@@ -10,6 +10,7 @@ from soc.model.alert import MOST_DOCUMENTS, Alert, RuleRef
 from soc.model.event import Doc, nest
 from soc.model.ids import digest_id, group_id, shadow_name
 from soc.model.level import ThreatLevel
+from soc.rules.ast import Rule
 from soc.rules.collection import Collection
 from soc.rules.correlation import Correlation
 from soc.rules.episodes import CorrelationAlert
@@ -41,7 +42,14 @@ class Teller:
         self._documents = documents
         self._rules_hash = rules_hash
         self._shadows = {rule.id for rule in collection.correlations if rule.shadow}
-        self._titles = {rule.id: rule.title for rule in collection.ruleset.rules} | {rule.id: rule.title for rule in collection.correlations}
+        every: list[Rule | Correlation] = [*collection.ruleset.rules, *collection.correlations]
+        self._titles = {rule.id: rule.title for rule in every}
+        self._titles_vi = {rule.id: rule.title_vi for rule in every if rule.title_vi}
+        self._lists: dict[str, set[str]] = {rule.id: set(rule.lists) for rule in collection.ruleset.rules if rule.lists}
+        for one in collection.correlations:  # children stand before their parents
+            found = {name for member in one.rules for name in self._lists.get(member, ())}
+            if found:
+                self._lists[one.id] = found
 
     def alert(self, rule: Correlation, found: CorrelationAlert) -> Alert:
         """The alert of a correlation as it stands now.
@@ -126,7 +134,9 @@ class Teller:
             "truncated": found.truncated,
             "members": [self._member(rule, *member) for member in found.members[:MOST_MEMBERS]],
             "rules": {member: self._titles.get(member, "") for member in rule.rules},
+            "rules_vi": {member: self._titles_vi[member] for member in rule.rules if member in self._titles_vi},
             "rule_hash": rule.hash,
+            **({"lists": sorted(self._lists[rule.id])} if rule.id in self._lists else {}),
             **({"filters": list(filters.values())} if filters else {}),
         }
 

@@ -11,6 +11,7 @@ import click
 
 from soc.clock import from_datetime, to_datetime
 from soc.i18n import gettext as _
+from soc.i18n import ngettext
 
 GLYPHS = {"critical": "◆", "high": "▲", "medium": "■", "low": "·", "informational": "·", "none": " "}
 STYLES = {"critical": "bold red", "high": "yellow", "medium": "cyan", "low": "", "informational": "dim", "none": "dim"}
@@ -34,6 +35,17 @@ def level_word(level: str) -> str:
 def level(value: str) -> str:
     """Glyph and word: the color is never the only sign."""
     return f"{GLYPHS.get(value, ' ')} {level_word(value)}"
+
+
+def span(seconds: int) -> str:
+    """A span of time in words, in the largest unit of which it is a whole number: `2 hours`."""
+    if seconds and seconds % 86_400 == 0:
+        return ngettext("{count} day", "{count} days", seconds // 86_400).format(count=seconds // 86_400)
+    if seconds and seconds % 3_600 == 0:
+        return ngettext("{count} hour", "{count} hours", seconds // 3_600).format(count=seconds // 3_600)
+    if seconds and seconds % 60 == 0:
+        return ngettext("{count} minute", "{count} minutes", seconds // 60).format(count=seconds // 60)
+    return ngettext("{count} second", "{count} seconds", seconds).format(count=seconds)
 
 
 def title(rule: Any) -> str:

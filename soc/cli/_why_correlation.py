@@ -7,6 +7,7 @@ from typing import Any
 
 from soc.cli import _show
 from soc.cli._why import Part, tree_lines
+from soc.i18n import current
 from soc.i18n import gettext as _
 from soc.model.text import display_safe
 
@@ -20,13 +21,14 @@ def why_lines(explanation: dict[str, Any], zone: str, *, everything: bool = Fals
         yield from correlation_lines(explanation, zone)
     else:
         yield from tree_lines(explanation, 1, everything=everything)
+        yield from _consulted(explanation)
 
 
 def correlation_lines(explanation: dict[str, Any], zone: str) -> Iterator[list[Part]]:
     """The lines of a correlation's explanation."""
     fields = ", ".join(explanation.get("fields") or ())
     condition = " ".join(filter(None, (str(explanation["type"]), f"({display_safe(fields)})" if fields else "", display_safe(explanation["condition"]))))
-    span = _span(int(explanation["timespan_s"]))
+    span = _show.span(int(explanation["timespan_s"]))
     yield [("  ", ""), ("✔ ", "green"), (_("{condition} within {span}").format(condition=condition, span=span), "")]
     window = explanation["window"]
     yield from _row(_("Window"), f"{_show.when(window['start'], zone)} … {_show.when(window['end'], zone)}")
@@ -34,9 +36,18 @@ def correlation_lines(explanation: dict[str, Any], zone: str) -> Iterator[list[P
     group = "  ".join(f"{name}={display_safe(value, most=80)}" for name, value in explanation.get("group", {}).items())
     yield from _row(_("Group"), group)
     yield from _row(_("Measured"), _measured(explanation))
+    yield from _consulted(explanation)
+    yield from _members(explanation, zone)
+
+
+def _consulted(explanation: dict[str, Any]) -> Iterator[list[Part]]:
+    """The value lists, filters and exceptions that had a part in it."""
+    yield from _row(_("Value lists"), ", ".join(display_safe(name, most=80) for name in explanation.get("lists", ())))
     for one in explanation.get("filters", ()):
         yield from _row(_("Filter"), f"{display_safe(one['title'])}  {one['id']}  " + _("hash") + f" {one['hash']}")
-    yield from _members(explanation, zone)
+    for one in explanation.get("exceptions", ()):
+        state = _("does not cover it") if one["in_force"] else _("has ended")
+        yield from _row(_("Exception"), f"{display_safe(one['title'])}  ({display_safe(one['owner'], most=80)}): {state}")
 
 
 def _measured(explanation: dict[str, Any]) -> str:
@@ -57,7 +68,7 @@ def _members(explanation: dict[str, Any], zone: str) -> Iterator[list[Part]]:
         return
     note = "  " + _("(more than are kept: ids in the middle are left out)") if explanation.get("truncated") else ""
     yield [("    ", ""), (_("Members ({count})").format(count=_show.number(count)) + note, "")]
-    titles = explanation.get("rules", {})
+    titles = explanation.get("rules", {}) | (explanation.get("rules_vi", {}) if current() == "vi" else {})
     for member in members:
         rules = ", ".join(display_safe(titles.get(rule) or rule, most=60) for rule in member.get("rules", ()))
         if "alert" in member:
@@ -72,10 +83,3 @@ def _members(explanation: dict[str, Any], zone: str) -> Iterator[list[Part]]:
 def _row(title: str, value: str) -> Iterator[list[Part]]:
     if value:
         yield [("    ", ""), (f"{title:<14} ", "dim"), (value, "")]
-
-
-def _span(seconds: int) -> str:
-    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if seconds % size == 0:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"

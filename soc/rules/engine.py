@@ -206,6 +206,14 @@ class Engine:
             for signal in extractor.signals(event.doc, event.ts_us, event.id, event.scope)
         ]
 
+    def _explained(self, rule: Rule, doc: Doc) -> dict[str, Any]:
+        """Why the rule matched, and which filters are part of its condition."""
+        tree = explained(rule, doc)
+        filters = [one for one in self.collection.filters.get(rule.id, ()) if not one.owner]  # those with an owner are told as exceptions
+        if filters:
+            tree["filters"] = [{"id": one.id, "title": one.title, "hash": one.hash} for one in filters]
+        return tree
+
     def alert(self, index: int, event: Event, detected_at: str) -> Alert:
         """The alert of rule `index` for an event that it matched."""
         rule = self.rules[index]
@@ -222,7 +230,7 @@ class Engine:
             detected_at=detected_at,
             events=[event.id],
             documents=[nest(event.doc)],
-            explanation=explained(rule, event.doc),
+            explanation=self._explained(rule, event.doc),
             source=event.source,
             threat_level=event.level,
             threat_category=event.category,

@@ -43,6 +43,7 @@ class Member(msgspec.Struct):
     timeless: list[int] = []
     ungrouped: list[int] = []
     valueless: list[int] = []
+    title_vi: str = ""
 
 
 class Window(msgspec.Struct):
@@ -79,7 +80,7 @@ class Explained(msgspec.Struct):
 def explain_correlation(rule: Correlation, collection: Collection, docs: Sequence[Doc], until_us: int | None = None) -> Explained:
     """Why a correlation of a collection fires for these events or does not."""
     part = collection.part(rule.id)
-    members = {one: Member(one, _title(part, one)) for one in rule.rules}
+    members = {one: Member(one, _title(part, one), title_vi=_title_vi(part, one)) for one in rule.rules}
     signals, usable = _signals(part, rule, docs, members)
     horizon = until_us if until_us is not None else max(usable, default=0)
     begin = {"real": min(usable)} if usable else {}
@@ -112,6 +113,11 @@ def explain_correlation(rule: Correlation, collection: Collection, docs: Sequenc
 def _title(part: Collection, name: str) -> str:
     found = part.get(name)
     return found.title if found else name
+
+
+def _title_vi(part: Collection, name: str) -> str:
+    found = part.get(name)
+    return found.title_vi if found else ""
 
 
 def _signals(part: Collection, rule: Correlation, docs: Sequence[Doc], members: dict[str, Member]) -> tuple[list[Signal], list[int]]:

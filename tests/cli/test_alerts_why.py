@@ -33,6 +33,10 @@ def home(tmp_path: Path) -> list[str]:
     rules.mkdir()
     for name, text in (("seen", DETECTION), ("many", MANY + TRIAGE), ("chain", CHAIN), ("filter", FILTER)):
         (rules / f"{name}.yml").write_text(text.replace("rules: [many]", "generate: true\n    rules: [many]"), encoding="utf-8")
+    seen = rules / "seen.yml"
+    text = seen.read_text(encoding="utf-8").replace("|startswith: Some", "|startswith|expand: '%attacks%'")
+    seen.write_text(text + "soc: {title: {vi: Thấy tấn công}}\n", encoding="utf-8")
+    (rules / "values.yml").write_text("attacks: [Some, Other]\n", encoding="utf-8")
     file = tmp_path / "soc.toml"
     file.write_text(f'data_dir = "{tmp_path}/data"\n[rules]\nshipped = false\ndirectories = ["{rules}"]\n', encoding="utf-8")
     file.chmod(0o600)
@@ -55,12 +59,13 @@ def test_a_correlation_tells_what_it_measured_and_its_members(soc: Run, home: li
     assert set(ids) == {"Many intrusions from one address 203.0.113.9", "Many intrusions from one address 192.168.1.5", "Two busy addresses at one sensor "}
     told = soc("alerts", "why", ids["Many intrusions from one address 203.0.113.9"], *home).out
     for part in (
-        "event_count gte 3 within 1 m",
+        "event_count gte 3 within 1 minute",
         "Window         2026-11-21 08:28:45 +07 … 2026-11-21 08:29:45 +07",
         "First held     2026-11-21 08:29:45 +07",
         "Group          source.ip=203.0.113.9",
         "Measured       3",
         "Filter         Our own scanner",
+        "Value lists    attacks",
         "Members (3)",
         "Intrusion seen",
         "Events (3)",
@@ -89,5 +94,19 @@ def test_vietnamese_readers_get_it_in_their_language(soc: Run, home: list[str], 
     assert soc("ingest", "file", str(tmp_path / "fw.log"), *home).code == 0
     one = _ids(soc, home)["Many intrusions from one address 192.168.1.5"]
     told = soc("alerts", "why", one, "--lang", "vi", *home).out
-    for part in ("event_count gte 3 trong 1 m", "Cửa sổ", "Thành phần (25)", "Hỏi bộ phận mạng."):
+    for part in ("event_count gte 3 trong 1 phút", "Cửa sổ", "Thấy tấn công", "Danh sách giá trị", "Thành phần (25)", "Hỏi bộ phận mạng."):
+        assert part in told, told
+
+
+def test_a_detection_names_the_lists_filters_and_exceptions_that_it_consulted(soc: Run, home: list[str], tmp_path: Path) -> None:
+    """Below the tree of its condition; an exception that has ended says so."""
+    rules = tmp_path / "rules"
+    for name in ("many", "chain"):
+        (rules / f"{name}.yml").unlink()
+    ended = FILTER.replace("77777777-7777-4777-8777-777777777777", "88888888-7777-4777-8777-777777777777")
+    (rules / "ended.yml").write_text(ended.replace("Our own scanner", "Once") + "soc: {owner: an, reason: test, expires: 2020-01-01}\n", encoding="utf-8")
+    assert soc("ingest", "file", str(tmp_path / "fw.log"), *home).code == 0
+    one = json.loads(soc("alerts", "list", "--each", "--json", *home).out)["items"][0]["id"]
+    told = soc("alerts", "why", one, *home).out
+    for part in ("Value lists    attacks", "Filter         Our own scanner", "Exception      Once  (an): has ended"):
         assert part in told, told

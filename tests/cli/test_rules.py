@@ -371,7 +371,7 @@ def test_explain_of_a_correlation(soc: Run, folder: Path, tmp_path: Path) -> Non
     words = ("rules", "explain", "11111111-0000-4000-8000-000000000002", "--rules", str(folder), "--events", file, "--pipeline", "none")
     done = soc(*words)
     assert done.code == 1
-    assert "event_count of gte 3 within 60 s by user.name" in done.out
+    assert "event_count of gte 3 within 1 minute by user.name" in done.out
     assert "Failed: 3 matched, 2 count" in done.out
     assert "without a field of the group: events 3" in done.out
     assert "✖ user.name=bob: nearest window" in done.out

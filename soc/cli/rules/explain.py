@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
 
+from soc.cli import _show
 from soc.cli._io import json_option, write_json
 from soc.cli._session import Session, pass_session
 from soc.cli.rules._load import collection_of
@@ -97,11 +98,11 @@ def _correlation(session: Session, rule: Correlation, collection: Collection, do
         return 0 if found.matched else 1
     out = session.out
     sign = "✔" if found.matched else "✖"
-    head = _("{type} of {condition} within {seconds} s").format(type=found.type, condition=found.condition, seconds=found.timespan_s)
+    head = _("{type} of {condition} within {span}").format(type=found.type, condition=found.condition, span=_show.span(found.timespan_s))
     out.text(f"{sign} {head}" + (" " + _("by {fields}").format(fields=", ".join(found.group_by)) if found.group_by else ""))
-    titles = {one.rule: one.title for one in found.members}
+    titles = {one.rule: _show.title(one) for one in found.members}
     for one in found.members:
-        out.text("  " + _("{title}: {matched} matched, {counted} count").format(title=one.title, matched=one.matched, counted=one.counted))
+        out.text("  " + _("{title}: {matched} matched, {counted} count").format(title=_show.title(one), matched=one.matched, counted=one.counted))
         for numbers, reason in (
             (one.elsewhere, _("not of its log source")),
             (one.timeless, _("without a readable time")),
