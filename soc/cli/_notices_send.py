@@ -47,7 +47,10 @@ def _when(function: F) -> F:
 
 
 @click.command(
-    help=_("Send a notice to those who did not get it by this channel yet, or record that it was sent. Mail is the advance copy of the signed document.")
+    help=_record.example(
+        _("Send a notice to those who did not get it by this channel yet, or record that it was sent. Mail is the advance copy of the signed document."),
+        "soc notices send 7 --channel mail --yes",
+    )
 )
 @click.argument("id")
 @_channel("document")
@@ -64,7 +67,11 @@ def send(session: Session, id: str, channel: str, to: tuple[str, ...], at: str, 
         app, id, channel=channel, to=to, at=when, reference=reference, behalf=behalf))  # fmt: skip
 
 
-@click.command(help=_("Remind those who have not acted, or those named; with --overdue those of every notice whose day has passed."))
+@click.command(
+    help=_record.example(
+        _("Remind those who have not acted, or those named; with --overdue those of every notice whose day has passed."), "soc notices remind --overdue --yes"
+    )
+)
 @click.argument("id", required=False, default="")
 @click.option("--overdue", is_flag=True, help=_("Everybody who is overdue, of all notices."))
 @_channel("mail")
@@ -103,7 +110,13 @@ def remind(
     return 0 if (sure or not found) and not any(row["why"] for row in items) else 1
 
 
-@click.command("second-letter", help=_("Record a second, signed letter to those who have not acted (or those named), and send it."))
+@click.command(
+    "second-letter",
+    help=_record.example(
+        _("Record a second, signed letter to those who have not acted (or those named), and send it."),
+        "soc notices second-letter 7 --signer 'Giám đốc' --number 20/CB-SKHCN --signed-on 2026-11-30 --channel mail --yes",
+    ),
+)
 @click.argument("id")
 @click.option("--signer", required=True, metavar="NAME", help=_("Who signed it."))
 @click.option("--number", required=True, metavar="TEXT", help=_("Number and sign of the document."))

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from soc.cli._session import Session
 
 
+def example(help_text: str, words: str) -> str:
+    """The help of a command, with a line that shows how it is typed."""
+    return help_text + " " + _("Example: {words}").format(words=words)
+
+
 def past(session: Session, text: str | None) -> str:
     """A time that has come (`2h` is two hours ago), as RFC 3339 UTC; "" for none.
 

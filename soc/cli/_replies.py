@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from soc.cli import _show
+from soc.cli import _record, _show
 from soc.cli._io import Column, json_option, list_options, write_json
 from soc.cli._notices_show import word
 from soc.cli._session import Session, pass_session
@@ -67,7 +67,12 @@ def _tell(session: Session, done: Taken, as_json: bool) -> int:
     return 1 if done.unclear else 0
 
 
-@replies.command("import", help=_("Take in mails that were saved as .eml files; a mail that was taken in before changes nothing."))
+@replies.command(
+    "import",
+    help=_record.example(
+        _("Take in mails that were saved as .eml files; a mail that was taken in before changes nothing."), "soc notices replies import tra-loi.eml"
+    ),
+)
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
 @json_option
 @pass_session
@@ -89,7 +94,9 @@ def _read(files: tuple[Path, ...]) -> Iterator[tuple[str, bytes]]:
             raise NotFound(Phrase("{path} cannot be read: {strerror}", path=file, strerror=error.strerror), hint="give .eml files") from error
 
 
-@replies.command(help=_("Take in what came to the mailbox of [replies] since the last time; nothing in it is changed."))
+@replies.command(
+    help=_record.example(_("Take in what came to the mailbox of [replies] since the last time; nothing in it is changed."), "soc notices replies fetch")
+)
 @json_option
 @pass_session
 def fetch(session: Session, as_json: bool) -> int:
@@ -99,7 +106,7 @@ def fetch(session: Session, as_json: bool) -> int:
     return _tell(session, application.fetch(session.app()), as_json)
 
 
-@replies.command("list", help=_("List what came in, the newest first."))
+@replies.command("list", help=_record.example(_("List what came in, the newest first."), "soc notices replies list --unclear"))
 @click.option("--unclear", is_flag=True, help=_("Only what somebody has to look at."))
 @list_options
 @pass_session
@@ -113,7 +120,7 @@ def list_command(session: Session, unclear: bool, form: str | None, fields: tupl
         session.out.say(_("nothing came in: soc notices replies import FILE, or fetch"))
 
 
-@replies.command(help=_("Show one reply whole. REPLY may be the beginning of its id."))
+@replies.command(help=_record.example(_("Show one reply whole. REPLY may be the beginning of its id."), "soc notices replies show r-k3xa"))
 @click.argument("reply")
 @json_option
 @pass_session
@@ -135,7 +142,12 @@ def show(session: Session, reply: str, as_json: bool) -> None:
     session.out.text("\n" + "\n".join(session.out.folded(line, indent="  ") for line in one.text.split("\n")))
 
 
-@replies.command(help=_("Say what an unclear reply means: the answer of the recipient with this code."))
+@replies.command(
+    help=_record.example(
+        _("Say what an unclear reply means: the answer of the recipient with this code."),
+        "soc notices replies settle r-k3xa ABCD2345 --reason 'gọi lại, đúng là họ'",
+    )
+)
 @click.argument("reply")
 @click.argument("code")
 @click.option("--state", type=click.Choice(ANSWERS), default="received", show_default=True, help=_("What the answer says."))
@@ -149,7 +161,9 @@ def settle(session: Session, reply: str, code: str, state: str, reason: str, as_
     _done(session, application.settle(session.app(), reply, code, state=state, reason=reason), as_json)
 
 
-@replies.command(help=_("Say that an unclear reply means nothing; it stays on the record."))
+@replies.command(
+    help=_record.example(_("Say that an unclear reply means nothing; it stays on the record."), "soc notices replies discard r-77qz --reason 'thư rác'")
+)
 @click.argument("reply")
 @click.option("--reason", required=True, metavar="TEXT", help=_("Why, for the record."))
 @json_option

@@ -34,7 +34,12 @@ command.add_command(_replies.replies)
 _ANNEX = _("What concerns each agency only (mailboxes, machines): a table with the columns agency, item; whose mailbox it is the registry knows.")
 
 
-@command.command(help=_("Draft a notice. Recipients: --to, --below, and the agencies of --annex (a table with the columns agency, item)."))
+@command.command(
+    help=_record.example(
+        _("Draft a notice. Recipients: --to, --below, and the agencies of --annex (a table with the columns agency, item)."),
+        "soc notices new 'Lỗ hổng Zimbra' --to so-yt --annex annex.csv --due 5d",
+    )
+)
 @click.argument("subject")
 @click.option("--body", default="", metavar="TEXT", help=_("What happened, what is known."))
 @click.option("--action", default="", metavar="TEXT", help=_("What recipients are asked to do."))
@@ -73,7 +78,7 @@ def new(
         session.out.say(_("Next: soc notices export {id} FOLDER, have it signed, soc notices approve {id} --signer NAME").format(id=made.id))
 
 
-@command.command(help=_("Change the texts of a draft."))
+@command.command(help=_record.example(_("Change the texts of a draft."), "soc notices edit 7 --due 2d"))
 @click.argument("id")
 @click.option("--subject", default="", metavar="TEXT", help=_("Another subject."))
 @click.option("--body", default="", metavar="TEXT", help=_("What happened, what is known."))
@@ -90,7 +95,7 @@ def edit(session: Session, id: str, subject: str, body: str, action: str, due_at
     _notices_show.answer(session, notices.edit(session.app(), id, subject=subject, body=body, action=action, due_at=due, tlp=tlp or ""), as_json)
 
 
-@command.command("list", help=_("List notices, the newest first."))
+@command.command("list", help=_record.example(_("List notices, the newest first."), "soc notices list --open"))
 @click.option("--open", "open_only", is_flag=True, help=_("Only those that somebody still has to act on."))
 @click.option("--scope", default="real", metavar="SCOPE", help=_("real (default), exercise:<id>, or all."))
 @list_options
@@ -115,7 +120,9 @@ def list_command(session: Session, open_only: bool, scope: str, form: str | None
         session.out.say(_("no notices; to draft one: soc notices new SUBJECT --to AGENCY"))
 
 
-@command.command(help=_("Show a notice, how far each recipient is, and what became of its mails. ID may be the number alone."))
+@command.command(
+    help=_record.example(_("Show a notice, how far each recipient is, and what became of its mails. ID may be the number alone."), "soc notices show 7")
+)
 @click.argument("id")
 @json_option
 @pass_session
@@ -155,7 +162,12 @@ def show(session: Session, id: str, as_json: bool) -> None:
         _notices_show.tell(session, one, [mail for mail in mails if mail.agency == one.agency])
 
 
-@command.command(help=_("Record that a notice was signed: by another person than its author, with number and date; --urgent: on a named person's word."))
+@command.command(
+    help=_record.example(
+        _("Record that a notice was signed: by another person than its author, with number and date; --urgent: on a named person's word."),
+        "soc notices approve 7 --signer 'Giám đốc' --number 12/CB-SKHCN --signed-on 2026-11-21 --signed-file cb.pdf",
+    )
+)
 @click.argument("id")
 @click.option("--signer", required=True, metavar="NAME", help=_("Who signed, or on whose word it goes out."))
 @click.option("--number", default="", metavar="TEXT", help=_("Number and sign of the document."))
@@ -175,7 +187,11 @@ def approve(
     _notices_show.answer(session, found, as_json)
 
 
-@command.command(help=_("Urgent notices whose written confirmation is still due, and until when; exit code 1 when one is overdue."))
+@command.command(
+    help=_record.example(
+        _("Urgent notices whose written confirmation is still due, and until when; exit code 1 when one is overdue."), "soc notices confirmations"
+    )
+)
 @list_options
 @pass_session
 def confirmations(session: Session, form: str | None, fields: tuple[str, ...]) -> int:
@@ -199,7 +215,12 @@ def confirmations(session: Session, form: str | None, fields: tuple[str, ...]) -
     return 1 if any(one.overdue for one in found) else 0
 
 
-@command.command(help=_("Show whether a notice needs two people (author and signer), or change it for a team of one; both are facts."))
+@command.command(
+    help=_record.example(
+        _("Show whether a notice needs two people (author and signer), or change it for a team of one; both are facts."),
+        "soc notices approval --one-person --reason 'đội một người'",
+    )
+)
 @click.option("--two-people/--one-person", "required", default=None, help=_("The rule from now on."))
 @click.option("--reason", default="", metavar="TEXT", help=_("Why, for the record."))
 @json_option
@@ -218,7 +239,12 @@ def approval(session: Session, required: bool | None, reason: str, as_json: bool
         session.out.say(_("set by {name}, {time}: {reason}").format(name=rule.by, time=_show.when(rule.at, session.settings.timezone), reason=rule.reason))
 
 
-@command.command(help=_("Record an answer by the code on the letter: received, or with --state acted what was done."))
+@command.command(
+    help=_record.example(
+        _("Record an answer by the code on the letter: received, or with --state acted what was done."),
+        "soc notices ack ABCD2345 --state acted --on-behalf 'Chị Hoa' --by telephone",
+    )
+)
 @click.argument("code")
 @click.option("--state", type=click.Choice(ANSWERS), default="received", show_default=True, help=_("What the answer says."))
 @click.option("--text", default="", metavar="TEXT", help=_("What they said."))
@@ -236,7 +262,11 @@ def ack(session: Session, code: str, state: str, text: str, at: str, behalf: Beh
     _notices_show.answer(session, notice, as_json)
 
 
-@command.command(help=_("Record what an agency did: received, acted, or verified by us."))
+@command.command(
+    help=_record.example(
+        _("Record what an agency did: received, acted, or verified by us."), "soc notices answer 7 so-yt received --on-behalf 'Chị Hoa' --by telephone"
+    )
+)
 @click.argument("id")
 @click.argument("agency")
 @click.argument("state", type=click.Choice(ANSWERS))
@@ -253,7 +283,7 @@ def answer(session: Session, id: str, agency: str, state: str, text: str, at: st
     _notices_show.answer(session, found, as_json)
 
 
-@command.command(help=_("Agencies that never answered: of one notice, or of all."))
+@command.command(help=_record.example(_("Agencies that never answered: of one notice, or of all."), "soc notices unanswered"))
 @click.argument("id", required=False, default="")
 @list_options
 @pass_session
@@ -268,7 +298,7 @@ def unanswered(session: Session, id: str, form: str | None, fields: tuple[str, .
     return 1 if found else 0
 
 
-@command.command(help=_("Agencies that should have acted by now and have not."))
+@command.command(help=_record.example(_("Agencies that should have acted by now and have not."), "soc notices overdue --json"))
 @list_options
 @pass_session
 def overdue(session: Session, form: str | None, fields: tuple[str, ...]) -> int:
@@ -282,7 +312,12 @@ def overdue(session: Session, form: str | None, fields: tuple[str, ...]) -> int:
     return 1 if found else 0
 
 
-@command.command(help=_("Write each recipient's letter, with its own annex and code, as a file into FOLDER, and a register of what was written."))
+@command.command(
+    help=_record.example(
+        _("Write each recipient's letter, with its own annex and code, as a file into FOLDER, and a register of what was written."),
+        "soc notices export 7 ./van-ban --format docx",
+    )
+)
 @click.argument("id")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
@@ -293,8 +328,9 @@ def overdue(session: Session, form: str | None, fields: tuple[str, ...]) -> int:
     show_default=True,
     help=_("docx: by the template notice.docx (soc reports templates export)."),
 )
+@json_option
 @pass_session
-def export(session: Session, id: str, folder: Path, form: str) -> None:
+def export(session: Session, id: str, folder: Path, form: str, as_json: bool) -> None:
     """Write the letters."""
     from soc.application import notices
 
@@ -315,10 +351,17 @@ def export(session: Session, id: str, folder: Path, form: str) -> None:
     with _export.new_file(folder / REGISTER, hint="give an empty folder") as file:
         file.write(("\n".join(lines) + "\n").encode())
     notices.exported(app, id, written)
+    if as_json:
+        items = [{"agency": agency, "file": file, "sha256": digest} for agency, file, digest in written]
+        write_json({"schema_version": 1, "kind": "notice-export", "total": len(items), "truncated": False, "items": items})
     session.out.say(_("{count} letters in {folder}").format(count=len(written), folder=folder))
 
 
-@command.command(help=_("Withdraw a notice; what was sent stays on the record, messages that wait are cancelled."))
+@command.command(
+    help=_record.example(
+        _("Withdraw a notice; what was sent stays on the record, messages that wait are cancelled."), "soc notices withdraw 7 --reason 'nhầm đơn vị'"
+    )
+)
 @click.argument("id")
 @click.option("--reason", required=True, metavar="TEXT", help=_("Why, for the record."))
 @json_option

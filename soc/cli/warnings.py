@@ -60,7 +60,12 @@ def _tell(session: Session, warning: CentreWarning, done: Progress, as_json: boo
             session.out.text(session.out.folded(f"  {title:<12} {value}", more="               "))
 
 
-@command.command(help=_("Record a warning that came: its NUMBER and sign, and its SUBJECT."))
+@command.command(
+    help=_record.example(
+        _("Record a warning that came: its NUMBER and sign, and its SUBJECT."),
+        "soc warnings new 1943/CATTT-NCSC 'Lỗ hổng Zimbra' --issued-on 2026-11-20 --due 5d --cve CVE-2026-12345",
+    )
+)
 @click.argument("number")
 @click.argument("subject")
 @click.option("--issued-on", required=True, metavar="DATE", help=_("Its date (2026-11-21)."))
@@ -105,7 +110,12 @@ def new(
         session.out.say(_("Next: soc warnings fan-out {id} --to AGENCY").format(id=made.id))
 
 
-@command.command("list", help=_("List warnings with how far the agencies are, what is due first comes first; open ones unless --all says otherwise."))
+@command.command(
+    "list",
+    help=_record.example(
+        _("List warnings with how far the agencies are, what is due first comes first; open ones unless --all says otherwise."), "soc warnings list --all"
+    ),
+)
 @click.option("--all", "closed", is_flag=True, help=_("Also closed ones."))
 @click.option("--scope", default="real", metavar="SCOPE", help=_("real (default), exercise:<id>, or all."))
 @list_options
@@ -132,7 +142,11 @@ def list_command(session: Session, closed: bool, scope: str, form: str | None, f
         session.out.say(_("no warnings; to record one: soc warnings new NUMBER SUBJECT --issued-on DATE"))
 
 
-@command.command(help=_("Show a warning and how far the agencies are. ID may be the number alone, or that of its issuer."))
+@command.command(
+    help=_record.example(
+        _("Show a warning and how far the agencies are. ID may be the number alone, or that of its issuer."), "soc warnings show 1943/CATTT-NCSC"
+    )
+)
 @click.argument("id")
 @json_option
 @pass_session
@@ -143,7 +157,12 @@ def show(session: Session, id: str, as_json: bool) -> None:
     _tell(session, *warnings.get(session.app(), id), as_json)
 
 
-@command.command("fan-out", help=_("Draft a notice that passes a warning on to agencies; those that have it already are left out."))
+@command.command(
+    "fan-out",
+    help=_record.example(
+        _("Draft a notice that passes a warning on to agencies; those that have it already are left out."), "soc warnings fan-out 7 --below tinh"
+    ),
+)
 @click.argument("id")
 @click.option("--to", "to", multiple=True, metavar="ID", help=_("An agency (may be repeated)."))
 @click.option("--below", "below", multiple=True, metavar="ID", help=_("An agency with all below it (may be repeated)."))
@@ -171,7 +190,12 @@ def fan_out(
         session.out.say(_("Next: soc notices export {id} FOLDER, have it signed, soc notices approve {id} --signer NAME").format(id=made.id))
 
 
-@command.command(help=_("Close a warning with what is answered to the centre, once all agencies have acted; without --summary it is made of the figures."))
+@command.command(
+    help=_record.example(
+        _("Close a warning with what is answered to the centre, once all agencies have acted; without --summary it is made of the figures."),
+        "soc warnings close 7 --number 77/BC-SKHCN --on 2026-11-25",
+    )
+)
 @click.argument("id")
 @click.option("--summary", default="", metavar="TEXT", help=_("What was done."))
 @click.option("--number", default="", metavar="TEXT", help=_("Number and sign of our answer."))

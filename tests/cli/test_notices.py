@@ -150,7 +150,8 @@ def test_what_was_exported_is_registered(soc: Run, tmp_path: Path) -> None:
     """A file per recipient, a register with their hashes, and the same hashes on the record; a second time nothing is overwritten."""
     store = province(soc, tmp_path)
     name = approved(soc, store)
-    assert soc("notices", "export", name, str(tmp_path / "out"), *store).code == 0
+    written = json.loads(soc("notices", "export", name, str(tmp_path / "out"), "--json", *store).out)
+    assert (written["kind"], written["total"]) == ("notice-export", 3)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["register.csv", "x-1.txt", "x-2.txt", "x-3.txt"]
     rows = (tmp_path / "out" / "register.csv").read_text(encoding="utf-8").splitlines()
     recipients = json.loads(soc("notices", "show", name, "--json", *store).out)["item"]["recipients"]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from soc.adapters.elastic.store import erase
 from soc.application import approval, incidents, notices, notices_send
 from soc.application.app import Actor, App
 from soc.bootstrap import open_app
@@ -276,10 +277,13 @@ def test_answers_of_others_meanwhile_stop_nobody(app: App, monkeypatch: pytest.M
     assert [one.state for one in found.recipients] == ["received", "received", "sent"]
 
 
-@pytest.mark.parametrize("kind", ["memory", "embedded"])
-def test_kept_lists_say_what_the_facts_say(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["memory", "embedded", "elasticsearch"])
+def test_kept_lists_say_what_the_facts_say(tmp_path: Path, kind: str, request: pytest.FixtureRequest) -> None:
     """After every step the list, who is overdue and who is silent are those of the facts folded anew; a rebuild finds no difference."""
     store = StoreSettings(kind="memory") if kind == "memory" else StoreSettings(path=tmp_path / "s")
+    if kind == "elasticsearch":
+        store = StoreSettings(kind="elasticsearch", hosts=[request.getfixturevalue("elastic_url")], prefix=f"n{abs(hash(str(tmp_path))):x}")
+        request.addfinalizer(lambda: erase(store))
     with open_app(Settings(data_dir=tmp_path, store=store), Actor("an"), clock=FrozenClock(NOW)) as app:
         steps: list[Callable[[], object]] = [
             lambda: notices.draft(app, "a", to=["x-1", "x-2"], due_at=iso(NOW - 1)),
@@ -291,6 +295,7 @@ def test_kept_lists_say_what_the_facts_say(tmp_path: Path, kind: str) -> None:
             lambda: notices.answer(app, "1", "x-2", "verified"),
             lambda: notices.draft(app, "c", to=["x-1"]),
             lambda: notices.withdraw(app, "3", reason="nhầm"),
+            lambda: notices.draft(app, "d", annex={f"u{n}": [f"hop-thu-cua-don-vi-{n}-so-{k}@tinh-mau.gov.vn" for k in range(26)] for n in range(310)}),
         ]
         for step in steps:
             step()
