@@ -55,6 +55,20 @@ TEMPLATE = """\
 # directories = ["/etc/soc/rules"]
 # disabled = []
 
+# Where messages to people go; soc doctor asks the server, soc outbox test ADDRESS sends one.
+# [mail]
+# host = "mail.example.vn"
+# sender = "soc@example.vn"
+# username = "soc"
+# password_file = "/etc/soc/mail.password" # chmod 600
+# exercise_to = "exercise@example.vn"      # all mail of exercises goes here, and nowhere else
+
+# A gateway for SMS, voice or chat.
+# [webhook.sms]
+# url = "https://gateway.example.vn/send"
+# fields = { "to" = "{to}", "text" = "{subject}: {body}" }
+# exercise_to = "0900000000"
+
 # [metrics]
 # listen = "127.0.0.1:9464"
 """

@@ -12,16 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soc.application import duties, incidents, outbox
+from soc.adapters.elastic.store import erase
+from soc.application import duties, incidents, oncall, outbox
 from soc.application.app import App
 from soc.application.reminders import PREFIX, recorded
 from soc.clock import FrozenClock, SystemClock, iso
-from soc.config import DutiesSettings
+from soc.config import DutiesSettings, StoreSettings
 from soc.errors import ConfigError, StoreUnavailable
 from soc.incidents.reminders import steps_of
 from tests.adapters.smtp.server import Server, running
 from tests.application.office import HOUR, NOW_US, furnish, opened, settings_of, shift
 from tests.application.test_outbox import Killed
+from tests.contracts.conftest import STORES
 
 ROSTER = (shift(-2, 700, "lan"),)
 TRIAGE = {"rsit": "malicious-code/infected-system", "legal_class": "ordinary"}
@@ -270,6 +272,38 @@ def test_each_step_is_sent_exactly_once_whatever_time_and_restarts_do(
         copies = Counter(str(mail["Message-ID"]) for mail in server.mails)
         for one in sent:
             assert copies[f"<{one.message.id}@tinh.vn>"] == 1 or one.possibly_twice
+
+
+@pytest.mark.parametrize("kind", STORES)
+def test_on_every_store_the_same_people_are_told_the_same(
+    kind: str, tmp_path: Path, frozen_clock: FrozenClock, server: Server, request: pytest.FixtureRequest
+) -> None:
+    """Reminders, a call that goes on to the next one, a report, an acknowledgement: on memory, SQLite and Elasticsearch."""
+    store = StoreSettings(kind="memory") if kind == "memory" else StoreSettings(path=tmp_path / "store")
+    if kind == "elasticsearch":
+        store = StoreSettings(kind="elasticsearch", hosts=[request.getfixturevalue("elastic_url")], prefix=f"d{abs(hash(str(tmp_path))):x}")
+    with opened(settings_of(tmp_path, server.port).model_copy(update={"store": store}), frozen_clock) as app:
+        try:
+            furnish(app, *ROSTER)
+            name = opened_now(app)
+            advance(app, 37)
+            call = oncall.page(app, name, "Mã độc")
+            assert not duties.step(app).errors
+            assert sorted(server.recipients) == ["lan@tinh.vn", "minh@tinh.vn"]
+            advance(app, 0.2)
+            assert duties.step(app).calls == 1
+            assert server.recipients[-1] == "hoa@tinh.vn"
+            assert oncall.acknowledge(app, call.code, by="hoa").state == "acknowledged"
+            incidents.report(app, name, "report-72h")
+            advance(app, 60)
+            assert not duties.step(app).anything
+            assert [one.state for one in outbox.listed(app, every=True)] == ["sent"] * 3
+            assert outbox.listed(app) == []
+            assert duties.listed(app) == []
+            assert len(server.ids) == 3
+        finally:
+            if kind == "elasticsearch":
+                erase(store)
 
 
 def test_the_thread_beside_the_pipeline_does_the_same_and_ends(tmp_path: Path, server: Server) -> None:
