@@ -1,6 +1,7 @@
 """Scenes of single incidents, as log lines that end now: what the pages that walk through an incident begin with.
 
-The same seed gives the same lines. Names and addresses are invented or from the documentation ranges (RFC 5737, RFC 6761);
+The same seed gives the same lines. Names and addresses are invented or from the documentation ranges (RFC 5737, RFC 6761), of which the sample
+registry has some for itself;
 mailboxes and agencies are those of the sample registry (`soc agencies sample`).
 """
 
@@ -76,10 +77,10 @@ def spam_wave(seed: int, end: datetime) -> list[File]:
         sender = f"thong-bao{number % 300:03d}@cap-nhat-thu.example"
         subject = _SUBJECTS[number % 4].format(n=100 + number // 4 % 10 * 7)
         verdict, hits = ("Passed SPAMMY", 5.4) if number in passed else ("Blocked SPAM", 13.0)
-        client = f"198.51.100.{1 + number % 120}"
+        client = f"192.0.2.{1 + number % 120}"
         timed += host.message(300 + number * 0.96, sender, [mailboxes[number % len(mailboxes)]], subject, client, verdict, hits, 18_000)
     for number in range(120):
-        timed += host.message(random.uniform(0, 5_390), f"van-thu{number % 9}@bo-mau.example", [random.choice(mailboxes)], "Báo cáo tuần", "203.0.113.20")
+        timed += host.message(random.uniform(0, 5_390), f"van-thu{number % 9}@bo-mau.example", [random.choice(mailboxes)], "Báo cáo tuần", "198.51.100.220")
     return [_file(MAIL, timed)]
 
 
@@ -87,16 +88,16 @@ def account_taken_over(seed: int, end: datetime) -> list[File]:
     """A commune's mailbox: its password is guessed, then it sends from four networks under the names of others, 120 mails in ten minutes."""
     random = Random(seed)
     host, mailboxes = MailHost(random, end - timedelta(minutes=60)), _mailboxes()
-    account, attacker = next(address for address in mailboxes if ".x-long-hoa@" in address), "203.0.113.66"
+    account, attacker = next(address for address in mailboxes if ".x-long-hoa@" in address), "192.0.2.66"
     timed: list[Timed] = []
     for number in range(40):
         timed += host.message(
-            random.uniform(0, 3_500), f"van-thu{number % 9}@bo-mau.example", [random.choice(mailboxes)], "Giấy mời họp giao ban", "203.0.113.20"
+            random.uniform(0, 3_500), f"van-thu{number % 9}@bo-mau.example", [random.choice(mailboxes)], "Giấy mời họp giao ban", "198.51.100.220"
         )
     for number in range(14):
         timed += host.login_failure(300 + number * 40, account, attacker)
     for number in range(120):
-        client = attacker if number < 10 else f"{('192.0.2', '198.51.100', '203.0.113', '198.18.7')[number % 4]}.{random.randrange(10, 200)}"
+        client = attacker if number < 10 else f"{('192.0.2', '198.51.100', '203.0.113', '198.18.7')[number % 4]}.{random.randrange(200, 250)}"
         sender = account if number % 3 else f"phong{number % 8}@{DOMAIN}"
         timed += host.message(1_500 + number * 5, sender, [f"khach{number:03d}@cong-ty-mau.example"], "Hóa đơn quá hạn", client, account=account)
     return [_file(MAIL, timed)]
@@ -108,7 +109,7 @@ def gateway_silent(seed: int, end: datetime) -> list[File]:
     host, mailboxes = MailHost(random, end - timedelta(hours=2)), _mailboxes()
     timed: list[Timed] = []
     for number in range(240):
-        timed += host.message(number * 29.8, f"van-thu{number % 9}@bo-mau.example", [random.choice(mailboxes)], "Lịch công tác tháng", "203.0.113.20")
+        timed += host.message(number * 29.8, f"van-thu{number % 9}@bo-mau.example", [random.choice(mailboxes)], "Lịch công tác tháng", "198.51.100.220")
     return [_file(MAIL, timed)]
 
 
@@ -135,7 +136,7 @@ def machine_encrypted(seed: int, end: datetime) -> list[File]:
     """A department's computer calls a command server every minute for an hour before its files are locked."""
     random = Random(seed)
     gateway = Gateway(9, end - timedelta(minutes=80), name="FGT-SO-YT", serial="FGT40FTK23000009")
-    inside, outside = "10.60.9.45", "203.0.113.90"
+    inside, outside = "10.60.9.45", "192.0.2.90"
     timed = [
         gateway.line(
             600 + number * 60 + random.random() * 2,
