@@ -65,20 +65,25 @@ def queue(app: App, query: AlertQuery, *, states: Sequence[str] = WAITING, suppr
         total, groups = alerts.groups(app, query)
         said = _said(app, [group.id for group in groups])
         return Queue(total, [_item(group, said) for group in groups])
-    hidden = suppressions.hidden(app, query)
+    hidden = _hidden(app, query, states)
     if suppressed:
         said = _said(app, hidden)
-        found = [_item(group, said, hidden[group.id][1]) for group in _newest(group for group, _ in hidden.values())]
-        return _paged([one for one in found if one.triage.state in states], query)
-    said_of_hidden = _said(app, hidden)
-    hidden_ones = sum(_item(group, said_of_hidden).triage.state in states for group, _ in hidden.values())
+        return _paged([_item(group, said, hidden[group.id][1]) for group in _newest(group for group, _ in hidden.values())], query)
     chosen = app.lists.standing(group_lists(), app.store, query, states, frozenset(hidden))
     asked = msgspec.structs.replace(query, ids=chosen.ids, without=chosen.without, limit=query.limit or _ALL)
     if chosen.total is not None:
         asked = msgspec.structs.replace(asked, offset=0)
     total, groups = app.store.alert_groups(asked)
     said = _said(app, [group.id for group in groups])
-    return Queue(total if chosen.total is None else chosen.total, [_item(group, said) for group in groups], hidden_ones)
+    return Queue(total if chosen.total is None else chosen.total, [_item(group, said) for group in groups], len(hidden))
+
+
+def _hidden(app: App, query: AlertQuery, states: Sequence[str]) -> dict[str, tuple[AlertGroup, str]]:
+    """By id the groups in these states that suppressions hide; only groups in these states are looked at."""
+    if not suppressions.in_force(app):
+        return {}
+    every = app.lists.standing(group_lists(), app.store, msgspec.structs.replace(query, limit=0, offset=0), states, frozenset())
+    return suppressions.hidden(app, msgspec.structs.replace(query, ids=every.ids, without=every.without))
 
 
 def _own_queue(app: App, query: AlertQuery, states: Sequence[str], suppressed: bool) -> Queue:

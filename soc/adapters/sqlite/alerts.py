@@ -296,6 +296,8 @@ def _where_group(query: AlertQuery) -> tuple[str, list[Any]]:
     table, since, until = "grp_part", "last_us", "first_us"
     if query.since_us is not None and query.until_us is not None:
         table, since, until = "alert", "ts_us", "ts_us"
+    elif query.since_us is not None and not (query.levels or query.source):  # its newest alert says it
+        return " AND ".join([*parts, "last_us >= ?"]), [*values, query.since_us]
     inner = [f"{table}.grp = grp.id"]
     if query.levels:
         inner.append(f"level IN ({','.join('?' * len(query.levels))})")
