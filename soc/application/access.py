@@ -19,7 +19,7 @@ from soc.errors import NotAllowed, Phrase
 from soc.model.alert import AlertGroup
 from soc.model.role import ADMINISTRATOR, ANY, NONE, OFFICER, OWN, ROLES, SERVICE, Reach
 from soc.organization.model import Agency, Person, System
-from soc.organization.registry import Registry
+from soc.organization.registry import Registry, stream_of
 
 T = TypeVar("T")
 _MOST_NAMED = 5
@@ -235,8 +235,7 @@ def _standing(app: App) -> Standing:
     account = app.actor.name
     if app.actor.service:
         return Standing(account, SERVICE, "service")
-    registry = Registry(app.journal, ("people",))
-    every = [one for one in registry.all(Person) if one.account]
+    every = _with_accounts(app)
     if not every:
         return Standing(account, ADMINISTRATOR, "sole")
     today = local_day(app)
@@ -247,6 +246,14 @@ def _standing(app: App) -> Standing:
         return Standing(account, "", "unknown", orphaned=orphaned)
     below = frozenset(Registry(app.journal, ("agencies",)).below(mine.agency)) if mine.role == OFFICER else frozenset[str]()
     return Standing(account, mine.role, "registered", mine.id, mine.name, mine.agency, below, orphaned)
+
+
+def _with_accounts(app: App) -> list[Person]:
+    """The people of the registry who have an account; the others, of whom there are many more, are not even checked."""
+    rows: dict[str, Any] = {}
+    for stored in app.journal.read(stream_of(Person.kind)):
+        rows |= {str(row.get("id")): row for row in stored.fact.data.get("rows", ())}
+    return [Person.model_validate(row) for row in rows.values() if row.get("account")]
 
 
 def acting(app: App, name: str) -> App:
@@ -355,7 +362,7 @@ def _who_may(app: App, row: Row) -> str:
     """Roles, and the people of the registry who have them."""
     able = [role for role in ROLES if row.reach(role) == ANY]
     today = local_day(app)
-    names = [f"{one.name} ({one.account})" for one in Registry(app.journal, ("people",)).all(Person, today) if one.account and one.role in able]
+    names = [f"{one.name} ({one.account})" for one in _with_accounts(app) if one.valid(today) and one.role in able]
     more = ", …" if len(names) > _MOST_NAMED else ""
     roles = ", ".join(able)
     if names:
