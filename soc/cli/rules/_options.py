@@ -7,13 +7,33 @@ from pathlib import Path
 
 import click
 
-from soc.cli._io import F
+from soc.cli._io import F, json_option
+from soc.cli._session import Session
 from soc.i18n import gettext as _
 
 FOLDER = click.Path(path_type=Path, exists=True)
 RULES = click.option("--rules", "folder", type=FOLDER, metavar="DIR", help=_("Rules of this file or folder instead of those that are set."))
 ZONE = click.option("--tz", default="Asia/Ho_Chi_Minh", show_default=True, metavar="ZONE", help=_("The zone of hours and days, and of times without a zone."))
 ZONE_SET = click.option("--tz", default="", metavar="ZONE", help=_("The zone of hours and days, and of times without a zone; default: that of the settings."))
+REASON = click.option("--reason", required=True, help=_("Why, for the record."))
+
+
+def recorded_change(command: F) -> F:
+    """The argument and options of a change of one rule that is recorded with its reason."""
+    return click.argument("rule")(REASON(command))
+
+
+def guarded_change(command: F) -> F:
+    """Those of a change that the guard may refuse."""
+    sure = click.option("--yes", "sure", is_flag=True, help=_("Also when it would have made too many; recorded with the figures."))
+    reason = click.option("--reason", default="", help=_("Why, for the record."))
+    return click.argument("rule")(reason(sure(json_option(command))))
+
+
+def tell_too_many(session: Session, refusal: str, advice: str, *, title: str, rule: str, per_day: float, limit: float) -> None:
+    """Say that the guard refused a change, and what may be done."""
+    session.out.warn(refusal.format(title=title, per_day=f"{per_day:g}", limit=f"{limit:g}"))
+    session.out.say(advice.format(id=rule))
 
 
 def pipeline_option(default: str) -> Callable[[F], F]:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import click
 
 from soc.cli import _show
-from soc.cli._io import json_option, write_json
+from soc.cli._io import write_json
 from soc.cli._session import Session, pass_session
+from soc.cli.rules._options import guarded_change, tell_too_many
 from soc.i18n import gettext as _
 
 
 @click.command(help=_("Switch a rule on again, unless it would have made too many alerts in the last seven days (rules.enable_limit_per_day)."))
-@click.argument("rule")
-@click.option("--reason", default="", help=_("Why, for the record."))
-@click.option("--yes", "sure", is_flag=True, help=_("Also when it would have made too many; recorded with the figures."))
-@json_option
+@guarded_change
 @pass_session
 def command(session: Session, rule: str, reason: str, sure: bool, as_json: bool) -> int:
     """Switch a rule on; exit code 1 when the guard refuses."""
@@ -40,10 +38,7 @@ def command(session: Session, rule: str, reason: str, sure: bool, as_json: bool)
     elif done.enabled:
         session.out.say(_("{title} is on; a running pipeline obeys at its next batch").format(title=done.title))
     elif done.test is not None:
-        session.out.warn(
-            _("{title} stays off: {per_day} alerts a day are more than {limit} (rules.enable_limit_per_day)").format(
-                title=done.title, per_day=f"{done.test.rules[0].per_day:g}", limit=f"{done.limit:g}"
-            )
-        )
-        session.out.say(_("Make it narrower, or write an exception; soc rules enable {id} --yes switches it on all the same.").format(id=done.rule))
+        refusal = _("{title} stays off: {per_day} alerts a day are more than {limit} (rules.enable_limit_per_day)")
+        advice = _("Make it narrower, or write an exception; soc rules enable {id} --yes switches it on all the same.")
+        tell_too_many(session, refusal, advice, title=done.title, rule=done.rule, per_day=done.test.rules[0].per_day, limit=done.limit)
     return 0 if done.enabled else 1

@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 
 from soc.cli._session import Session, pass_session
+from soc.cli.rules._options import recorded_change
 from soc.i18n import gettext as _
 
 
 @click.command(help=_("Make a rule a shadow: it runs beside the live ones, its alerts are kept apart and nobody is told."))
-@click.argument("rule")
-@click.option("--reason", required=True, help=_("Why, for the record."))
+@recorded_change
 @pass_session
 def command(session: Session, rule: str, reason: str) -> None:
     """Make a rule a shadow."""
