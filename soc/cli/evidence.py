@@ -70,7 +70,12 @@ def _answer(session: Session, one: Evidence, as_json: bool) -> None:
             session.out.text(f"  {title:<12} {value}")
 
 
-@command.command(help=_("Copy files into the store of evidence, each with its SHA-256; ID is the incident."))
+@command.command(
+    help=_record.example(
+        _("Copy files into the store of evidence, each with its SHA-256; ID is the incident."),
+        "soc evidence add 7 mail.eml --why 'thư lừa đảo gốc' --from 'máy chủ thư'",
+    ),
+)
 @click.argument("id")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @_origin
@@ -99,10 +104,13 @@ def add(
 
 
 @command.command(
-    help=_(
-        "Record evidence that stays where it is: a disk image by its hash, place and seal number. "
-        "--paper records only the reference of what may not be stored (state secrets)."
-    )
+    help=_record.example(
+        _(
+            "Record evidence that stays where it is: a disk image by its hash, place and seal number. "
+            "--paper records only the reference of what may not be stored (state secrets)."
+        ),
+        "soc evidence register 7 disk.img --place 'Tủ 3, phòng máy' --seal 0123456 --why 'ảnh đĩa'",
+    ),
 )
 @click.argument("id")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
@@ -157,7 +165,7 @@ def register(
     _answer(session, made, as_json)
 
 
-@command.command("list", help=_("List evidence; ID narrows to one incident."))
+@command.command("list", help=_record.example(_("List evidence; ID narrows to one incident."), "soc evidence list 7"))
 @click.argument("id", required=False, default="")
 @click.option("--scope", default="real", metavar="SCOPE", help=_("real (default), exercise:<id>, or all."))
 @list_options
@@ -182,7 +190,7 @@ def list_command(session: Session, id: str, scope: str, form: str | None, fields
         session.out.say(_("no evidence; to keep a file: soc evidence add INCIDENT FILE --why TEXT"))
 
 
-@command.command(help=_("Show a piece of evidence and its chain of custody. ID may be the number alone."))
+@command.command(help=_record.example(_("Show a piece of evidence and its chain of custody. ID may be the number alone."), "soc evidence show EV-2026-0007"))
 @click.argument("id")
 @json_option
 @pass_session
@@ -215,7 +223,9 @@ def show(session: Session, id: str, as_json: bool) -> None:
         session.out.text(f"  {_show.when(check.at, zone)}  {_result_word(check.result)}  [{check.by}]")
 
 
-@command.command("hand-over", help=_("Record that evidence went to somebody else."))
+@command.command(
+    "hand-over", help=_record.example(_("Record that evidence went to somebody else."), "soc evidence hand-over 7 --to 'Phòng PA05' --why 'giám định'")
+)
 @click.argument("id")
 @click.option("--to", "to", required=True, metavar="NAME", help=_("Who has it now."))
 @click.option("--why", required=True, metavar="TEXT", help=_("Why, for the record."))
@@ -235,7 +245,12 @@ def hand_over(session: Session, id: str, to: str, why: str, giver: str, at: str,
     )
 
 
-@command.command(help=_("Compare evidence with its recorded hash: these pieces, those of --incident, or all. Exit code 1 when one is missing or changed."))
+@command.command(
+    help=_record.example(
+        _("Compare evidence with its recorded hash: these pieces, those of --incident, or all. Exit code 1 when one is missing or changed."),
+        "soc evidence verify --incident 7",
+    ),
+)
 @click.argument("ids", nargs=-1)
 @click.option("--incident", default="", metavar="ID", help=_("Only of this incident."))
 @click.option("--file", "file", type=click.Path(path_type=Path), help=_("Compare this file (of evidence that is kept elsewhere)."))
@@ -260,7 +275,11 @@ def verify(session: Session, ids: tuple[str, ...], incident: str, file: Path | N
     return 1 if wrong else 0
 
 
-@command.command(help=_("Copy the events that an incident's alerts cite into its evidence, so that they outlive the retention of the store."))
+@command.command(
+    help=_record.example(
+        _("Copy the events that an incident's alerts cite into its evidence, so that they outlive the retention of the store."), "soc evidence events 7"
+    ),
+)
 @click.argument("id")
 @click.option("--why", default="", metavar="TEXT", help=_("Why, for the record."))
 @json_option
@@ -276,7 +295,11 @@ def events(session: Session, id: str, why: str, as_json: bool) -> None:
     _answer(session, made, as_json)
 
 
-@command.command(help=_("Write the dossier of an incident into a new FOLDER: facts, documents, evidence, timeline, manifest and signature."))
+@command.command(
+    help=_record.example(
+        _("Write the dossier of an incident into a new FOLDER: facts, documents, evidence, timeline, manifest and signature."), "soc evidence dossier 7 ho-so"
+    ),
+)
 @click.argument("id")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--without-evidence", is_flag=True, help=_("Leave the files of evidence out; they are listed all the same."))
@@ -294,7 +317,13 @@ def dossier(session: Session, id: str, folder: Path, without_evidence: bool, as_
     session.out.say(_("Check it anywhere: soc evidence dossier-verify {folder} --key {key}").format(folder=folder, key=made["key"]))
 
 
-@command.command("dossier-verify", help=_("Check a dossier with nothing but its folder: files, facts, signature. Exit code 1 when something does not hold."))
+@command.command(
+    "dossier-verify",
+    help=_record.example(
+        _("Check a dossier with nothing but its folder: files, facts, signature. Exit code 1 when something does not hold."),
+        "soc evidence dossier-verify ho-so --key 0123456789abcdef",
+    ),
+)
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--key", default="", metavar="KEY", help=_("Public key, or its id, that it must be signed by (soc audit key on our machine)."))
 @json_option

@@ -70,7 +70,12 @@ def _answer(session: Session, incident: Incident, report: Report, as_json: bool)
         session.out.warn(_("missing: {field}: {command}").format(field=_field(name), command=command))
 
 
-@command.command("kinds", help=_("List the kinds of reports, of an incident's regime or all, and the obligations that each meets."))
+@command.command(
+    "kinds",
+    help=_record.example(
+        _("List the kinds of reports, of an incident's regime or all, and the obligations that each meets."), "soc reports kinds INC-2026-0007"
+    ),
+)
 @click.argument("id", required=False, default="")
 @list_options
 @pass_session
@@ -112,7 +117,12 @@ def _given(pairs: tuple[str, ...], from_files: tuple[str, ...]) -> dict[str, str
     return found
 
 
-@command.command(help=_("Draft a report of what is recorded, or a further version of the draft; what is missing is named with the command that fills it."))
+@command.command(
+    help=_record.example(
+        _("Draft a report of what is recorded, or a further version of the draft; what is missing is named with the command that fills it."),
+        "soc reports draft 7 first-notice --set status='đã cô lập'",
+    ),
+)
 @click.argument("id")
 @click.argument("kind")
 @click.option("--set", "pairs", multiple=True, metavar="FIELD=TEXT", help=_("Write a field (may be repeated); it is carried to the next reports."))
@@ -134,7 +144,7 @@ def draft(session: Session, id: str, kind: str, pairs: tuple[str, ...], from_fil
         )
 
 
-@command.command("list", help=_("List the reports of an incident with their numbers and what was sent."))
+@command.command("list", help=_record.example(_("List the reports of an incident with their numbers and what was sent."), "soc reports list 7"))
 @click.argument("id")
 @list_options
 @pass_session
@@ -162,7 +172,7 @@ def list_command(session: Session, id: str, form: str | None, fields: tuple[str,
         session.out.say(_("no reports yet; to draft one: soc reports draft {id} KIND (soc reports kinds {id})").format(id=incident.id))
 
 
-@command.command(help=_("Show a report as text; REPORT is its id (r1), or its kind for the newest one."))
+@command.command(help=_record.example(_("Show a report as text; REPORT is its id (r1), or its kind for the newest one."), "soc reports show 7 first-notice"))
 @click.argument("id")
 @click.argument("report")
 @click.option("--version", "version", type=click.IntRange(min=1), help=_("An earlier version."))
@@ -193,7 +203,11 @@ def _write(out: Path | None, folder: Path | None) -> Any:
     return write
 
 
-@command.command(help=_("Write a report to a file that must not exist yet; its hash is recorded."))
+@command.command(
+    help=_record.example(
+        _("Write a report to a file that must not exist yet; its hash is recorded."), "soc reports export 7 first-notice --format docx --folder /srv/bao-cao"
+    ),
+)
 @click.argument("id")
 @click.argument("report")
 @click.option(
@@ -219,7 +233,13 @@ def export(session: Session, id: str, report: str, form: str, out: Path | None, 
         session.out.text(f"  {found.exports[-1].name}  sha256 {digest}")
 
 
-@command.command("import-signed", help=_("Take the signed document back: its number, date and signer; the file is kept as evidence."))
+@command.command(
+    "import-signed",
+    help=_record.example(
+        _("Take the signed document back: its number, date and signer; the file is kept as evidence."),
+        "soc reports import-signed 7 first-notice ky.pdf --number 12/TB-SKHCN --signed-on 2026-11-21 --signer 'Trần Văn Bình'",
+    ),
+)
 @click.argument("id")
 @click.argument("report")
 @click.argument("file", type=click.Path(path_type=Path))
@@ -239,7 +259,12 @@ def import_signed(session: Session, id: str, report: str, file: Path, number: st
         session.out.say(_("Next, once a person has sent it: soc reports sent {id} {report} --to NAME").format(id=incident.id, report=found.id))
 
 
-@command.command(help=_("Record that a person sent a report; the obligations that it meets are met with it. Nothing is sent by this command."))
+@command.command(
+    help=_record.example(
+        _("Record that a person sent a report; the obligations that it meets are met with it. Nothing is sent by this command."),
+        "soc reports sent 7 first-notice --to 'Phòng PA05, Công an tỉnh' --at '2026-11-21 08:30'",
+    ),
+)
 @click.argument("id")
 @click.argument("report")
 @click.option("--to", "to", required=True, metavar="NAME", help=_("Whom it went to."))
@@ -285,7 +310,9 @@ def templates() -> None:
     """The templates."""
 
 
-@templates.command("export", help=_("Write the shipped templates into FOLDER; files that exist are not touched."))
+@templates.command(
+    "export", help=_record.example(_("Write the shipped templates into FOLDER; files that exist are not touched."), "soc reports templates export mau")
+)
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @pass_session
 def export_templates(session: Session, folder: Path) -> None:
@@ -306,7 +333,12 @@ def export_templates(session: Session, folder: Path) -> None:
     )
 
 
-@templates.command("check", help=_("Check edited templates: only fields and repeated rows may stand in them. Exit code 1 when one is refused."))
+@templates.command(
+    "check",
+    help=_record.example(
+        _("Check edited templates: only fields and repeated rows may stand in them. Exit code 1 when one is refused."), "soc reports templates check mau"
+    ),
+)
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @list_options
 @pass_session
@@ -330,7 +362,12 @@ def check_templates(session: Session, folder: Path, form: str | None, fields: tu
 # --- situation --------------------------------------------------------------------------------------------------------
 
 
-@command.command(help=_("Write the one-page situation report of the day up to 06:00 (or --until), as text on the screen or into a file."))
+@command.command(
+    help=_record.example(
+        _("Write the one-page situation report of the day up to 06:00 (or --until), as text on the screen or into a file."),
+        "soc reports situation --out nhanh.docx",
+    ),
+)
 @click.option("--until", default="", metavar="TIME", help=_("End of the day that it tells of; default: 06:00 today, or yesterday before that."))
 @click.option("--assessment", default="", metavar="TEXT", help=_("The assessment; default: a sentence of the figures."))
 @click.option("--proposal", default="", metavar="TEXT", help=_("What is proposed."))

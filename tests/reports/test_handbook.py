@@ -27,6 +27,7 @@ def full(app: App, opened: Opened) -> App:
         "partners": [{"id": "a05", "name": "Cục A05", "sort": "police", "phone": "069 2345 678"}],
         "people": [{"id": "binh", "name": "Trần Văn Bình", "agency": "so-khcn", "role": "lead", "phone": "0913 000 111", "team": "có"}],
     }
+    rows["roster"] = [{"begin": "2026-11-21 07:00", "end": "2026-11-21 19:00", "person": "binh", "decision": "12/QĐ"}]
     for kind, found in rows.items():
         record(app.journal, Registry(app.journal).plan(kind, [Row(number, row) for number, row in enumerate(found, 2)]), actor="an")
     incident = opened(legal_class="serious")
@@ -48,6 +49,7 @@ def test_it_holds_contacts_and_deadlines_as_they_are_now(full: App) -> None:
         ["Cô lập máy chủ"],
         ["Thông báo ban đầu (sự cố nghiêm trọng)", "Báo cáo 72 giờ: nguyên nhân, phạm vi, biện pháp khắc phục"],
     )
+    assert book.shifts == [("07:00 21/11/2026", "19:00 21/11/2026", "Trần Văn Bình", "0913 000 111")]
     assert book.office.name == "Sở Khoa học và Công nghệ"
 
 
