@@ -88,13 +88,17 @@ def _expression(node: Node, constants: dict[str, Any], *, single: bool = False) 
         return f"(not {_expression(node.arg, constants, single=single)})"
     word, how = ("and", "all") if isinstance(node, And) else ("or", "any")
     together: dict[tuple[str, bool], list[Leaf]] = {}
+    networks: dict[str, list[Leaf]] = {}
     parts: list[tuple[int, str]] = []
     for arg in _flat(node):
         if isinstance(arg, Leaf) and arg.field and arg.test in TEXT_TESTS:
             together.setdefault((arg.field, arg.cased), []).append(arg)
+        elif isinstance(arg, Leaf) and arg.field and arg.test == "cidr" and how == "any":
+            networks.setdefault(arg.field, []).append(arg)
         else:
             parts.append((_cost(arg), _expression(arg, constants, single=single)))
     parts.extend((max(map(_cost, leaves)), _call(leaves, how, constants, single=single)) for leaves in together.values())
+    parts.extend((_cost(leaves[0]), _call(leaves, how, constants, single=single)) for leaves in networks.values())
     parts.sort(key=lambda part: part[0])  # cheap tests first; the order does not change a result, as no test has effects
     return "(" + f" {word} ".join(text for _, text in parts) + ")" if parts else str(isinstance(node, And))
 
@@ -182,6 +186,8 @@ def _field_test(leaves: list[Leaf], how: str) -> Test:
             return (any(True for _ in scalars(value)) if isinstance(value, (list, tuple, dict)) else value is not None) is wanted
 
         return present
+    if leaf.test == "cidr":
+        return _scalar_test(_inside(tuple(str(each.pattern) for each in leaves)))
     return _scalar_test(_scalar_check(leaf))
 
 
@@ -256,6 +262,31 @@ def _address(text: str) -> tuple[int, int]:
     """Version and number of an address, (0, 0) for what is none. Addresses repeat: reading one costs 1.5 µs."""
     address = address_of(text)
     return (address.version, int(address)) if address is not None else (0, 0)
+
+
+_MOST_INSIDE = 4_096
+"""Addresses of which it is remembered whether they are in some networks."""
+
+
+@lru_cache(maxsize=64)
+def _inside(patterns: tuple[str, ...]) -> Callable[[Any], bool]:
+    """Whether an address is in one of several networks; rules that name the same networks share what is remembered."""
+    checks = [_cidr(pattern) for pattern in patterns]
+    if len(checks) == 1:
+        return checks[0]
+    known: dict[str, bool] = {}
+
+    def inside(value: Any) -> bool:
+        found = known.get(value) if value.__class__ is str else False
+        if found is None:
+            found = any(check(value) for check in checks)
+            if len(known) >= _MOST_INSIDE:
+                known.clear()
+            if len(value) <= 64:  # noqa: PLR2004 - as address_of
+                known[value] = found
+        return found
+
+    return inside
 
 
 def _cidr(pattern: str) -> Callable[[Any], bool]:
@@ -354,6 +385,13 @@ def _text_test(check: Check, *, cased: bool, equal: frozenset[str] | None) -> Te
         def among(value: Any) -> bool:
             if value.__class__ is str:
                 return (value.lower() if value.isascii() else fold(value)) in words
+            if value.__class__ is list:
+                for item in value:
+                    if item.__class__ is not str:
+                        return of_others(value)
+                    if (item.lower() if item.isascii() else fold(item)) in words:
+                        return True
+                return False
             return of_others(value)
 
         return among

@@ -106,8 +106,9 @@ class Engine:
                 continue
             try:
                 hit = (predicates[number] or self._predicate(number))(folded, get, doc)
-            except Several:
-                hit = self._any_event(number)(get, doc)
+            except Several:  # of this rule there will be more such events
+                predicates[number] = for_any = _for_any(self._any_event(number))
+                hit = for_any(folded, get, doc)
             if hit and number in self._exceptions and (exception := self._let_pass(number, get, doc)):
                 excepted += ((number, exception),)
             elif hit:
@@ -264,6 +265,11 @@ def group_key(rule: Rule, doc: Doc) -> dict[str, str]:
 def place_of(doc: Mapping[str, Any]) -> str:
     """Where the private addresses of an event are, as `field=value`; "" when it does not say."""
     return next((f"{field}={text}" for field in PLACE_FIELDS if (text := _joined(doc, field))), "")
+
+
+def _for_any(predicate: Predicate) -> SinglePredicate:
+    """The predicate of any event, called as that of events whose fields have single values."""
+    return lambda _folded, get, doc: predicate(get, doc)
 
 
 def _together(fields: Sequence[str]) -> Callable[[Callable[[str], Any]], tuple[Any, ...]]:
