@@ -206,7 +206,7 @@ def _firings(app: App, loaded: Loaded, scope: str, subjects: list[Subject], stat
     if opens:
         _begin_again(app, subjects, state)
     fresh = [one for one in subjects if effect_of(loaded.name, one.group.id, one.occasion) not in state.fired]
-    fresh.sort(key=lambda one: (one.detected_at, one.group.id))
+    fresh.sort(key=lambda one: (one.detected_at, one.group.first_at, one.group.id))
     if not fresh:
         return []
     targets = _open_incidents(app, scope) if opens else []
