@@ -16,7 +16,6 @@ from soc.application.numbered import FUTURE_US
 from soc.clock import from_iso, iso
 from soc.errors import Conflict, Phrase, UsageError
 from soc.incidents.model import Incident
-from soc.incidents.workflow import STATES
 from soc.intel.observables import Observable, every, read
 from soc.model.fact import Behalf
 from soc.model.mail import MOST_BYTES, Mail
@@ -102,7 +101,7 @@ def _observables(mail: Mail) -> list[dict[str, Any]]:
 
 def _known(app: App, name: str) -> str:
     whole = acting(app, app.actor.name)  # also one that who asks may not see was opened of this mail
-    return next((one.id for one, _ in incidents.listed(whole, states=STATES, scope=None) if one.reference == name), "")
+    return next((one.id for one in incidents.without_duties(whole, scope=None) if one.reference == name), "")
 
 
 def open_from(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from soc.application.access import reach, require, standing, visible
 from soc.application.alert_observables import seen_in
 from soc.application.app import App
@@ -16,7 +18,7 @@ from soc.incidents.clocks import Obligation, is_overdue, next_due, obligations, 
 from soc.incidents.listing import incident_of
 from soc.incidents.listing import incidents as incident_lists
 from soc.incidents.model import EDITABLE, PREFIX, Incident, fold
-from soc.incidents.workflow import BEFORE, OPEN, step
+from soc.incidents.workflow import BEFORE, OPEN, STATES, step
 from soc.model.fact import ANY_VERSION, Behalf, NewFact, Stored
 from soc.model.journal import FactConflict
 from soc.model.projection import ListQuery
@@ -187,16 +189,26 @@ def page(
     offset: int = 0,
 ) -> tuple[int, list[tuple[Incident, list[Obligation]]]]:
     """How many such incidents there are, and one page of them (`limit` 0 = all). Cost: that of the page (`soc.ports.Lists`)."""
-    require(app, "incidents.view")
     now = app.clock.now_us()
+    total, incidents = _page(app, ListQuery(tuple(states), scope, now if overdue else 0, agency, limit, offset, waiting))
+    return total, [(incident, obligations(incident, now)) for incident in incidents]
+
+
+def without_duties(app: App, *, states: Sequence[str] = STATES, scope: str | None = "real") -> list[Incident]:
+    """Incidents in these states, for what asks nothing of their deadlines. Cost: some microseconds each."""
+    return _page(app, ListQuery(tuple(states), scope))[1]
+
+
+def _page(app: App, query: ListQuery) -> tuple[int, list[Incident]]:
+    """A page of the incidents that one may see, and how many there are."""
+    require(app, "incidents.view")
     own = reach(app, "incidents.view") == OWN
-    query = ListQuery(tuple(states), scope, now if overdue else 0, agency, 0 if own else limit, 0 if own else offset, waiting)
-    total, found = app.lists.page(incident_lists(), query)
+    total, found = app.lists.page(incident_lists(), msgspec.structs.replace(query, limit=0, offset=0) if own else query)
     incidents = [incident_of(one) for one in found]
     if own:
         incidents = visible(app, "incidents.view", incidents)
-        total, incidents = len(incidents), incidents[offset : offset + limit] if limit else incidents[offset:]
-    return total, [(incident, obligations(incident, now)) for incident in incidents]
+        total, incidents = len(incidents), incidents[query.offset : query.offset + query.limit] if query.limit else incidents[query.offset :]
+    return total, incidents
 
 
 def move(

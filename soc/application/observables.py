@@ -11,7 +11,7 @@ from soc.application.alert_observables import ALERT, MOST_RECORDED, Seen, alerte
 from soc.application.app import App
 from soc.errors import Conflict, NotFound, Phrase, UsageError
 from soc.incidents.model import PREFIX, Incident
-from soc.incidents.workflow import STATES, step
+from soc.incidents.workflow import step
 from soc.intel import blocking
 from soc.intel.allow import AllowList
 from soc.intel.observables import FIELDS, MOST_TEXT, TYPES, Observable, every, read
@@ -181,7 +181,7 @@ def related(app: App, name: str) -> tuple[Incident, list[Related]]:
     incident, seen = of_incident(app, name)
     mine = {Observable(one.type, one.value) for one in seen if not one.never_blocked and not one.ignored}
     found = []
-    for other, _ in incidents.listed(app, states=STATES, scope=incident.scope):
+    for other in incidents.without_duties(app, scope=incident.scope):
         if other.id == incident.id:
             continue
         theirs = {one for one, _, _ in (*written(other), *_recorded(other)) if one.value not in other.ignored}

@@ -25,6 +25,8 @@ _LONGEST_LABEL = 63
 _LONGEST_ADDRESS = 50
 _HASHES = {32: "md5", 40: "sha1", 64: "sha256", 128: "sha512"}
 
+# Reference: every observable holds one of `.`, `:`, `@` between two other characters, a bracket instead of it, or is a hash
+_MAYBE = re.compile(r"\S[.:@]\S|[\[({]|[0-9a-fA-F]{32}")
 # Reference: how analysts write what nobody should click: hxxp, [.] (.) {.} [dot] (dot), [:], [@] [at] (at), [://]
 _DOTS = re.compile(r"\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)|\{dot\}|\[,\]", re.IGNORECASE)
 _ATS = re.compile(r"\[@\]|\(@\)|\[at\]|\(at\)|\{at\}", re.IGNORECASE)
@@ -73,6 +75,8 @@ def extract(text: str) -> list[Observable]:
 
 def every(text: str) -> Iterator[Observable]:
     """Each time that something is named, for counting."""
+    if not _MAYBE.search(text):  # most notes name nothing
+        return
     text = _refanged(text[:MOST_TEXT])
     for word in _SPACES.split(text):
         yield from _of_word(word)
@@ -173,7 +177,8 @@ def _address(text: str) -> str | None:
         if "/" in text:
             network = ip_network(text, strict=False)
             return str(network.network_address) if network.prefixlen == network.max_prefixlen else str(network)
-        return str(ip_address(text))
+        address = ip_address(text)
+        return None if address.is_unspecified else str(address)
     except ValueError:
         return None
 

@@ -20,7 +20,8 @@ CASES: dict[str, set[tuple[str, str]]] = {
     "2001:DB8::1": {("ip", "2001:db8::1")},
     "[2001:db8::1]:443": {("ip", "2001:db8::1")},
     "fe80::1%eth0": set(),
-    "::": {("ip", "::")},
+    "::": set(),
+    "0.0.0.0": set(),
     "(2001:db8::), ::1.": {("ip", "2001:db8::"), ("ip", "::1")},
     "a::b::c std::string": set(),
     "256.1.1.1": set(),
@@ -83,7 +84,14 @@ def test_any_text_is_read(text: str) -> None:
 _NAMES = st.from_regex(r"[a-z][a-z0-9]{1,10}(-[a-z0-9]{1,5})?\.(com|net|top|vn)", fullmatch=True)
 
 
-@given(st.one_of(st.ip_addresses().map(str), _NAMES, _NAMES.map(lambda name: f"https://{name}/a?b=1"), _NAMES.map(lambda name: f"ai@{name}")))
+@given(
+    st.one_of(
+        st.ip_addresses().filter(lambda one: not one.is_unspecified).map(str),
+        _NAMES,
+        _NAMES.map(lambda name: f"https://{name}/a?b=1"),
+        _NAMES.map(lambda name: f"ai@{name}"),
+    )
+)
 def test_what_is_written_harmlessly_is_read_again(value: str) -> None:
     """Defanging and reading again gives the same thing, and what is defanged is no longer what a program would take."""
     one = read(value)
