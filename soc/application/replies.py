@@ -5,7 +5,7 @@ What is not clear is listed until a person says what it means. The same mail (it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from typing import Any
 
@@ -123,6 +123,9 @@ def _take(app: App, book: _Book, done: Taken, source: str, raw: bytes) -> None:
         except (Conflict, NotFound) as error:
             why = error.message
     reply.why = why
+    if known is not None or book.agencies_of(mail.sender):  # what strangers write about other things is not worth the room
+        app.wiring.evidence().put(raw)
+        reply.kept = True
     _keep(app, done, reply)
 
 
@@ -174,7 +177,7 @@ def _against(book: _Book, mail: Mail, known: Known) -> str:
 
 def _keep(app: App, done: Taken, reply: Reply) -> None:
     data: dict[str, Any] = {name: getattr(reply, name) for name in ("outcome", "notice", "agency", "code", "state", "why", "message_id", "sender", "sender_name", "subject", "date",
-            "text", "source", "sha256", "size", "files")}  # fmt: skip
+            "text", "source", "sha256", "size", "kept", "files")}  # fmt: skip
     if isinstance(reply.why, Phrase):
         data |= {"why": str(reply.why), "why_of": {"template": reply.why.template, "facts": {key: str(value) for key, value in reply.why.facts.items()}}}
     try:
@@ -216,6 +219,16 @@ def get(app: App, name: str) -> Reply:
     if len(found) > 1:
         raise Conflict(Phrase("several replies begin with {name}", name=name), hint="give more of the id")
     return fold(found[0].removeprefix(PREFIX), [one.fact for one in app.journal.read(found[0])])
+
+
+def raw(app: App, reply: Reply) -> Iterator[bytes]:
+    """The mail itself, in pieces.
+
+    Raises: NotFound when it was not kept.
+    """
+    if not reply.kept:
+        raise NotFound(Phrase("the mail of {id} was not kept: it names no notice, and its sender is a stranger", id=reply.id), hint="it is in the mailbox, or in the file that was imported")
+    yield from app.wiring.evidence().read(reply.sha256)
 
 
 def settle(app: App, name: str, code: str, *, state: str = RECEIVED, reason: str = "") -> Reply:

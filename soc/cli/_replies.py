@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from soc.cli import _record, _show
+from soc.cli import _export, _record, _show
 from soc.cli._io import Column, json_option, list_options, write_json
 from soc.cli._notices_show import word
 from soc.cli._session import Session, pass_session
@@ -122,13 +122,19 @@ def list_command(session: Session, unclear: bool, form: str | None, fields: tupl
 
 @replies.command(help=_record.example(_("Show one reply whole. REPLY may be the beginning of its id."), "soc notices replies show r-k3xa"))
 @click.argument("reply")
+@click.option("--eml", type=click.Path(path_type=Path, dir_okay=False), help=_("Write the mail itself to this new file."))
 @json_option
 @pass_session
-def show(session: Session, reply: str, as_json: bool) -> None:
+def show(session: Session, reply: str, eml: Path | None, as_json: bool) -> None:
     """Show a reply."""
     from soc.application import replies as application
 
-    one = application.get(session.app(), reply)
+    app = session.app()
+    one = application.get(app, reply)
+    if eml is not None:
+        pieces = list(application.raw(app, one))
+        with _export.new_file(eml) as target:
+            target.writelines(pieces)
     if as_json:
         write_json({"schema_version": 1, "kind": "reply", "item": _item(one)})
         return

@@ -54,6 +54,8 @@ class Reply(msgspec.Struct):
     source: str = ""
     sha256: str = ""
     size: int = 0
+    kept: bool = False
+    """The store of evidence has the mail itself, under `sha256`."""
     files: list[dict[str, str]] = []
     at: str = ""
     by: str = ""
@@ -96,6 +98,7 @@ def fold(identity: str, facts: Iterable[Fact]) -> Reply:
             found.why = Phrase(str(fact.data["why_of"]["template"]), **{str(key): str(value) for key, value in fact.data["why_of"]["facts"].items()})
         if fact.kind == "ReplyTaken":
             found.at, found.by, found.size = fact.at, fact.actor, int(fact.data.get("size", 0))
+            found.kept = bool(fact.data.get("kept", False))
             found.files = [{str(key): str(value) for key, value in one.items()} for one in fact.data.get("files", ())]
         elif fact.kind == "ReplySettled":
             found.outcome, found.settled_by, found.reason = RECORDED, fact.actor, fact.reason

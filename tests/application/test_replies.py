@@ -134,6 +134,10 @@ def test_what_is_unclear_is_listed_and_settled_by_a_person(app: App) -> None:
         assert replies.get(app, reply.id).why == reply.why
     assert states(app, made) == ["sent"] * 3
     assert done.replies[5].agency == "x-2", "whose mail came back is told"
+    assert b"".join(replies.raw(app, done.replies[0])) == given_["the registry does not know"], "the mail itself is kept"
+    assert [one.kept for one in done.replies] == [True, True, True, True, True, True, True, False, False]
+    with pytest.raises(NotFound):
+        list(replies.raw(app, done.replies[7]))
     waiting = replies.listed(app, unclear_only=True)
     assert {one.id for one in waiting} == {one.id for one in done.replies}
     first = replies.settle(app, done.replies[0].id, code["x-1"].lower(), state="acted", reason="gọi lại, đúng là họ")

@@ -123,6 +123,9 @@ def test_answers_from_files(soc: Run, tmp_path: Path) -> None:
     assert "evil@evil.vn" in waiting["why"]
     assert "danh bạ không biết" in soc("--lang", "vi", "notices", "replies", "show", waiting["id"][:8], *store).out
     assert json.loads(soc("notices", "replies", "show", waiting["id"], "--json", *store).out)["item"]["outcome"] == "unclear"
+    assert soc("notices", "replies", "show", waiting["id"], "--eml", str(tmp_path / "kept.eml"), *store).code == 0
+    assert (tmp_path / "kept.eml").read_bytes() == (tmp_path / "2.eml").read_bytes()
+    assert soc("notices", "replies", "show", waiting["id"], "--eml", str(tmp_path / "kept.eml"), *store).code == 5
     assert soc("notices", "replies", "settle", waiting["id"], codes["x-2"], "--reason", "gọi lại", *store).code == 0
     assert soc("notices", "replies", "discard", waiting["id"], "--reason", "rác", *store).code == 6
     assert json.loads(soc("notices", "list", "--json", *store).out)["items"][0]["counts"] == {"waiting": 0, "sent": 1, "received": 1, "acted": 1, "verified": 0}
