@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from soc.cli import _show
+from soc.cli import _record, _show
 from soc.cli._io import Column, cell, json_option, list_options, write_json
 from soc.cli._query import limit_option, period_options, scope_option
 from soc.cli._session import Session, pass_session
@@ -274,7 +274,10 @@ def verdict(session: Session, words: tuple[str, ...], note: str, as_json: bool) 
 
 
 @command.command(
-    help=_("List the mailboxes into which the mails of groups were delivered, by agency; --each: one line each, as soc notices new --annex reads it.")
+    help=_record.example(
+        _("List the mailboxes into which the mails of groups were delivered, by agency; --each: one line each, as soc notices new --annex reads it."),
+        "soc alerts recipients g-dk4okf37 --each --csv > annex.csv",
+    )
 )
 @click.argument("names", nargs=-1, required=True, metavar="ID…")
 @click.option("--each", is_flag=True, help=_("One line per mailbox: agency, item, mails, first_at, last_at."))

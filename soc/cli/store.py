@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from soc.cli import _show
+from soc.cli import _record, _show
 from soc.cli._io import Column, cell, json_option, list_options, write_json
 from soc.cli._progress import Progress
 from soc.cli._query import read_time
@@ -83,7 +83,11 @@ def status(session: Session, as_json: bool) -> None:
     session.out.items("partitions", found.get("partitions", []), columns)
 
 
-@command.command(help=_("Copy the store, its journal and the evidence to a new folder while the pipeline goes on."))
+@command.command(
+    help=_record.example(
+        _("Copy the store, its journal and the evidence to a new folder while the pipeline goes on."), "soc store backup /mnt/backup/2026-11-21"
+    )
+)
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--with-key", is_flag=True, help=_("Copy the private key that signs checkpoints, too: who has the backup can sign then."))
 @json_option
@@ -129,7 +133,11 @@ def restore(session: Session, source: Path, anchor: Path | None, yes: bool, as_j
     return 0
 
 
-@command.command(help=_("Make everything anew that follows from the journal: kept lists, states of groups, ends of streams; says what differed."))
+@command.command(
+    help=_record.example(
+        _("Make everything anew that follows from the journal: kept lists, states of groups, ends of streams; says what differed."), "soc store rebuild --json"
+    )
+)
 @json_option
 @pass_session
 def rebuild(session: Session, as_json: bool) -> int:
