@@ -343,7 +343,7 @@ def check_reports(app: App) -> Iterator[Check]:
         "templates",
         "fail" if wrong else "ok",
         Phrase("{count} are refused: {first}", count=len(wrong), first=wrong[0]) if wrong else Phrase("{count} of the office", count=len(found)),
-        f"soc reports templates check {folder}" if wrong else "",
+        Phrase("soc reports templates check {folder}", folder=folder) if wrong else "",
     )
 
 
