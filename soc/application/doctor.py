@@ -11,6 +11,7 @@ import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -31,6 +32,7 @@ LEAST_FREE_BYTES = 1 << 30
 """About a day of a small province; below it a run may stop with a full disk soon."""
 MOST_BEHIND = 10_000
 """Records; correlators that keep up are a few behind."""
+_OWN = ("127.0.0.1", "localhost", "::1")
 EARLIEST_US = 1_767_225_600_000_000
 """2026-01-01: a clock before this release's year is wrong."""
 
@@ -295,6 +297,11 @@ def check_messages(app: App) -> Iterator[Check]:
             continue
         for name, fine, text, fix in steps:
             yield Check(name, "ok" if fine else "fail", text, fix)
+    if settings.mail.host and settings.mail.security == "none" and settings.mail.host not in _OWN:
+        yield Check("mail", "warn", "mail.security is none: texts and password can be read on the way", 'security = "starttls"')
+    for name, one in settings.webhook.items():
+        if one.url.startswith("http://") and urlsplit(one.url).hostname not in _OWN:
+            yield Check(f"webhook {name}", "warn", "its url is http: texts can be read and changed on the way", "use https")
     redirected = settings.mail.exercise_to if settings.mail.host else True
     if not redirected or not all(one.exercise_to for one in settings.webhook.values()):
         yield Check("exercises", "warn", "messages of exercises are held: they go to nobody", "set exercise_to of [mail] and of each [webhook.NAME]")

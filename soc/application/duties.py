@@ -26,6 +26,8 @@ from soc.telemetry import get_logger
 log = get_logger(__name__)
 
 ACTOR = "duties"
+SOME = 100
+"""Messages of one step beside the pipeline."""
 AT_ONCE = 200
 """Incidents that are read together."""
 Part = Callable[[App], int]
@@ -151,7 +153,7 @@ class Duties(threading.Thread):
         with self._app as app:
             while not self._stop_run.is_set():
                 try:
-                    done = step(app, memory, stop=self._stop_run.is_set)
+                    done = step(app, memory, stop=self._stop_run.is_set, limit=SOME)
                 except SocError as error:
                     log.error("duties failed, they are tried again", error=error.message, hint=error.hint)
                 except Exception:  # the pipeline must go on whatever a part does
@@ -159,6 +161,8 @@ class Duties(threading.Thread):
                 else:
                     if done.anything:
                         log.info("duties done", reminders=done.reminders, calls=done.calls, sent=done.outbox.sent, failed=done.outbox.failed)
+                    if done.outbox.sent == SOME:  # there may be more, and whoever is called next comes in between
+                        continue
                 self._stop_run.wait(self._every_s)
 
     def stop(self) -> None:

@@ -15,7 +15,7 @@ from soc.application.app import App
 from soc.application.numbered import local_day
 from soc.application.recipients import Way, leads, ways
 from soc.clock import from_iso, iso
-from soc.errors import Conflict, NotFound, Phrase, SocError, UsageError
+from soc.errors import ConfigError, Conflict, NotFound, Phrase, SocError, UsageError
 from soc.i18n import said
 from soc.incidents.page import PREFIX, Page, calls, fold, page_id
 from soc.model.fact import Behalf, NewFact
@@ -32,6 +32,7 @@ log = get_logger(__name__)
 KIND = "on-call"
 NOBODY = "-"
 """In the place of a person: the addresses of the settings."""
+MOST_TEXT, MOST_ABOUT = 5_000, 150
 _US = 60_000_000
 
 
@@ -43,6 +44,11 @@ def page(app: App, about: str, text: str, *, subject: str = "", key: str = "", s
     require(app, "messages.send")
     if not about.strip() or not text.strip():
         raise UsageError("a call needs what it is about and a text", hint="soc oncall page INC-2026-0007 TEXT")
+    if len(text) > MOST_TEXT or len(about) > MOST_ABOUT or len(key) > MOST_ABOUT:
+        raise UsageError(
+            Phrase("the text has {count} characters, more than {most}", count=max(len(text), len(about), len(key)), most=MOST_TEXT),
+            hint="say it short: people read it at night on a telephone",
+        )
     identity = page_id(about, key)
     data = {
         "about": about,
@@ -127,7 +133,13 @@ def hurry(app: App, name: str, *, reason: str) -> Page:
 
 def escalate_due(app: App) -> int:
     """Call the next one for every call that nobody acknowledged in time; how many people were called."""
-    return sum(escalate(app, one) for one in pages(app, ("open",)) if one.state == "open")
+    count = 0
+    for one in pages(app, ("open",)):
+        try:
+            count += escalate(app, one) if one.state == "open" else 0
+        except (UsageError, ConfigError, NotFound, Conflict) as error:  # one call that cannot be made stops no other
+            log.error("a call cannot be made", about=one.about, error=error.message, hint=error.hint)
+    return count
 
 
 def escalate(app: App, page: Page) -> int:

@@ -17,7 +17,7 @@ from soc.application.app import App
 from soc.application.numbered import local_day
 from soc.application.recipients import Way, leads, ways
 from soc.clock import from_iso, to_datetime
-from soc.errors import Conflict, Phrase
+from soc.errors import ConfigError, Conflict, NotFound, Phrase, UsageError
 from soc.i18n import said
 from soc.incidents.clocks import Obligation, obligations
 from soc.incidents.listing import incident_of
@@ -76,7 +76,14 @@ def remind(app: App, known: Known | None = None) -> int:
     """
     known = known if known is not None else Known()
     _cancel_needless(app)
-    return sum(_remind(app, incident, known) for incident in _looked_at(app, known))
+    steps_of(app.settings.duties.reminders)  # a file that cannot be used is told as such, not once per incident
+    count = 0
+    for incident in _looked_at(app, known):
+        try:
+            count += _remind(app, incident, known)
+        except (UsageError, ConfigError, NotFound, Conflict) as error:  # one incident stops no other
+            log.error("nobody can be reminded of an incident", incident=incident.id, error=error.message, hint=error.hint)
+    return count
 
 
 def _looked_at(app: App, known: Known) -> Iterator[Incident]:

@@ -173,6 +173,19 @@ def test_doctor_asks_the_mail_server(soc: Run, office: tuple[str, ...], server: 
     assert checks["exercises"]["state"] == "warn"
 
 
+def test_four_processes_at_once_send_each_message_once(soc: Run, office: tuple[str, ...], server: Server) -> None:
+    """They look at the same list at the same time; who records the attempt makes it."""
+    server.always = "busy"
+    for number in range(12):
+        soc("oncall", "page", f"INC-2026-{number:04d}", "Mã độc", *office)
+        item(soc("outbox", "list", "--json", *office))
+    server.always = "ok"
+    command = [sys.executable, "-m", "soc", "outbox", "deliver", "--json", *office]
+    every = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(4)]
+    sent = sum(json.loads(one.communicate()[0])["sent"] for one in every)
+    assert (sent, len(server.mails), len(server.ids)) == (12, 12, 12)
+
+
 POINTS = ("reminders.due", "reminders.recorded", "outbox.due", "outbox.recorded", "outbox.attempted", "outbox.handed-over")
 
 
@@ -211,7 +224,7 @@ def test_soc_run_reminds_beside_the_stream_and_is_not_stopped_by_a_mail_server(s
         return subprocess.Popen([sys.executable, "-m", "soc", "run", *office], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def wait(until: Callable[[], bool]) -> None:
-        for _ in range(300):
+        for _ in range(600):
             if until():
                 return
             threading.Event().wait(0.1)

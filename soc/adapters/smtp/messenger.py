@@ -11,6 +11,7 @@ import ssl
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from email.errors import MessageError
 
 from soc.adapters.smtp.letter import letter
 from soc.clock import Clock
@@ -49,7 +50,10 @@ class SmtpMessenger:
     def send(self, message: Message, to: str, files: Sequence[AttachedFile]) -> Outcome:
         if not is_mail(to):
             return Outcome("refused", f"{to[:120]!r} is no mail address that a server takes")
-        data = letter(message, to, tuple(files), self._settings, self._clock.now_us()).as_bytes()
+        try:
+            data = letter(message, to, tuple(files), self._settings, self._clock.now_us()).as_bytes()
+        except (ValueError, LookupError, MessageError) as error:  # what the library cannot write is this message's fault: the next ones go
+            return Outcome("refused", f"no mail can be made of it: {error}"[:300])
         handed_over = False
         fresh = self._connection is None
         connection: smtplib.SMTP | None = None
