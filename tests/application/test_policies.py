@@ -12,14 +12,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from soc.application import incidents, outbox, policies, policies_set, rules_retract, suppressions, triage
+from soc.adapters.elastic.store import erase
+from soc.application import duties, incidents, outbox, playbooks, policies, policies_set, rules_retract, suppressions, triage
 from soc.application.app import Actor, App
 from soc.application.policies_defects import Settled
 from soc.application.policies_match import MOST_ALERTS
 from soc.bootstrap import open_app
 from soc.clock import FrozenClock, iso
 from soc.config import PoliciesSettings, Settings, StoreSettings
-from soc.errors import Conflict, NotFound, UsageError
+from soc.errors import Conflict, NotAllowed, NotFound, UsageError
 from soc.incidents.model import PREFIX as INCIDENTS
 from soc.incidents.model import Incident
 from soc.incidents.model import fold as fold_incident
@@ -29,6 +30,7 @@ from soc.model.fact import NewFact
 from soc.organization.registry import Registry, record
 from soc.organization.table import Row
 from soc.ports import AlertQuery, Effects, Gap
+from tests.contracts.conftest import STORES
 from tests.contracts.samples import DAY, HOUR, T0, alert, batch, event
 
 MINUTE = 60_000_000
@@ -521,3 +523,66 @@ def test_one_bad_file_stops_no_other(made: App, tmp_path: Path) -> None:
     assert (error.line, error.file.endswith("bad.yml")) == (2, True)
     assert [one.opened for one in report.did] == [1]
     assert msgspec.structs.asdict(report)["groups"] == 1
+
+
+# --- beside the stream, on every store -------------------------------------------------------------------------------
+
+
+def test_the_periodic_step_carries_policies_out(made: App) -> None:
+    """As `soc run` and `soc duties run` do; what failed in one file is told and stops nothing."""
+    put(made, 1, 2)
+    put(made, 3, agency="xa-a")
+    done = duties.step(made)
+    assert (done.parts["policies"], done.errors) == (3, {})
+    assert [one.agencies for one in opened(made)] == [["so-yt"], ["xa-a"]]
+    assert duties.step(made).parts["policies"] == 0
+
+
+def test_settings_switch_a_policy_off_whatever_people_said(made: App) -> None:
+    """And nobody can switch it on but who may change the settings."""
+    made.settings = made.settings.model_copy(update={"policies": made.settings.policies.model_copy(update={"disabled": ["opens"]})})
+    put(made, 1)
+    assert policies.apply(made).did == []
+    known = policies_set.one(made, "opens")
+    assert (known.running, known.says) == (False, "settings")
+    with pytest.raises(Conflict, match="settings"):
+        policies_set.enable(made, "opens")
+
+
+def test_who_may_not_run_policies_is_refused(made: App) -> None:
+    """A viewer may look and rehearse; the periodic step acts as the program itself."""
+    rows = [{"id": "tuan", "name": "Anh Tuấn", "agency": "so-yt", "role": "viewer", "account": "tuan"}]
+    plan = Registry(made.journal).plan("people", [Row(1, rows[0])])
+    record(made.journal, plan, actor="an")
+    made.actor = Actor("tuan")
+    put(made, 1)
+    for forbidden in (lambda: policies.run(made), lambda: policies_set.disable(made, "opens", why="x"), lambda: playbooks.start(made, "1", "own")):
+        with pytest.raises((NotAllowed, NotFound)):
+            forbidden()
+    assert policies.rehearse(made, [policies_set.one(made, "opens").loaded], since_us=T0)[0].opened == 1
+    assert policies.part(made) == 1
+    assert [one.opened_by for one in opened(made)] == ["policy/opens"]
+
+
+@pytest.mark.parametrize("kind", STORES)
+def test_every_store_gives_the_same(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Groups by level, key and events; the same incidents, and the second pass does nothing."""
+    chosen = settings(tmp_path, kind)
+    if kind == "elasticsearch":
+        store = StoreSettings(kind="elasticsearch", hosts=[request.getfixturevalue("elastic_url")], prefix=f"p{abs(hash(str(tmp_path))):x}")
+        chosen = chosen.model_copy(update={"store": store})
+    with open_app(chosen, Actor("an"), clock=FrozenClock(T0 + HOUR), pipeline=True) as app:
+        register(app)
+        put(app, 1, 2)
+        put(app, 3, agency="xa-a")
+        put(app, 4, 5, rule="r-x", level="critical", key="a", soc={"system": {"id": "hcc", "level": 4}})
+        getattr(app.store, "refresh", lambda: None)()
+        policies.apply(app)
+        assert sorted((one.policy, one.agencies, len(one.alerts)) for one in opened(app)) == [
+            ("level", ["so-yt"], 1),
+            ("opens", ["so-yt"], 2),
+            ("opens", ["xa-a"], 1),
+        ]
+        assert policies.apply(app).did == []
+    if kind == "elasticsearch":
+        erase(chosen.store)
