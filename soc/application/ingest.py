@@ -15,8 +15,9 @@ from soc.ingest.worker import Totals, Worker
 from soc.model.alert import Alert
 
 Progress = Callable[[Totals], None]
-BACKLOG = 6_000
-"""Lines of a file in a batch for the embedded store, some 80 MiB at a time: nobody waits for single ones. 8,000 gain little more."""
+BACKLOG = 3_000
+"""Lines of a file in a batch for the embedded store: nobody waits for single ones. Two batches are in memory at a time, some 25 MiB each; 6,000 gain nothing more."""
+
 
 
 def ingest_files(

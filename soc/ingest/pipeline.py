@@ -39,7 +39,7 @@ DAY_US = 86_400_000_000
 OLDEST_US = 400 * DAY_US
 """Event times further back than this before `received_at` are kept but not used (design: identity and time)."""
 FUTURE_US = 3_600_000_000
-CHUNK = 512
+CHUNK = 256
 """Records that go through each step together."""
 FEW = 4
 """Lines that are not worth reading together."""
