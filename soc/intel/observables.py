@@ -79,7 +79,8 @@ def every(text: str) -> Iterator[Observable]:
         return
     text = _refanged(text[:MOST_TEXT])
     for word in _SPACES.split(text):
-        yield from _of_word(word)
+        if _MAYBE.search(word):
+            yield from _of_word(word)
 
 
 def _refanged(text: str) -> str:
