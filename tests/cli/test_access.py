@@ -334,3 +334,11 @@ def test_the_account_is_what_the_system_says(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(os, "getuid", lambda: 65_000_001)
     login.write_text("4294967295", encoding="ascii")
     assert _session.actor_name() == "uid-65000001"
+
+
+def test_an_officers_incident_is_of_the_own_agency(as_: Callable[..., Done]) -> None:
+    """Without an agency it is the officer's own; with another one's among several it is refused, and nothing is recorded."""
+    done = as_("officer", "incidents", "new", "Máy lạ", "--json")
+    assert json.loads(done.out)["item"]["agencies"] == ["so-yt"]
+    assert as_("officer", "incidents", "new", "x", "--agency", "tt-yt", "--agency", "so-gd").code == 5
+    assert len(json.loads(as_("lead", "incidents", "list", "--json").out)["items"]) == 3
