@@ -219,7 +219,7 @@ def test_own_steps_are_read_and_wrong_ones_refused(tmp_path: Path, frozen_clock:
 POINTS = ("reminders.due", "reminders.recorded", "outbox.due", "outbox.recorded", "outbox.attempted", "outbox.handed-over")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     moves=st.lists(st.tuples(st.floats(0, 40), st.sampled_from(("", *POINTS)), st.integers(1, 3), st.booleans()), min_size=1, max_size=12),
 )
