@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from soc.application import incidents, observables, outbox
+from soc.application import approval, incidents, observables, outbox
 from soc.application.access import acting, require, standing
 from soc.application.app import App
 from soc.application.numbered import identity, local_day, take
@@ -194,7 +194,7 @@ def _tell_leads(app: App, one: Blocklist) -> None:
 
 
 def approve(app: App, name: str, *, reason: str = "", behalf: Behalf | None = None, expected: int | None = None) -> Blocklist:
-    """Approve a list as it stands: another person than the one who proposed it, unless nobody else is registered.
+    """Approve a list as it stands: another person than the one who proposed it, unless nobody is registered or one person is enough.
 
     What was allowed since it was proposed stops it. Raises: NotAllowed, Conflict, FactConflict.
     """
@@ -203,11 +203,10 @@ def approve(app: App, name: str, *, reason: str = "", behalf: Behalf | None = No
     _in(app, one, PROPOSED)
     if expected is not None and expected != one.version:
         raise FactConflict(PREFIX + one.id, expected, [fact.fact for fact in app.journal.read(PREFIX + one.id, max(expected, 0))])
-    alone = standing(app).why == "sole"
-    if one.proposed_by == app.actor.name and behalf is None and not alone:
-        raise NotAllowed(
-            Phrase("{name} proposed it and cannot approve it", name=app.actor.name), hint="another person approves, or --on-behalf of the one who said so"
-        )
+    signer = behalf.person if behalf is not None else app.actor.name
+    alone = one.proposed_by == signer if behalf is None else not approval.may_sign(app, one.proposed_by, signer)
+    if alone and standing(app).why != "sole" and approval.rule(app).two_person:
+        raise NotAllowed(Phrase("{name} proposed it and cannot approve it", name=signer), hint="another person approves, or --on-behalf of the one who said so")
     allow = observables.allow_list(app)
     for entry in one.entries:
         why = allow.reason(Observable(entry.type, entry.value))
@@ -215,7 +214,7 @@ def approve(app: App, name: str, *, reason: str = "", behalf: Behalf | None = No
             raise Conflict(
                 Phrase("{value} must not be blocked: {why}", value=entry.value, why=why), hint=Phrase("soc intel withdraw {id} --reason …", id=one.id)
             )
-    data = {"alone": True} if one.proposed_by == app.actor.name and behalf is None else {}
+    data = {"alone": True} if alone else {}
     return _appended(app, one, NewFact("BlocklistApproved", data, reason, behalf))
 
 

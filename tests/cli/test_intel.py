@@ -188,8 +188,18 @@ def test_who_proposed_does_not_approve(as_: Callable[..., Done]) -> None:
     name = opened(as_, "gọi 45.77.1.2")
     made = json.loads(as_("le", "intel", "propose", name, "--yes", "--json").out)["item"]["id"]
     assert as_("le", "intel", "approve", made).code == 5
+    assert as_("le", "intel", "approve", made, "--on-behalf", "Lê", "--by", "telephone").code == 5
     assert as_("le", "intel", "approve", made, "--on-behalf", "Liên", "--by", "telephone").code == 0
     assert json.loads(as_("an", "intel", "show", made, "--json").out)["item"]["on_behalf"] == "Liên"
+
+
+def test_an_office_may_do_with_one_person(as_: Callable[..., Done]) -> None:
+    """Where two-person approval was switched off by a recorded decision, a lead approves the own list, and the list says so."""
+    name = opened(as_, "gọi 45.77.1.2")
+    made = json.loads(as_("le", "intel", "propose", name, "--yes", "--json").out)["item"]["id"]
+    assert as_("ad", "notices", "approval", "--one-person", "--reason", "đội một người").code == 0
+    assert as_("le", "intel", "approve", made).code == 0
+    assert json.loads(as_("an", "intel", "show", made, "--json").out)["item"]["alone"] is True
 
 
 def test_leads_are_told_that_a_list_waits(as_: Callable[..., Done]) -> None:
