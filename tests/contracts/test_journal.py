@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from soc.adapters.sqlite.journal import SqliteJournal
 from soc.application import audit
 from soc.clock import FrozenClock
 from soc.config import StoreSettings
-from soc.errors import NotAllowed, StoreCorrupt, UsageError
+from soc.errors import NotAllowed, SocError, StoreCorrupt, UsageError
 from soc.model.fact import ANY_VERSION, Behalf, NewFact
 from soc.model.journal import Append, FactConflict, Journal, readable, sole
 from soc.model.signing import SigningKey
@@ -105,6 +106,37 @@ def test_logs_take_facts_whatever_was_there(journal: Journal) -> None:
     for number in range(20):
         journal.append("outbox", ANY_VERSION, [NewFact("MessageSent", {"n": number})], actor="soc")
     assert [one.fact.data["n"] for one in journal.read("outbox")] == list(range(20))
+
+
+def test_eight_writers_of_one_stream_lose_and_fork_nothing(bench: Bench, journal: Journal) -> None:
+    """Half of them under the version that they saw, half as a log: each fact stands once, in its writer's order, chained."""
+    shared = isinstance(journal, MemoryJournal)  # what forgets is one process by nature
+    errors: list[SocError] = []
+
+    def write(name: str, own: Journal, versioned: bool) -> None:
+        try:
+            done = 0
+            while done < 6:
+                expected = len(own.read("shared")) if versioned else ANY_VERSION
+                try:
+                    own.append("shared", expected, [NewFact("NoteAdded", {"n": done})], actor=name)
+                except FactConflict:
+                    continue
+                done += 1
+        except SocError as error:
+            errors.append(error)
+
+    writers = [threading.Thread(target=write, args=(f"w{n}", journal if shared else bench.again(False), n % 2 == 0)) for n in range(8)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(120)
+    assert errors == []
+    wrote: dict[str, list[int]] = {}
+    for one in journal.read("shared"):
+        wrote.setdefault(one.fact.actor, []).append(one.fact.data["n"])
+    assert wrote == {f"w{n}": list(range(6)) for n in range(8)}
+    assert audit.verify(journal).problems == []
 
 
 def test_many_streams_at_once_conflict_one_by_one(journal: Journal) -> None:

@@ -12,6 +12,7 @@ import os
 import resource
 import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from itertools import chain
@@ -185,7 +186,7 @@ def _set_up(connection: sqlite3.Connection, path: Path, sort: Sort, *, read_only
 
 def _create(path: Path, sort: Sort) -> None:
     """Make an empty database under another name and give it its own when it is whole; whoever is first wins."""
-    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    new = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.new")
     unlink(new)
     # SQLite would let everybody read it where the folder does; the logs beside it take over these rights.
     os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
