@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from soc.application import access, evidence, incidents, reports
+from soc.application import access, evidence, incidents, notices, reports
 from soc.application.app import App
 from soc.application.audit import KEYS
 from soc.clock import iso
@@ -29,7 +29,6 @@ from soc.incidents.evidence import Evidence
 from soc.incidents.model import PREFIX as INCIDENT
 from soc.incidents.model import Incident
 from soc.incidents.notices import PREFIX as NOTICE
-from soc.incidents.notices import fold as fold_notice
 from soc.model.fact import Fact, Stored, decoded, digest
 from soc.model.signing import is_signed, key_id
 from soc.model.text import display_safe
@@ -162,8 +161,8 @@ class _Folder:
 def _fill(app: App, incident: Incident, made: _Folder, *, with_evidence: bool) -> tuple[dict[str, tuple[int, str]], list[dict[str, Any]]]:
     """Everything but the manifest; where the streams end, and what is kept elsewhere."""
     pieces = evidence.of_incident(app, incident.id)
-    notices = [stream for stream, facts in app.journal.under(NOTICE) if fold_notice(stream, [one.fact for one in facts]).incident == incident.id]
-    streams = [INCIDENT + incident.id, *(EVIDENCE + one.id for one in pieces), *notices, KEYS]
+    letters = sorted(NOTICE + one.id for one in notices.every(app) if one.incident == incident.id)
+    streams = [INCIDENT + incident.id, *(EVIDENCE + one.id for one in pieces), *letters, KEYS]
     found = app.journal.read_each(streams)
     heads: dict[str, tuple[int, str]] = {}
     for stream in streams:

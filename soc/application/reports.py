@@ -14,15 +14,13 @@ from typing import Any
 
 import msgspec
 
-from soc.application import access, approval, evidence, incidents
+from soc.application import access, approval, evidence, incidents, notices
 from soc.application.app import App
 from soc.application.numbered import local_day, not_later
 from soc.clock import from_iso, iso
 from soc.errors import ConfigError, Conflict, NotAllowed, NotFound, Phrase, UsageError
 from soc.incidents.clocks import obligations, regime_at, regimes
 from soc.incidents.model import PREFIX, Incident, fold
-from soc.incidents.notices import PREFIX as NOTICES
-from soc.incidents.notices import fold as fold_notice
 from soc.model.fact import ANY_VERSION, Behalf, Fact, NewFact
 from soc.organization.registry import Registry
 from soc.reports import model
@@ -108,7 +106,7 @@ def draft(app: App, name: str, kind: str, given: Mapping[str, str] = {}, *, beha
         duties=obligations(incident, app.clock.now_us()),
         reports=reports,
         titles=_titles(regime.id),
-        notices=[fold_notice(one, [stored.fact for stored in found]) for one, found in app.journal.under(NOTICES)],
+        notices=sorted(notices.every(app), key=lambda one: one.id),
         office=office(app),
         fields={**carried(reports), **fields},
         day=local_day(app),
