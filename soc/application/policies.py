@@ -8,12 +8,14 @@ that was reserved for it, a message has an id of its own, so every step may be r
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import msgspec
 
 from soc.application.access import acting, require
 from soc.application.app import App
+from soc.application.incidents import without_duties
 from soc.application.numbered import local_day
 from soc.application.policies_defects import Settled, settle
 from soc.application.policies_effects import carry_out
@@ -28,7 +30,7 @@ from soc.incidents.policies.policy import Loaded
 from soc.incidents.policies.state import PREFIX, STATE, PolicyState, stream_of
 from soc.incidents.policies.state import fold as fold_policy
 from soc.incidents.workflow import CLOSED, OPEN
-from soc.model.fact import Fact, NewFact
+from soc.model.fact import MOST_BYTES, Fact, NewFact
 from soc.model.journal import FactConflict
 from soc.model.record import SCOPE_REAL
 from soc.telemetry import get_logger
@@ -43,6 +45,8 @@ RECENT_US = FIRST_LOOK_US
 """Between two passes over everything only groups with an alert since then are looked at."""
 PER_FACT = 200
 """Decisions in one fact."""
+AT_ONCE = 500
+"""Incidents whose facts are read together."""
 _TRIES = 20
 
 
@@ -182,10 +186,7 @@ def _decided(app: App, asked: Asked, scope: str, subjects: list[Subject], now_us
             since_us = asked.since_us.get(scope, asked.otherwise_us)
             facts.append(NewFact("PolicyTaken", {"since": iso(since_us), "hash": loaded.hash, "version": loaded.policy.version}))
         firings = _firings(app, loaded, scope, subjects, state, now_us)
-        facts += [
-            NewFact("PolicyFired", {"hash": loaded.hash, "firings": [msgspec.to_builtins(one) for one in firings[at : at + PER_FACT]]})
-            for at in range(0, len(firings), PER_FACT)
-        ]
+        facts += [NewFact("PolicyFired", {"hash": loaded.hash, "firings": part}) for part in _parts(firings)]
         did = Did(loaded.name, scope)
         if not facts:
             return did
@@ -198,6 +199,22 @@ def _decided(app: App, asked: Asked, scope: str, subjects: list[Subject], now_us
         did.count(firings)
         return did
     raise Conflict("others carry this policy out at the same moment", hint="try again")
+
+
+def _parts(firings: Sequence[Firing]) -> Iterable[list[dict[str, Any]]]:
+    """Decisions as facts take them: not too many, and not too large together."""
+    part: list[dict[str, Any]] = []
+    size = 0
+    for firing in firings:
+        values = msgspec.to_builtins(firing)
+        length = len(msgspec.json.encode(values))
+        if part and (len(part) == PER_FACT or size + length > MOST_BYTES // 2):
+            yield part
+            part, size = [], 0
+        part.append(values)
+        size += length
+    if part:
+        yield part
 
 
 def _firings(app: App, loaded: Loaded, scope: str, subjects: list[Subject], state: PolicyState, now_us: int) -> list[Firing]:
@@ -232,11 +249,13 @@ def _begin_again(app: App, subjects: Sequence[Subject], state: PolicyState) -> N
 
 
 def _open_incidents(app: App, scope: str) -> list[Target]:
-    """The open incidents of a scope, as what groups may join."""
+    """The open incidents of a scope, as what groups may join. Cost: one read of the list, and of the open ones' facts."""
+    found = [one.id for one in without_duties(app, states=OPEN, scope=scope)]
     targets: list[Target] = []
-    for stream, held in app.journal.under(INCIDENTS):
-        facts = [one.fact for one in held]
-        if facts[0].scope == scope:
+    for at in range(0, len(found), AT_ONCE):
+        streams = app.journal.read_each([INCIDENTS + one for one in found[at : at + AT_ONCE]])
+        for stream, held in streams.items():
+            facts = [one.fact for one in held]
             incident = fold(stream.removeprefix(INCIDENTS), facts)
             if incident.state in OPEN:
                 targets.append(_as_target(incident, facts))

@@ -37,6 +37,7 @@ from soc.telemetry import get_logger
 log = get_logger(__name__)
 
 MOST_TITLE = 300
+DONE_PER_FACT = 5_000
 PER_FACT = 500
 """Groups that one fact ties to an incident."""
 MOST_OBSERVABLES = 200
@@ -56,9 +57,9 @@ def carry_out(app: App, loaded: Loaded, scope: str) -> list[str]:
         except (UsageError, NotFound, Conflict) as error:
             log.error("a policy could not be carried out", policy=loaded.name, scope=scope, error=error.message, hint=error.hint)
             continue
-        done = NewFact("PolicyDone", {"effects": [firing.effect for firing in firings]})
         app.crash("policies.done")
-        _append(app, loaded, scope, done)
+        for at in range(0, len(firings), DONE_PER_FACT):
+            _append(app, loaded, scope, NewFact("PolicyDone", {"effects": [firing.effect for firing in firings[at : at + DONE_PER_FACT]]}))
     return touched
 
 

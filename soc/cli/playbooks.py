@@ -9,7 +9,7 @@ import click
 from soc.cli._io import Column, json_option, list_options, write_json
 from soc.cli._playbook import unknown_commands, who_word
 from soc.cli._session import Session, pass_session
-from soc.i18n import current
+from soc.i18n import current, translated
 from soc.i18n import gettext as _
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def list_command(session: Session, form: str | None, fields: tuple[str, ...]) ->
     ]
     session.out.items("playbooks", items, columns, form=form, fields=fields)
     for error in errors:
-        session.out.warn(str(error.message))
+        session.out.warn(translated(error.message))
 
 
 @command.command(
@@ -136,7 +136,6 @@ def _files(session: Session, words: tuple[str, ...]) -> tuple[list[Playbook], li
 def lint(session: Session, playbooks: tuple[str, ...], form: str | None, fields: tuple[str, ...]) -> int:
     """Check files, folders or names; all that the settings name when none is given."""
     from soc.errors import Phrase
-    from soc.i18n import translated
 
     found, errors = _files(session, playbooks)
     items: list[dict[str, Any]] = [{"playbook": "", "file": error.file, "line": error.line, "reason": translated(error.message)} for error in errors]

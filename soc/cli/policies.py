@@ -10,7 +10,7 @@ from soc.cli import _show
 from soc.cli._io import Column, json_option, list_options, write_json
 from soc.cli._query import scope_option
 from soc.cli._session import Session, pass_session
-from soc.i18n import current
+from soc.i18n import current, translated
 from soc.i18n import gettext as _
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _title(item: dict[str, Any]) -> str:
 
 def _tell_errors(session: Session, errors: list[ConfigError]) -> None:
     for error in errors:
-        session.out.warn(str(error.message))
+        session.out.warn(translated(error.message))
 
 
 @command.command("list", help=_("List the policies, and whether they run."))
@@ -138,7 +138,6 @@ def show(session: Session, name: str, as_json: bool) -> None:
 @pass_session
 def fields_command(session: Session, form: str | None, fields: tuple[str, ...]) -> None:
     """List the fields of groups."""
-    from soc.i18n import translated
     from soc.incidents.policies.condition import OF_GROUPS
 
     items = [{"field": name, "meaning": str(text)} for name, text in OF_GROUPS.items()]
@@ -196,15 +195,15 @@ def lint(session: Session, policies: tuple[str, ...], form: str | None, fields: 
     found, errors = _files(session, policies)
     plays = {one.name for one in playbooks.load(session.settings)[0]}
     rules = policies_set.rule_ids(session.settings)
-    items: list[dict[str, Any]] = [{"policy": "", "file": error.file, "line": error.line, "case": "", "reason": str(error.message)} for error in errors]
+    items: list[dict[str, Any]] = [{"policy": "", "file": error.file, "line": error.line, "case": "", "reason": translated(error.message)} for error in errors]
     cases = 0
     for one in found:
         about = {"policy": one.name, "file": one.path, "line": 0}
-        items += [{**about, "case": "", "reason": text} for text in policies_set.doubts(one, plays, rules)]
+        items += [{**about, "case": "", "reason": translated(text)} for text in policies_set.doubts(one, plays, rules)]
         try:
             results = run_cases(one)
         except ConfigError as error:
-            items.append({"policy": one.name, "file": error.file, "line": error.line, "case": "", "reason": str(error.message)})
+            items.append({"policy": one.name, "file": error.file, "line": error.line, "case": "", "reason": translated(error.message)})
             continue
         cases += len(results)
         items += [{**about, "case": result.case, "reason": result.reason} for result in results if not result.passed]

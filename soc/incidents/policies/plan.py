@@ -20,6 +20,8 @@ OPENED, JOINED, KNOWN, STORM, TOLD, COUNTED = "opened", "joined", "known", "stor
 FIRST = (OPENED, STORM, TOLD)
 """What counts against the limit, and what people are told of."""
 
+MOST_VALUE = 300
+"""Characters of an observable; longer ones are cut."""
 _KINDS = (
     (("ip",), "ip"),
     (("domain", "hostname", "question.name", "registered_domain"), "domain"),
@@ -94,7 +96,7 @@ def observables_of(key: dict[str, str]) -> list[dict[str, str]]:
     for name, value in sorted(key.items()):
         kind = next((kind for ends, kind in _KINDS if any(name == end or name.endswith("." + end) for end in ends)), "")
         if kind and value:
-            found.append({"type": kind, "value": str(value)})
+            found.append({"type": kind, "value": str(value)[:MOST_VALUE]})
     return found
 
 
@@ -109,6 +111,8 @@ def decide(
     policy = loaded.policy
     drafts: list[tuple[Subject, str, str, Target | None]] = []
     fresh: list[Target] = []
+    holding = {group: target for target in targets for group in target.groups}
+    recent = _recent(loaded, targets, subjects)
     for subject in subjects:
         effect = effect_of(policy.name, subject.group.id, subject.occasion)
         if effect in fired:
@@ -116,29 +120,40 @@ def decide(
         if policy.then.open is None:
             drafts.append((subject, effect, TOLD, None))
             continue
-        how, target = _target(loaded, subject, [*targets, *fresh])
+        how, target = _target(loaded, subject, holding, recent)
         if target is None:
             target = Target(effect, subject.at_us, effect, policy.then.open.class_)
             fresh.append(target)
+            recent.insert(0, target)
         _join(target, loaded, subject)
+        holding[subject.group.id] = target
         drafts.append((subject, effect, how, target))
-    recent = sum(1 for at in begun if at > now_us - span_us(policy.limit.within))
+    lately = sum(1 for at in begun if at > now_us - span_us(policy.limit.within))
     starting = sum(how in FIRST for _, _, how, _ in drafts)
-    if starting and recent + starting > policy.limit.most:
+    if starting and lately + starting > policy.limit.most:
         return _storm(loaded, drafts, fresh, targets, fired, now_us, day)
     targets += fresh
     return [_firing(subject, effect, how, target.id if target is not None else "") for subject, effect, how, target in drafts]
 
 
-def _target(loaded: Loaded, subject: Subject, targets: Sequence[Target]) -> tuple[str, Target | None]:
+def _recent(loaded: Loaded, targets: Sequence[Target], subjects: Sequence[Subject]) -> list[Target]:
+    """The incidents that a group might join now, what was joined last first."""
+    attach = loaded.policy.attach
+    if attach is None or not subjects:
+        return []
+    since_us = min(subject.at_us for subject in subjects) - span_us(attach.within)
+    return sorted((one for one in targets if one.last_us >= since_us), key=lambda one: one.last_us, reverse=True)
+
+
+def _target(loaded: Loaded, subject: Subject, holding: dict[str, Target], recent: Sequence[Target]) -> tuple[str, Target | None]:
     """The incident that a group stands in already, or joins; how."""
-    for target in targets:
-        if subject.group.id in target.groups:
-            return KNOWN, target
+    held = holding.get(subject.group.id)
+    if held is not None:
+        return KNOWN, held
     attach = loaded.policy.attach
     if attach is not None:
         within = span_us(attach.within)
-        for target in sorted(targets, key=lambda one: one.last_us, reverse=True):
+        for target in recent:
             if subject.at_us - target.last_us <= within and all(_same(loaded, name, subject, target) for name in attach.same):
                 return JOINED, target
     return OPENED, None
