@@ -16,6 +16,9 @@ from soc.incidents.letter import printed
 from soc.incidents.notices import Notice
 from soc.incidents.warnings import CLOSED, PREFIX, CentreWarning, Progress, fold, progress
 from soc.model.fact import Behalf, NewFact, Stored
+from soc.model.text import vi_fold
+from soc.organization.model import System
+from soc.organization.registry import Registry
 
 ISSUER = "Trung tâm An ninh mạng quốc gia"
 """Who issues warnings where nothing else is said."""
@@ -113,6 +116,23 @@ def listed(app: App, *, closed: bool = False, scope: str | None = "real") -> lis
     passed_on = notices.every(app)
     found = [(one, progress(one.id, passed_on)) for one in every(app) if (closed or one.state != CLOSED) and (scope is None or one.scope == scope)]
     return sorted(found, key=lambda pair: (pair[0].state == CLOSED, pair[0].due_at or "9"))
+
+
+def concerned(app: App, words: str) -> dict[str, list[str]]:
+    """Owner → systems of the registry that name these words (all of them, in any case and without accents): in name, operating system, services or domains.
+
+    Raises: UsageError when there is none.
+    """
+    require(app, "warnings.handle")
+    wanted = vi_fold(words).split()
+    found: dict[str, list[str]] = {}
+    for system in Registry(app.journal, ("systems",)).all(System, local_day(app)):
+        text = vi_fold(" ".join((system.name, system.operating_system, *system.services, *system.domains)))
+        if wanted and all(word in text for word in wanted):
+            found.setdefault(system.owner, []).append(f"{system.name} ({system.id})")
+    if not found:
+        raise UsageError(Phrase("no system of the registry names {words}", words=repr(words[:80])), hint="soc systems list; or --to AGENCY")
+    return found
 
 
 def fan_out(

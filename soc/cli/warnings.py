@@ -160,7 +160,7 @@ def show(session: Session, id: str, as_json: bool) -> None:
 @command.command(
     "fan-out",
     help=_record.example(
-        _("Draft a notice that passes a warning on to agencies; those that have it already are left out."), "soc warnings fan-out 7 --below tinh"
+        _("Draft a notice that passes a warning on to agencies; those that have it already are left out."), "soc warnings fan-out 7 --running zimbra"
     ),
 )
 @click.argument("id")
@@ -169,6 +169,9 @@ def show(session: Session, id: str, as_json: bool) -> None:
 @click.option(
     "--annex", type=click.Path(path_type=Path, exists=True, dir_okay=False), help=_("What concerns each agency only: a table with the columns agency, item.")
 )
+@click.option(
+    "--running", default="", metavar="WORDS", help=_("Owners of systems whose entry in the registry names these words; the systems stand in their annexes.")
+)
 @click.option("--subject", default="", metavar="TEXT", help=_("Another subject than the warning's."))
 @click.option("--body", default="", metavar="TEXT", help=_("Another text than the warning's."))
 @click.option("--action", default="", metavar="TEXT", help=_("What recipients are asked to do; default: what the warning asks for."))
@@ -176,13 +179,25 @@ def show(session: Session, id: str, as_json: bool) -> None:
 @json_option
 @pass_session
 def fan_out(
-    session: Session, id: str, to: tuple[str, ...], below: tuple[str, ...], annex: Path | None, subject: str, body: str, action: str, due_at: str, as_json: bool
+    session: Session,
+    id: str,
+    to: tuple[str, ...],
+    below: tuple[str, ...],
+    annex: Path | None,
+    running: str,
+    subject: str,
+    body: str,
+    action: str,
+    due_at: str,
+    as_json: bool,
 ) -> None:
     """Pass a warning on."""
     from soc.application import notices, warnings
 
     app = session.app()
     own = notices.read_annex(app, annex) if annex is not None else {}
+    for agency, systems in warnings.concerned(app, running).items() if running else ():
+        own[agency] = [*own.get(agency, []), *systems]
     due = _record.ahead(session, due_at)
     made = warnings.fan_out(app, id, to=to, below=below, annex=own, subject=subject, body=body, action=action, due_at=due)
     _notices_show.answer(session, made, as_json)

@@ -98,6 +98,24 @@ def test_a_withdrawn_notice_does_not_count(app: App) -> None:
     assert warnings.fan_out(app, name, to=["x-1"]).id != notice.id
 
 
+def test_agencies_concerned_are_those_whose_systems_name_it(app: App) -> None:
+    """By words of the registry, in any case and without accents; each gets its own systems only."""
+    rows = [
+        {"id": "thu-1", "name": "Thư điện tử xã", "owner": "x-1", "services": "Zimbra 8;https"},
+        {"id": "web-1", "name": "Cổng Zimbra", "owner": "x-1", "operating_system": "Linux"},
+        {"id": "thu-2", "name": "Thư", "owner": "x-2", "services": "ZIMBRA 10"},
+        {"id": "web-3", "name": "Cổng", "owner": "x-3", "services": "nginx"},
+    ]
+    register(app, "systems", rows)
+    assert warnings.concerned(app, "zimbra") == {"x-1": ["Thư điện tử xã (thu-1)", "Cổng Zimbra (web-1)"], "x-2": ["Thư (thu-2)"]}
+    assert list(warnings.concerned(app, "thu dien tu ZIMBRA")) == ["x-1"]
+    for words in ("exchange", " "):
+        with pytest.raises(UsageError):
+            warnings.concerned(app, words)
+    notice = warnings.fan_out(app, came(app), annex=warnings.concerned(app, "zimbra"))
+    assert {one.agency: len(one.annex) for one in notice.recipients} == {"x-1": 2, "x-2": 1}
+
+
 def test_the_same_number_is_recorded_once(app: App, tmp_path: Path) -> None:
     """Another issuer may have the same number; what is missing or too long is named."""
     name = came(app)
