@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date
-from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -67,9 +66,17 @@ def without_overlaps(plan: Plan, registry: Registry) -> Plan:
     standing = [one for one in registry.all(Shift) if one.key not in new and one.key not in ended]
     wrong: dict[str, Shift] = {}
     for post in {one.post for one in new.values()}:
-        for before, after in pairwise(counting(one for one in (*standing, *new.values()) if one.post == post)):
-            if after.begin < before.end:
-                wrong[after.key if after.key in new else before.key] = before if after.key in new else after
+        last: Shift | None = None  # the one that ends last of those taken so far
+        for one in counting(one for one in (*standing, *new.values()) if one.post == post):
+            if last is None or one.begin >= last.end:
+                last = one
+            elif one.key in new:
+                wrong[one.key] = last
+            elif last.key in new:  # what stands goes before what is new
+                wrong[last.key] = one
+                last = one
+            else:
+                last = max(last, one, key=lambda found: found.end)
     return _rejecting(plan, wrong) if wrong else plan
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from soc.application import recipients, registry, roster
@@ -122,6 +122,7 @@ def test_people_are_reached_the_way_they_prefer(app: App) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 30), st.integers(1, 3), st.sampled_from(["lan", "minh", "hoa"])), max_size=12), st.integers(0, 90))
+@example([(0, 3, 1, "lan"), (1, 1, 1, "lan"), (2, 1, 1, "lan")], 2)
 def test_a_roster_never_has_two_on_one_post_and_gaps_are_exactly_where_nobody_is(rows: list[tuple[int, int, int, str]], hour: int) -> None:
     """Whatever is imported, at each moment a post has at most one; a moment is covered exactly when it is in no gap."""
     from soc.adapters.memory_journal import MemoryJournal
