@@ -8,6 +8,8 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from soc.adapters.elastic.store import erase
 from soc.application import approval, incidents, notices, notices_send
@@ -15,8 +17,8 @@ from soc.application.app import Actor, App
 from soc.bootstrap import open_app
 from soc.clock import FrozenClock, from_iso, iso
 from soc.config import Settings, StoreSettings
-from soc.errors import Conflict, NotAllowed, NotFound, UsageError
-from soc.incidents.notices import Notice, code_of, fold
+from soc.errors import Conflict, NotAllowed, NotFound, SocError, UsageError
+from soc.incidents.notices import WAY, Notice, code_of, fold
 from soc.incidents.notices_listing import projection
 from soc.model.fact import ANY_VERSION, Behalf, NewFact, Stored
 from soc.organization.registry import Registry, record
@@ -368,3 +370,45 @@ def test_facts_of_older_versions_still_read(app: App) -> None:
     stored = app.journal.append("notice/TB-2025-0001", 0, facts, actor="an")
     found = fold("TB-2025-0001", [one.fact for one in stored])
     assert (found.state, found.recipients[0].state, found.recipients[0].annex, found.orders, found.version) == ("sent", "sent", ["k"], [], 4)
+
+
+STEPS = {
+    "approve": lambda app, to: notices.approve(app, "1", signer="Giám đốc", number="1", signed_on="2026-11-20"),
+    "urgent": lambda app, to: notices.approve(app, "1", signer="Giám đốc", urgent=True),
+    "document": lambda app, to: notices_send.send(app, "1", channel="document", to=[to]),
+    "telephone": lambda app, to: notices_send.send(app, "1", channel="telephone"),
+    "remind": lambda app, to: notices_send.remind(app, "1", channel="paper", to=[to]),
+    "second": lambda app, to: notices_send.second_letter(app, "1", signer="Giám đốc", number="2", signed_on="2026-11-21", channel="document"),
+    "received": lambda app, to: notices.answer(app, "1", to, "received"),
+    "acted": lambda app, to: notices.answer(app, "1", to, "acted"),
+    "verified": lambda app, to: notices.answer(app, "1", to, "verified"),
+    "withdraw": lambda app, to: notices.withdraw(app, "1", reason="nhầm"),
+    "edit": lambda app, to: notices.edit(app, "1", subject="khác"),
+}
+AFTER = {"draft": {"draft", "approved", "withdrawn"}, "approved": {"approved", "sent", "withdrawn"}, "sent": {"sent", "withdrawn"}, "withdrawn": {"withdrawn"}}
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.sampled_from(["x-1", "x-2", "x-3"])), max_size=25))
+def test_whatever_is_done_in_whatever_order(steps: list[tuple[str, str]]) -> None:
+    """Nothing goes back, nothing goes out unsigned, what is refused records nothing, and who was asked and is silent is exactly who is listed."""
+    app = application()
+    before = notices.draft(app, "a", to=["x-1", "x-2", "x-3"])
+    for name, to in steps:
+        try:
+            STEPS[name](app, to)
+            refused = False
+        except SocError:
+            refused = True
+        now = notices.get(app, "1")
+        assert now.version == before.version if refused else now.version > before.version
+        assert now.state in AFTER[before.state]
+        for old, new in zip(before.recipients, now.recipients, strict=True):
+            assert WAY.index(new.state) >= WAY.index(old.state)
+            assert all(new.at[state] == at for state, at in old.at.items())
+            assert not new.sent or now.approved_at
+            assert bool(new.sent) == (new.state != "waiting")
+        silent = {one.agency for one in now.recipients if one.sent and not one.answers} if now.state == "sent" else set()
+        assert {one.agency for one in now.unanswered()} == silent
+        assert now.confirmed or now.state in ("draft", "withdrawn") or now.urgent
+        before = now
