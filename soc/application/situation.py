@@ -62,7 +62,7 @@ def gather(app: App, until: str = "", *, assessment: str = "", proposal: str = "
     access.require(app, "reports.make")
     since_us, until_us = period(app, until)
     since, end = iso(since_us), iso(until_us)
-    every = incidents.listed(app, states=STATES)
+    every = [(one, found) for one, found in incidents.listed(app, states=STATES) if not one.defect]
     registry = Registry(app.journal, ("agencies", "people", "systems"))
     at_work = [(one, duties) for one, duties in every if one.state in OPEN]
     at_work.sort(key=lambda pair: (pair[0].legal_class != "serious", _ORDER.index(pair[0].severity), pair[0].detected_at))

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from soc.adapters.elastic.store import erase
-from soc.application import duties, incidents, outbox, playbooks, policies, policies_set, rules_retract, suppressions, triage
+from soc.application import duties, incidents, outbox, playbooks, policies, policies_set, rules_retract, situation, suppressions, triage
 from soc.application.app import Actor, App
 from soc.application.policies_defects import Settled
 from soc.application.policies_match import MOST_ALERTS
@@ -467,6 +467,9 @@ def test_a_retraction_reaches_what_policies_opened_and_undoing_brings_it_back(ma
     assert {one.state for one in outbox.sendings(made) if one.message.cause == INCIDENTS + found.id} == {"cancelled"}
     assert {one.state for one in outbox.sendings(made) if one.message.cause == INCIDENTS + stays.id} == {"due"}
     assert policies.apply(made).settled == Settled()
+    assert isinstance(made.clock, FrozenClock)
+    made.clock.advance(60)
+    assert situation.gather(made, iso(made.clock.now_us())).incidents_new == 1, "what was withdrawn stands in no figure"
     rules_retract.undo(made, defect.id, why="quy tắc đúng")
     again = opened(made)[0]
     assert (again.state, again.defect) == ("new", "")
