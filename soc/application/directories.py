@@ -15,6 +15,7 @@ import msgspec
 from soc.application.app import App
 from soc.application.numbered import local_day
 from soc.clock import iso
+from soc.errors import StoreCorrupt
 from soc.model.event import Doc
 from soc.model.ids import digest_id
 from soc.organization.directory import Directory
@@ -120,8 +121,12 @@ class RegistryWatch:
             return
         self._next = now + LOOK_EVERY_S
         state = present(self._app)
-        if state.name != self._state.name:
+        if state.name == self._state.name:
+            return
+        try:
             self._ready = state, enricher(self._app, state)
+        except StoreCorrupt as error:  # whose events are is one thing; that they are taken in goes before
+            log.error("the registry cannot be read, the state before stays in force", error=error.message, hint=error.hint)
 
     def switch(self) -> None:
         """Take over what waits; recorded first, and kept waiting when that is not possible. Raises: Unreachable, StoreFull."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -116,6 +118,28 @@ def test_objects_count_from_day_to_day_also_in_a_run_that_goes_on(app: App) -> N
     assert recorded(app, "never") is None
     assert recorded(app, "") is None, "a store that was filled before states were recorded"
     assert State({}, "2026-11-21").name == ""
+
+
+def test_a_registry_that_cannot_be_read_does_not_stop_the_stream(app: App, tmp_path: Path) -> None:
+    """The state before stays in force; when it is whole again it is taken over."""
+    tell(app, "a")
+    used: list[Any] = []
+    watch = RegistryWatch(app, used.append)
+    tell(app, "b")
+    database = tmp_path / "store" / "journal.db"
+    with closing(sqlite3.connect(database)) as db, db:
+        [body] = db.execute("SELECT body FROM fact WHERE stream = 'registry/points' AND sequence = 2").fetchone()
+        db.execute("UPDATE fact SET body = x'7b' WHERE stream = 'registry/points' AND sequence = 2")
+    watch.look()
+    watch.switch()
+    assert used == []
+    with closing(sqlite3.connect(database)) as db, db:
+        db.execute("UPDATE fact SET body = ? WHERE stream = 'registry/points' AND sequence = 2", (body,))
+    assert isinstance(app.clock, FrozenClock)
+    app.clock.advance(60)
+    watch.look()
+    watch.switch()
+    assert asked(used[-1])["soc.agency.id"] == "b"
 
 
 def lines(folder: Path, begin: int, count: int) -> None:
