@@ -2,7 +2,7 @@
 
     python -m bench.parse [--lines 100000] [--passes 3]
 
-Ours: frame, recognise, parse, nest, serialise, as `soc parse` does, but without the raw line in the output, as the peers
+Ours: frame, recognise, parse, nest, serialise, some lines at a time as the pipeline does, but without the raw line in the output, as the peers
 do not repeat it either; start-up is left out on all sides. syslog-ng takes pairs apart and formats JSON, VRL also moves the commonest fields to ECS:
 both do less than the ECS document of ours. The peers are fetched by `bench/peers.sh`.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -21,18 +22,21 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import orjson
 
 from bench import lines
 from bench._measure import FOLDER, Measure, fresh, pin, show
 from soc.ingest.framing import decode, frame
-from soc.ingest.parser import Context
+from soc.ingest.parser import BatchParser, Context, Line
 from soc.ingest.registry import installed
-from soc.model.event import nest
+from soc.model.event import Doc, nest
 
 PEERS = FOLDER / "peers"
 _NOW_US = 1_795_000_000_000_000
+AT_ONCE = 64
+"""Lines read together."""
 # Reference: syslog-ng 3.38 administration guide, "kv-parser" and "format-json".
 _SYSLOG_NG = """@version: 3.35
 @module "kvformat"
@@ -45,39 +49,56 @@ log {{ source(s); parser(kv); destination(d); flags(flow-control); }};
 
 
 def ours(source: Path, target: Path) -> None:
-    """Lines to ECS JSON."""
+    """Lines to ECS JSON, in the order of the file, some at a time as the pipeline reads them."""
     registry, context = installed(), Context(_NOW_US, "Asia/Ho_Chi_Minh", 0, "")
+    many = {parser.name: parser.parse_many for parser in registry.parsers() if isinstance(parser, BatchParser)}
     with source.open("rb", buffering=1 << 20) as stream, target.open("wb", buffering=1 << 20) as out:
-        recognise, dumps, write, newline = registry.recognise, orjson.dumps, out.write, orjson.OPT_APPEND_NEWLINE
-        for raw in stream:
-            line = frame(decode(raw.removesuffix(b"\n"))[0])
-            parser = recognise(line)
-            if parser is not None:
-                write(dumps(nest(parser.parse(line, context).doc), option=newline))
+        dumps, newline = orjson.dumps, orjson.OPT_APPEND_NEWLINE
+        while raws := list(islice(stream, AT_ONCE)):
+            together: dict[str, list[tuple[int, Line]]] = {}
+            for number, raw in enumerate(raws):
+                line = frame(decode(raw.removesuffix(b"\n"))[0])
+                parser = registry.recognise(line)
+                if parser is not None:
+                    together.setdefault(parser.name, []).append((number, line))
+            docs: list[Doc] = [{}] * len(raws)
+            for name, some in together.items():
+                texts = [line for _, line in some]
+                for (number, line), parsed in zip(some, many[name](texts, context) if name in many else [None] * len(some), strict=True):
+                    docs[number] = (parsed or registry.get(name).parse(line, context)).doc
+            out.write(b"".join([dumps(nest(doc), option=newline) for doc in docs if doc]))
 
 
-def run_ours(source: Path, target: Path, count: int) -> float:
-    """Lines per second, from the first output on."""
+class Rate(NamedTuple):
+    """Lines per second, by the clock and of CPU time."""
+
+    wall: float
+    cpu: float
+
+
+def run_ours(source: Path, target: Path, count: int) -> Rate:
+    """From the first output on."""
     first = target.with_suffix(".first")
     with source.open("rb") as stream:
         first.write_bytes(b"".join(islice(stream, 100)))
     ours(first, target)
     first.unlink()
     gc.freeze()
-    begin = time.perf_counter()
+    begin, cpu = time.perf_counter(), time.process_time()
     ours(source, target)
-    return count / (time.perf_counter() - begin)
+    return Rate(count / (time.perf_counter() - begin), count / (time.process_time() - cpu))
 
 
-def run_vrl(source: Path, target: Path, count: int) -> float:
-    """Lines per second of the program around VRL, start-up included (a few milliseconds)."""
-    begin = time.perf_counter()
+def run_vrl(source: Path, target: Path, count: int) -> Rate:
+    """The program around VRL, start-up included (a few milliseconds)."""
+    begin, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([str(PEERS / "vrl"), str(source), str(target)], check=True)
-    return count / (time.perf_counter() - begin)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Rate(count / (time.perf_counter() - begin), count / (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
 
 
-def run_syslog_ng(source: Path, target: Path, count: int) -> float:
-    """Lines per second of syslog-ng, from its first output to its last."""
+def run_syslog_ng(source: Path, target: Path, count: int) -> Rate:
+    """syslog-ng, from its first output to its last."""
     folder = fresh("syslog-ng")
     (folder / "syslog-ng.conf").write_text(_SYSLOG_NG.format(source=source, target=target), encoding="utf-8")
     root = PEERS / "root"
@@ -86,8 +107,8 @@ def run_syslog_ng(source: Path, target: Path, count: int) -> float:
     return daemon_rate(command, target, count, {"LD_LIBRARY_PATH": library_path()}, folder)
 
 
-def daemon_rate(command: Sequence[str], target: Path, count: int, environment: dict[str, str], folder: Path) -> float:
-    """Lines per second at which a daemon writes `count` lines to `target`; it is ended then.
+def daemon_rate(command: Sequence[str], target: Path, count: int, environment: dict[str, str], folder: Path) -> Rate:
+    """The rate at which a daemon writes `count` lines to `target`; it is ended then.
 
     Raises: RuntimeError when it does not get there.
     """
@@ -103,9 +124,15 @@ def daemon_rate(command: Sequence[str], target: Path, count: int, environment: d
             process.wait(20)
 
 
-def _watched(process: subprocess.Popen[bytes], target: Path, count: int) -> float:
+def _cpu_s(process: int) -> float:
+    """CPU seconds that a process has taken so far."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _watched(process: subprocess.Popen[bytes], target: Path, count: int) -> Rate:
     begin = time.perf_counter()
-    first, at_first, seen, position = 0.0, 0, 0, 0
+    first, cpu_first, at_first, seen, position = 0.0, 0.0, 0, 0, 0
     while seen < count:
         if process.poll() is not None or time.perf_counter() - begin > 180:
             raise RuntimeError(f"{seen} of {count} lines came")
@@ -116,9 +143,9 @@ def _watched(process: subprocess.Popen[bytes], target: Path, count: int) -> floa
                     position += len(chunk)
                     seen += chunk.count(b"\n")
             if seen and not first:
-                first, at_first = time.perf_counter(), seen
+                first, cpu_first, at_first = time.perf_counter(), _cpu_s(process.pid), seen
         time.sleep(0.02)
-    return (seen - at_first) / (time.perf_counter() - first)
+    return Rate((seen - at_first) / (time.perf_counter() - first), (seen - at_first) / max(_cpu_s(process.pid) - cpu_first, 0.01))
 
 
 def module_path() -> Path:
@@ -138,23 +165,26 @@ def measure(count: int = 100_000, passes: int = 3) -> list[Measure]:
     source, target = FOLDER / f"fortigate-{count}.log", FOLDER / "parsed.ndjson"
     lines.write(source, count, mail=0)
     what = "FortiGate line to ECS JSON, file to file, one core"
-    known: list[tuple[str, Path, Callable[[Path, Path, int], float]]] = [
+    known: list[tuple[str, Path, Callable[[Path, Path, int], Rate]]] = [
         ("syslog-ng kv-parser", PEERS / "root/usr/sbin/syslog-ng", run_syslog_ng),
         ("VRL", PEERS / "vrl", run_vrl),
     ]
     peers = {name: run for name, program, run in known if program.exists()}
     rows = [Measure(f"{what}: against {name}", "left out: not fetched (`bench/peers.sh`)", "≥ 1.0") for name, _, _ in known if name not in peers]
-    rates: dict[str, list[float]] = {"soc": [], **{name: [] for name in peers}}
+    rates: dict[str, list[Rate]] = {"soc": [], **{name: [] for name in peers}}
     for _ in range(passes):
         rates["soc"].append(run_ours(source, target, count))
         for name, run in peers.items():
             rates[name].append(run(source, target, count))
     target.unlink(missing_ok=True)
     shutil.rmtree(FOLDER / "syslog-ng", ignore_errors=True)
-    rows.insert(0, Measure(f"{what}: lines/s", f"{median(rates['soc']):,.0f}"))
+    own = rates["soc"]
+    rows.insert(0, Measure(f"{what}: lines/s", f"{median(one.wall for one in own):,.0f} (CPU {1e6 / median(one.cpu for one in own):.1f} µs a line)"))
     for name in peers:
-        ratio = median(rate / peer for rate, peer in zip(rates["soc"], rates[name], strict=True))
-        rows.append(Measure(f"{what}: against {name}", f"{ratio:.2f} ({name}: {median(rates[name]):,.0f}/s)", "≥ 1.0", ratio >= 1.0))
+        wall = median(one.wall / peer.wall for one, peer in zip(own, rates[name], strict=True))
+        cpu = median(one.cpu / peer.cpu for one, peer in zip(own, rates[name], strict=True))
+        figure = f"{wall:.2f} (by CPU time {cpu:.2f}; {name}: {median(one.wall for one in rates[name]):,.0f}/s, CPU {1e6 / median(one.cpu for one in rates[name]):.1f} µs)"
+        rows.append(Measure(f"{what}: against {name}", figure, "≥ 1.0", wall >= 1.0))
     return rows
 
 

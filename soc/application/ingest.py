@@ -19,7 +19,6 @@ BACKLOG = 3_000
 """Lines of a file in a batch for the embedded store: nobody waits for single ones. Two batches are in memory at a time, some 25 MiB each; 6,000 gain nothing more."""
 
 
-
 def ingest_files(
     app: App,
     paths: Sequence[Path],

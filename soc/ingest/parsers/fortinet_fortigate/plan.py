@@ -423,7 +423,7 @@ def compiled(keys: tuple[str, ...], fixed: tuple[str | None, ...], quoted: tuple
     """
     parts = []
     for key, value, is_quoted in zip(keys, fixed, quoted, strict=True):
-        inner = ('([^"]+)' if is_quoted else '([^ "]+)') if value is None else re.escape(value) if value in NOTHING else f"({re.escape(value)})"
+        inner = ('([^"]++)' if is_quoted else '([^ "]++)') if value is None else re.escape(value) if value in NOTHING else f"({re.escape(value)})"
         parts.append(f'{re.escape(key)}="{inner}"' if is_quoted else f"{re.escape(key)}={inner}")
     return re.compile(" ".join(parts) + " ?").fullmatch
 
