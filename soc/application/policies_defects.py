@@ -102,7 +102,7 @@ def _is_withdrawn(app: App, incident: Incident) -> bool:
 
 def _restore(app: App, defect: Defect, found: Settled) -> None:
     for incident in _concerned(app, defect):
-        if incident.defect == defect.id and incident.state == REJECTED:
+        if incident.defect and incident.state == REJECTED and not _is_withdrawn(app, incident):
             data = {"defect": defect.id, "to": incident.before_defect or NEW}
             if _append(app, incident, NewFact("IncidentRestored", data, defect.undone_why)):
                 found.restored.append(incident.id)

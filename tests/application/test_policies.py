@@ -476,6 +476,20 @@ def test_a_retraction_reaches_what_policies_opened_and_undoing_brings_it_back(ma
     assert policies.apply(made).did == []
 
 
+def test_an_incident_of_two_wrong_rules_comes_back_with_either(made: App) -> None:
+    """It goes when nothing of it counts any more, whichever defect was the last, and comes back when something counts again."""
+    put(made, 1)
+    policies.apply(made)
+    (other,) = put(made, 2, rule="r-other")
+    made.journal.append(INCIDENTS + "INC-2026-0001", 3, [NewFact("AlertsAttached", {"alerts": [other], "rules": ["r-other"]})], actor="an")
+    first = rules_retract.retract(made, rules_retract.plan(made, "r-open", from_us=T0, until_us=T0 + HOUR), why="sai")
+    assert opened(made)[0].state == "new"
+    second = rules_retract.retract(made, rules_retract.plan(made, "r-other", from_us=T0, until_us=T0 + HOUR), why="cũng sai")
+    assert (opened(made)[0].state, opened(made)[0].defect) == ("rejected", second.id)
+    rules_retract.undo(made, first.id, why="đúng")
+    assert (opened(made)[0].state, opened(made)[0].defect) == ("new", "")
+
+
 def test_an_incident_with_another_group_that_counts_stays(made: App) -> None:
     """Only what the wrong rule alone opened goes with it."""
     (group,) = put(made, 1)
