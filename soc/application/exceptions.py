@@ -16,6 +16,7 @@ from soc.application.access import require
 from soc.application.app import App
 from soc.application.rules_backtest import Hit, backtest
 from soc.application.rules_choice import Choice, only
+from soc.application.rules_retract import correlations_above
 from soc.application.ruleset import one_named
 from soc.clock import iso, to_datetime
 from soc.errors import Conflict, NotAllowed, NotFound, Phrase, RuleError, StoreFull, UsageError
@@ -24,7 +25,6 @@ from soc.model.event import Doc, flatten
 from soc.model.query import Term
 from soc.ports import AlertQuery, EventQuery, Store
 from soc.rules.ast import Rule, RuleException
-from soc.rules.collection import Collection
 from soc.rules.correlation import Correlation
 from soc.rules.documents import read
 from soc.rules.fields import mapped, taxonomy, zoned
@@ -86,7 +86,7 @@ def plan(app: App, name: str, *, where: list[str], owner: str, expires: str, rea
     collection = app.rules.engine.collection
     covering = zoned(applied(collection.written.get(rule.id, rule), [found]), collection.ruleset.zone)
     (exception,) = mapped(covering, taxonomy()).exceptions
-    above = _counting(collection, rule) if rule.id in collection.silent else []
+    above = [one for one in correlations_above(collection, rule.id) if one.shadow == rule.shadow] if rule.id in collection.silent else []
     told, hidden, examples = _preview_above(app, rule, exception, above) if above else _preview(app, rule, exception)
     return Plan(rule.id, rule.title, str(path), text, found.expires, PREVIEW_DAYS, told, hidden, examples, [one.id for one in above])
 
@@ -195,15 +195,6 @@ def _preview(app: App, rule: Rule, exception: RuleException) -> tuple[int, int, 
             if len(examples) < MOST_EXAMPLES:
                 examples.append({"id": str(doc.get("soc.id", "")), "at": str(doc.get("@timestamp", "")), "original": str(doc.get("event.original", ""))})
     return told, hidden, examples
-
-
-def _counting(collection: Collection, rule: Rule) -> list[Correlation]:
-    """The correlations that make alerts of what a rule tells, also through others."""
-    telling = {rule.id}
-    for one in collection.correlations:  # children stand before their parents
-        if telling.intersection(one.rules):
-            telling.add(one.id)
-    return [one for one in collection.correlations if one.id in telling and one.id not in collection.silent and one.shadow == rule.shadow]
 
 
 def _preview_above(app: App, rule: Rule, exception: RuleException, above: list[Correlation]) -> tuple[int, int, list[dict[str, str]]]:

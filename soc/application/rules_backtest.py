@@ -39,6 +39,7 @@ _AFTERWARDS = ("soc.threat.", "soc.natural_key", "soc.counted", "soc.late")
 """Fields that the pipeline sets once the rules have been asked: they must not see them here either."""
 
 Progress = Callable[[int, int], None]
+Without = Callable[[str, int], bool]
 
 
 class Hit(msgspec.Struct):
@@ -52,6 +53,7 @@ class Hit(msgspec.Struct):
     events: list[str]
     count: int = 1
     window: tuple[str, str] | None = None
+    scope: str = "real"
     explanation: dict[str, Any] = {}
 
 
@@ -110,14 +112,16 @@ def backtest(
     examples: int = 20,
     narrow: bool = True,
     progress: Progress = lambda _read, _found: None,
+    without: Without | None = None,
 ) -> Backtest:
     """Run rules over the stored events of a period [since, until). Nothing is written.
 
+    `without`: what a rule said at a time (microseconds) and what correlations are not to be told of, as it was withdrawn.
     `examples` 0 = keep every alert. `narrow` False reads everything: for the tests that compare.
     Cost: one stream of the fitting events; memory grows with alerts of correlations and with groups.
     """
     begun = app.clock.monotonic()
-    run = _Run(choice, since_us, until_us, ZoneInfo(app.settings.timezone), examples)
+    run = _Run(choice, since_us, until_us, ZoneInfo(app.settings.timezone), examples, without)
     where = narrowed(choice.collection.ruleset.rules) if narrow else All()
     # Correlations look back: what began before the period is read too, and only what holds inside it is told.
     query = EventQuery(where=where, scope=scope, since_us=since_us - run.reach_us, until_us=until_us, descending=False)
@@ -158,7 +162,7 @@ class _Count:
 class _Run:
     """One backtest."""
 
-    def __init__(self, choice: Choice, since_us: int, until_us: int, zone: ZoneInfo, examples: int) -> None:
+    def __init__(self, choice: Choice, since_us: int, until_us: int, zone: ZoneInfo, examples: int, without: Without | None = None) -> None:
         collection = choice.collection
         self.read = self.found = 0
         self.hits: list[Hit] = []
@@ -167,6 +171,7 @@ class _Run:
         self._engine: Engine = Engine(collection.ruleset, collection)
         self._by_id = {rule.id: number for number, rule in enumerate(self._engine.rules)}
         self.fold = Correlator(collection.correlations)
+        self.fold.without = self._without = without
         self.reach_us = _reach_us(collection.correlations)
         self._counts: dict[str, _Count] = {rule.id: _Count() for rule in choice.rules()}
         self._told: dict[str, CorrelationAlert] = {}
@@ -186,7 +191,10 @@ class _Run:
             if ts >= self._since and rule.id in self._counts:
                 self._single(number, doc, seen, ts)
         if verdict.matches and self.fold.rules:
-            self._signals(verdict.matches, doc, seen)
+            matches = verdict.matches
+            if self._without is not None:
+                matches = tuple(number for number in matches if not self._without(self._engine.rules[number].id, ts))
+            self._signals(matches, doc, seen)
         if self.read % _EVERY == 0:
             self._advance(ts // 1000 * 1000)  # events are in order of milliseconds
 
@@ -229,6 +237,7 @@ class _Run:
                     [name for _, name, _ in alert.members if name not in self._told][:_EVERY],
                     alert.count,
                     (iso(alert.start), iso(alert.end)),
+                    scope=alert.scope,
                 )
             )
         self.hits.sort(key=lambda hit: (hit.ts, hit.rule, hit.events))

@@ -11,7 +11,7 @@ chains, and what is told. One rule: `soc.rules.fold` and `soc.rules.quiet`; what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from soc.rules.correlation import Correlation
 from soc.rules.episodes import Bounds, CorrelationAlert, Episode, Member, plain
@@ -37,6 +37,8 @@ class Correlator:
         self.rules = {rule.id: rule for rule in rules}
         self.folds = {rule.id: fold_of(rule, self.bounds) for rule in rules}
         self.dropped = 0
+        self.without: Callable[[str, int], bool] | None = None
+        """Alerts (rule and time) that tell nothing to what is built on them."""
         self._before: dict[tuple[str, tuple[str, ...]], list[CorrelationAlert]] = {}
         self._parents: dict[str, list[tuple[Correlation, int]]] = {}
         self._lag: dict[str, int] = {}
@@ -88,6 +90,8 @@ class Correlator:
             if self._before:
                 self._resume(fold)
             for episode in fold.opened:
+                if self.without is not None and self.without(rule_id, episode.at):
+                    continue
                 for parent, place in self._parents.get(rule_id, ()):
                     signal = of_alert(parent, place, fold.rule, episode.at, episode.id, episode.key, episode.shown)
                     if signal is not None:

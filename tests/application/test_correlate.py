@@ -76,7 +76,7 @@ correlation:
     condition: {gte: 2}
 level: critical
 """
-DENIED = """
+OTHER = """
 title: Intrusion of another kind
 id: 55555555-5555-4555-8555-555555555555
 name: other
@@ -85,7 +85,10 @@ detection:
     sel: {fortinet.firewall.attack|startswith: Other}
     condition: sel
 level: low
----
+"""
+DENIED = (
+    OTHER
+    + """---
 title: One kind without the other
 id: 66666666-6666-4666-8666-666666666666
 correlation:
@@ -96,6 +99,7 @@ correlation:
     condition: seen and not other
 level: medium
 """
+)
 
 
 def line(second: float, ip: str = "203.0.113.9", attack: str = "Some.Attack", device: str = "FG") -> str:

@@ -6,17 +6,27 @@ from pathlib import Path
 
 import pytest
 
-from soc.application.app import App
-from soc.application.rules_retract import defect_of, plan, retract, retractions, undo
+from soc.application.app import Actor, App
+from soc.application.ingest import ingest_files
+from soc.application.rules_retract import defect_of, followers, plan, retract, retractions, undo
+from soc.bootstrap import open_app
 from soc.config import RulesSettings, Settings
 from soc.errors import Conflict, NotAllowed, NotFound, UsageError
 from soc.model.alert import Alert
 from soc.ports import AlertQuery
+from tests.application.test_pipelines import LINE, THREE
 from tests.application.test_rules_backtest import LOGIN, app_on, rule, write
 from tests.contracts.conftest import Rig
-from tests.contracts.samples import HOUR, T0, alert, batch, event
+from tests.contracts.samples import HOUR, SECOND, T0, alert, batch, event
 
 KNOWN = rule("login", LOGIN)
+SEEN = "44444444-0000-4000-8000-000000000001"
+PARENT = """\
+title: Two attacked addresses
+id: 44444444-0000-4000-8000-000000000003
+correlation: {type: event_count, rules: [44444444-0000-4000-8000-000000000002], timespan: 5m, condition: {gte: 2}, generate: true}
+level: critical
+"""
 
 
 @pytest.fixture
@@ -93,3 +103,39 @@ def test_what_cannot_be_meant_is_refused(app: App) -> None:
     with pytest.raises(NotAllowed):
         retract(app, planned, why="x")
     assert app.store.facts("retraction") == []
+
+
+def test_correlations_that_counted_what_is_withdrawn_fall_with_it(tmp_path: Path) -> None:
+    """Three attacks of one address: without one of them there is no alert; of another four, the alert holds. Undone, both count; told again nothing changes."""
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "three.yml").write_text(THREE + "---\n" + PARENT, encoding="utf-8")
+    settings = Settings.model_validate({"data_dir": tmp_path / "data", "rules": {"shipped": False, "directories": [tmp_path / "rules"]}})
+    log = tmp_path / "fw.log"
+    wrong = [LINE.format(second) for second in (0, 1, 2)]
+    right = [LINE.format(second).replace("203.0.113.9", "203.0.113.7") for second in (2, 3, 4, 5)]
+    log.write_text("".join(text + "\n" for text in (*wrong, *right)), encoding="utf-8")
+
+    def held(app: App) -> list[str]:
+        found = app.store.alerts(AlertQuery(limit=100))[1]
+        return sorted(f"{one.rule.title[:5]} {one.group_key.get('source.ip', '')}" for one in found if one.rule.id != SEEN)
+
+    with open_app(settings, Actor("lan"), pipeline=True) as app:
+        ingest_files(app, [log], source="fw")
+        before = ["Three 203.0.113.7", "Three 203.0.113.9", "Two a "]
+        assert held(app) == before
+        third = 1_795_224_542_000_000
+        defect = retract(app, plan(app, SEEN, from_us=third, until_us=third + SECOND), why="a wrong signature")
+        assert held(app) == ["Three 203.0.113.7"]
+        followed = followers(app, defect)
+        assert [(one.title[:5], one.alerts, one.by, one.why) for one in sorted(followed, key=lambda one: one.title)] == [
+            ("Three", 1, "lan", "a wrong signature"),
+            ("Two a", 1, "lan", "a wrong signature"),
+        ]
+        aside = [one for one in app.store.alerts(AlertQuery(limit=100, retracted=True))[1] if one.rule.id != SEEN]
+        assert {defect_of(app, one).because for one in aside if defect_of(app, one)} == {defect.id}  # type: ignore[union-attr]
+        again = retract(app, plan(app, SEEN, from_us=third, until_us=third + SECOND), why="once more")
+        assert followers(app, again) == []
+        undo(app, again.id, why="it was said before")
+        undo(app, defect.id, why="it was right")
+        assert held(app) == before
+        assert all(one.undone_at for one in retractions(app))

@@ -21,6 +21,7 @@ from soc.bootstrap import open_app
 from soc.clock import to_datetime
 from soc.config import Settings
 from soc.model.record import RawRecord
+from tests.application.test_correlate import DETECTION, OTHER
 from tests.e2e.distributed import Feed, Worker, Workers, fill, forget, opened, received, run_until, settings_of
 from tests.e2e.driver import NOW_US, RunningClock
 from tests.e2e.state import assert_balanced, assert_same, comparable, everything
@@ -33,25 +34,7 @@ SECOND = 1_000_000
 START = NOW_US - 3 * 3_600 * SECOND
 """A backlog, beside a partition that is up to date as it has no records."""
 LENGTH_S = 280
-RULES = """
-title: Intrusion seen
-id: 11111111-1111-4111-8111-111111111111
-name: seen
-logsource: {product: fortigate}
-detection:
-    sel: {fortinet.firewall.attack|startswith: Some}
-    condition: sel
-level: low
----
-title: Intrusion of another kind
-id: 22222222-2222-4222-8222-222222222222
-name: other
-logsource: {product: fortigate}
-detection:
-    sel: {fortinet.firewall.attack|startswith: Other}
-    condition: sel
-level: low
----
+RULES = f"""{DETECTION}---{OTHER}---
 title: Many intrusions from one address
 id: 33333333-3333-4333-8333-333333333333
 name: many
@@ -60,7 +43,7 @@ correlation:
     rules: [seen]
     group-by: [source.ip, observer.name]
     timespan: 30s
-    condition: {gte: 4}
+    condition: {{gte: 4}}
 level: high
 ---
 title: Several busy addresses at one sensor
@@ -70,12 +53,12 @@ correlation:
     rules: [many]
     group-by: [observer.name]
     timespan: 60s
-    condition: {gte: 2, field: source.ip}
+    condition: {{gte: 2, field: source.ip}}
     generate: true
 level: critical
 ---
 title: One kind, then the other
-id: 55555555-5555-4555-8555-555555555555
+id: 77777777-7777-4777-8777-777777777777
 correlation:
     type: temporal_ordered
     rules: [seen, other]
@@ -323,11 +306,11 @@ def test_a_correlator_alone_takes_changed_rules_over(tmp_path: Path, stage: Stag
         workers.start(of("a", "ingest"), "--run")
 
         def meanwhile() -> None:
-            feed.write_until(records, lambda: stage.begun(app, 20), at_once=5)
+            feed.write_until(records, lambda: stage.begun(app, 20), at_once=4)
             before = app.rules.hash
             assert not titled(everything(app.store)["alerts"], "Many intrusions from one address")
             file.write_text(RULES, encoding="utf-8")
-            feed.write_until(records, lambda: app.rules.hash != before, at_once=5)
+            feed.write_until(records, lambda: app.rules.hash != before, at_once=4)
             feed.write(records)
 
         run_until(app, lambda: stage.judged(app) and received(app.store) >= len(supply.records), deadline_s=120, meanwhile=meanwhile)

@@ -9,6 +9,7 @@ from soc.cli._io import json_option, write_json
 from soc.cli._query import read_time
 from soc.cli._session import Session, may_ask, pass_session
 from soc.i18n import gettext as _
+from soc.i18n import ngettext
 
 
 @click.command(help=_("Withdraw the alerts of a wrong rule in a period: kept, shown with alerts list --retracted, in no other list, count or group."))
@@ -44,6 +45,10 @@ def command(session: Session, rule: str, from_time: str, to_time: str, reason: s
     if defect is None:
         session.out.say(_("Nothing was changed; --yes does it."))
         return 0
+    more_alerts = sum(one.alerts for one in rules_retract.followers(app, defect))
+    if more_alerts:
+        text = ngettext("with it {count} alert of correlations that no longer holds", "with it {count} alerts of correlations that no longer hold", more_alerts)
+        session.out.say(text.format(count=_show.number(more_alerts)))
     session.out.say(
         _("Withdrawn, alerts that come later for this period too. Show: soc alerts list --retracted. Undo: soc rules unretract {id} --reason '…'").format(
             id=defect.id[:10]
