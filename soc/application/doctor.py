@@ -301,7 +301,7 @@ def check_messages(app: App) -> Iterator[Check]:
         yield Check("mail", "warn", "mail.security is none: texts and password can be read on the way", 'security = "starttls"')
     for name, one in settings.webhook.items():
         if one.url.startswith("http://") and urlsplit(one.url).hostname not in _OWN:
-            yield Check(f"webhook {name}", "warn", "its url is http: texts can be read and changed on the way", "use https")
+            yield Check("webhook " + name, "warn", "its url is http: texts can be read and changed on the way", "use https")
     redirected = settings.mail.exercise_to if settings.mail.host else True
     if not redirected or not all(one.exercise_to for one in settings.webhook.values()):
         yield Check("exercises", "warn", "messages of exercises are held: they go to nobody", "set exercise_to of [mail] and of each [webhook.NAME]")

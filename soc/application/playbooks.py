@@ -57,7 +57,9 @@ def start(app: App, name: str, playbook_name: str) -> tuple[Incident, int]:
     playbook = find(app.settings, playbook_name)
     facts = task_facts(app, playbook, incident)
     if not facts:
-        raise Conflict(Phrase("{id} has the tasks of {playbook} already", id=incident.id, playbook=playbook.name), hint=Phrase("soc incidents show {id}", id=incident.id))
+        raise Conflict(
+            Phrase("{id} has the tasks of {playbook} already", id=incident.id, playbook=playbook.name), hint=Phrase("soc incidents show {id}", id=incident.id)
+        )
     app.journal.append(PREFIX + incident.id, incident.version, facts, actor=app.actor.name, scope=incident.scope)
     return get(app, incident.id), len(facts)
 

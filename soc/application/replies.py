@@ -227,7 +227,10 @@ def raw(app: App, reply: Reply) -> Iterator[bytes]:
     Raises: NotFound when it was not kept.
     """
     if not reply.kept:
-        raise NotFound(Phrase("the mail of {id} was not kept: it names no notice, and its sender is a stranger", id=reply.id), hint="it is in the mailbox, or in the file that was imported")
+        raise NotFound(
+            Phrase("the mail of {id} was not kept: it names no notice, and its sender is a stranger", id=reply.id),
+            hint="it is in the mailbox, or in the file that was imported",
+        )
     yield from app.wiring.evidence().read(reply.sha256)
 
 

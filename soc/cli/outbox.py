@@ -131,7 +131,7 @@ def show(session: Session, id: str, as_json: bool) -> None:
         if value:
             out.text(f"{title:<12} {value}")
     for one in message.attachments:
-        out.text(f"{_('Attached'):<12} {one.name} ({one.type})")
+        out.text(_("Attached").ljust(12) + f" {one.name} ({one.type})")
     out.text("")
     out.text(message.body)
     for attempt in found.attempts:

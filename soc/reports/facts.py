@@ -306,7 +306,7 @@ def _system(registry: Registry, key: str) -> SystemFacts:
         one.protection,
         ", ".join(one.public_addresses),
         ", ".join(one.domains),
-        one.note,
+        one.purpose or one.note,
     )
 
 

@@ -123,7 +123,7 @@ FIELDS: dict[str, Field] = {
     "system_protection": Field("Biện pháp an toàn đã triển khai", "Protection", _system("protection")),
     "system_public_addresses": Field("Địa chỉ IP công cộng", "Public addresses", _system("public_addresses")),
     "system_domains": Field("Tên miền", "Domains", _system("domains")),
-    "system_purpose": Field("Mục đích chính sử dụng hệ thống", "Purpose", _system("note")),
+    "system_purpose": Field("Mục đích chính sử dụng hệ thống", "Purpose", _system("purpose")),
     "assessment": Field("Đánh giá chung", "Assessment", "soc reports situation --assessment …"),
     "figures_threats": Field("Mối đe dọa đã phát hiện", "Threats"),
     "figures_alerts": Field("Nhóm cảnh báo chưa xử lý", "Open alerts"),
