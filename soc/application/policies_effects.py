@@ -273,7 +273,7 @@ def _tell(app: App, loaded: Loaded, scope: str, first: Firing, incident: Inciden
                 sent[one.id] = way
                 outbox.send(app, one)
     if then.notify and not sent:
-        log.warning("a policy found nobody to tell", policy=loaded.name, to=[telling.to for telling in then.notify], hint="soc people list, soc roster show")
+        log.info("a policy found nobody to tell", policy=loaded.name, to=[telling.to for telling in then.notify], hint="soc people list, soc roster show")
     app.crash("policies.told")
     if then.page:
         wake(app, identity or first.group, action_of(first.effect, "page"), subject + many, subject + _foot(identity, first), scope=scope, cause=cause)
