@@ -16,11 +16,13 @@ from soc.application.app import Actor, App
 from soc.application.correlate_topic import SOURCE
 from soc.application.doctor import MOST_BEHIND, check_signals
 from soc.application.ingest import ingest_files
+from soc.application.redrive import judge, redrive
 from soc.application.run import run
 from soc.bootstrap import open_app
 from soc.clock import to_datetime
 from soc.config import Settings
 from soc.model.record import RawRecord
+from soc.ports import AlertQuery
 from tests.application.test_correlate import DETECTION, OTHER
 from tests.e2e.distributed import Feed, Worker, Workers, fill, forget, opened, received, run_until, settings_of
 from tests.e2e.driver import NOW_US, RunningClock
@@ -330,4 +332,35 @@ def test_once_reads_what_there_is_and_ends(tmp_path: Path, stage: Stage, supply:
         totals = run(app, once=True)
         assert totals.received == len(supply.records)
         assert_same(_alerts(app), supply.expected)
+    forget(stage.settings)
+
+
+def test_a_redriven_line_reaches_correlators_through_the_topic(tmp_path: Path, stage: Stage, supply: Supply) -> None:
+    """Three intrusions and one line that was too long: mended it is the fourth, and the correlator raises the alert of four, late."""
+    pipeline = stage.settings.pipeline.model_copy(update={"max_record_bytes": 600})
+    stage.settings = stage.settings.model_copy(update={"pipeline": pipeline})
+    texts = [line(NOW_US - (300 - 5 * number) * SECOND, "203.0.113.77", "Some.Attack", "FG0", number) for number in range(4)]
+    file = tmp_path / "few.log"
+    file.write_text("".join(text + (" pad=" + "x" * 600 if number == 2 else "") + "\n" for number, text in enumerate(texts)), encoding="utf-8")
+
+    def told(app: App) -> list[Any]:
+        return [alert for alert in app.store.alerts(AlertQuery(limit=100))[1] if alert.rule.title == "Many intrusions from one address"]
+
+    with opened(stage.of("one", "ingest", "correlate"), pipeline=True) as app:
+        source = app.wiring.file_source("firewall", [file], None)
+        source.open({})
+        fill(stage.broker, stage.topics, source.poll(100, 0.1))
+        source.close()
+
+        def meanwhile() -> None:
+            wait_until(lambda: app.store.dead_letters()[0] == 1, within_s=60, what="the long line is a dead letter", every_s=0.2)
+            with opened(stage.of("desk", "ingest")) as desk:
+                assert told(desk) == []
+                (done,) = redrive(desk, None, raw_override=texts[2].encode())
+                assert done.event
+                assert judge(desk) is None
+
+        run_until(app, lambda: bool(told(app)), deadline_s=120, meanwhile=meanwhile)
+        (alert,) = told(app)
+        assert len(alert.events) == 4
     forget(stage.settings)
