@@ -264,7 +264,7 @@ def _address(text: str) -> tuple[int, int]:
     return (address.version, int(address)) if address is not None else (0, 0)
 
 
-_MOST_INSIDE = 4_096
+_MOST_INSIDE = 2_048
 """Addresses of which it is remembered whether they are in some networks."""
 
 

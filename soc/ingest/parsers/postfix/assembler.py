@@ -44,7 +44,7 @@ _decode_verdict = msgspec.msgpack.Decoder(tuple[str, str]).decode
 
 _LIVE: dict[bytes, Mail] = {}
 """What states decode to, so that the next line of a mail need not: each is taken out by whoever changes it."""
-_MOST_LIVE = 2_048
+_MOST_LIVE = 512
 
 _AT_ONCE = frozenset(("reject", "discard", "milter-reject", "milter-discard", "proxy-reject"))
 _STARTS = frozenset(("accepted", "submitted"))
