@@ -16,6 +16,7 @@ from email.policy import Compat32
 from email.utils import getaddresses, parsedate_to_datetime
 from hashlib import sha256
 from html import unescape
+from typing import Any
 
 import msgspec
 
@@ -50,6 +51,12 @@ class _Bounded(Compat32):
     def header_source_parse(self, sourcelines: Sequence[str]) -> tuple[str, str]:
         name, value = super().header_source_parse(list(sourcelines))
         return name, value[:MOST_HEADER]
+
+    def header_fetch_parse(self, name: str, value: str) -> Any:
+        """The header; bytes that no charset was named for are UTF-8 (RFC 6532), as programs that encode nothing write them."""
+        if value.isascii():
+            return super().header_fetch_parse(name, value)
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 class File(msgspec.Struct, frozen=True):

@@ -89,6 +89,13 @@ def test_headers_break_out_of_nothing() -> None:
     assert "\x1b" not in found.message_id
 
 
+def test_headers_that_nobody_encoded_are_utf_8() -> None:
+    """Letters with accents stand in subject and name as they were typed; bytes that are no UTF-8 break nothing."""
+    found = read("From: Bà Hoa <hoa@tinh.vn>\r\nSubject: Fwd: máy bị lạ\r\n\r\ny".encode())
+    assert (found.sender_name, found.sender, found.subject) == ("Bà Hoa", "hoa@tinh.vn", "Fwd: máy bị lạ")
+    assert read(b"From: B\xe0 <a@b.vn>\r\nSubject: x\xff\r\n\r\ny").subject == "x\ufffd"
+
+
 @pytest.mark.parametrize(
     "raw",
     [
