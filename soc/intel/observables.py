@@ -34,7 +34,9 @@ _COLONS = re.compile(r"\[:\]|\[://\]|\[:/\]/?", re.IGNORECASE)
 _SCHEME = re.compile(r"h(?:xx|\*\*|XX)p(s?)(?=:)", re.IGNORECASE)
 # Reference: what no URL holds unescaped (RFC 3986, 2), and what texts put around it
 _SPACES = re.compile(r"[\s<>\"`|\\^\x00-\x1f\u200b-\u200f\u2028-\u202e\u2060\ufeff“”«»]+")
-_BREAKS = re.compile(r"[,;()\[\]{}=']+")
+_BREAKS = re.compile(r"([,;()\[\]{}=']+)")
+# Reference: the name of a field, as in `observer.name=FGT-1`
+_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,200}")
 _AROUND = ".,:;!?…'\"*_-"
 _HEX = re.compile(r"[0-9a-fA-F]{32,128}")
 _LOCAL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}")
@@ -97,13 +99,15 @@ def _of_word(word: str) -> Iterator[Observable]:
             if word[:begin].lower().endswith(scheme):
                 yield from _of_url(word[begin - len(scheme) :], scheme)
                 return
-    for part in _BREAKS.split(word):
+    pieces = _BREAKS.split(word)
+    for part, after in zip(pieces[::2], [*pieces[1::2], ""], strict=True):
         bare = part.strip(_AROUND)
         whole = part.strip(_AROUND.replace(":", "")) if "::" in part else ""  # `2001:db8::`: there they belong to it
         if whole and len(whole) <= _LONGEST_ADDRESS and _address(whole) is not None:
             bare = whole
         if 2 <= len(bare) <= LONGEST:  # noqa: PLR2004 - `::`
-            yield from _of_part(bare)
+            field = after.startswith("=") and _FIELD.fullmatch(part)  # `observer.name=FGT-1` names no domain
+            yield from (one for one in _of_part(bare) if not field or one.type != "domain")
 
 
 def _of_part(part: str) -> Iterator[Observable]:

@@ -32,6 +32,8 @@ CASES: dict[str, set[tuple[str, str]]] = {
     "EVIL[.]Example[.]Com": {("domain", "evil.example.com")},
     "lừa-đảo.vn": {("domain", "lừa-đảo.vn".encode("idna").decode())},
     "xn--80ak6aa92e.com": {("domain", "xn--80ak6aa92e.com")},
+    "observer.name=FGT-SO-YT source.ip=10.60.9.45 user.name='an'": {("ip", "10.60.9.45")},
+    "203.0.113.7=x hoadon.exe=1 a.example.com:b=c": {("ip", "203.0.113.7"), ("file", "hoadon.exe"), ("domain", "a.example.com")},
     "TP.HCM v.v. P.KT Th.S": set(),
     "không phải.tên": set(),
     "a..b.com": set(),
