@@ -13,6 +13,7 @@ Against a walk over closures this measured 5 to 7 times; the index (`soc.rules.i
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from ipaddress import ip_network
@@ -264,6 +265,7 @@ def _address(text: str) -> tuple[int, int]:
     return (address.version, int(address)) if address is not None else (0, 0)
 
 
+_BEYOND_IPV4 = 1 << 33
 _MOST_INSIDE = 2_048
 """Addresses of which it is remembered whether they are in some networks."""
 
@@ -271,15 +273,17 @@ _MOST_INSIDE = 2_048
 @lru_cache(maxsize=64)
 def _inside(patterns: tuple[str, ...]) -> Callable[[Any], bool]:
     """Whether an address is in one of several networks; rules that name the same networks share what is remembered."""
-    checks = [_cidr(pattern) for pattern in patterns]
-    if len(checks) == 1:
-        return checks[0]
+    if len(patterns) == 1:
+        return _cidr(patterns[0])
+    lows, highs = _ranges(patterns)
     known: dict[str, bool] = {}
 
     def inside(value: Any) -> bool:
         found = known.get(value) if value.__class__ is str else False
         if found is None:
-            found = any(check(value) for check in checks)
+            version, number = _address(value) if len(value) <= 64 else (0, 0)  # noqa: PLR2004 - as address_of
+            number += _BEYOND_IPV4 if version == 6 else 0  # noqa: PLR2004
+            found = version > 0 and (place := bisect_right(lows, number)) > 0 and number <= highs[place - 1]
             if len(known) >= _MOST_INSIDE:
                 known.clear()
             if len(value) <= 64:  # noqa: PLR2004 - as address_of
@@ -287,6 +291,21 @@ def _inside(patterns: tuple[str, ...]) -> Callable[[Any], bool]:
         return found
 
     return inside
+
+
+def _ranges(patterns: tuple[str, ...]) -> tuple[list[int], list[int]]:
+    """The first and the last addresses of networks, in order and without overlap; those of IPv6 stand behind those of IPv4."""
+    lows: list[int] = []
+    highs: list[int] = []
+    networks = [ip_network(pattern) for pattern in patterns]
+    beyond = {4: 0, 6: _BEYOND_IPV4}
+    for low, high in sorted((int(one.network_address) + beyond[one.version], int(one.broadcast_address) + beyond[one.version]) for one in networks):
+        if highs and low <= highs[-1]:
+            highs[-1] = max(highs[-1], high)
+        else:
+            lows.append(low)
+            highs.append(high)
+    return lows, highs
 
 
 def _cidr(pattern: str) -> Callable[[Any], bool]:
