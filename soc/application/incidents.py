@@ -18,13 +18,15 @@ from soc.incidents.clocks import Obligation, is_overdue, next_due, obligations, 
 from soc.incidents.listing import incident_of
 from soc.incidents.listing import incidents as incident_lists
 from soc.incidents.model import EDITABLE, PREFIX, Incident, fold
-from soc.incidents.workflow import BEFORE, OPEN, STATES, step
+from soc.incidents.workflow import BEFORE, OPEN, SAID, STATES, step
 from soc.model.fact import ANY_VERSION, Behalf, NewFact, Stored
 from soc.model.journal import FactConflict
 from soc.model.projection import ListQuery
 from soc.model.role import OWN
 from soc.organization.registry import Registry
 
+_OPTIONS = {"rsit": "--class"}
+"""What the option of a field is called where it is not called as the field."""
 _CHOICES: dict[str, Sequence[str]] = {"severity": SEVERITIES, "tlp": TLP, "legal_class": LEGAL, "channel": CHANNELS, "group": tuple(GROUPS)}
 _TIMES = ("detected_at", "reported_at")
 _ONE_LINE = ("title", "detected_by", "reported_by", "reference")
@@ -36,9 +38,7 @@ _LONGEST_WORD = 500
 MOST_REASON = 10_000
 MOST_NAMED = 500
 """Agencies or systems of one incident."""
-_ACTIONS = {"note": "incidents.note", "finish-task": "incidents.task-done"} | dict.fromkeys(
-    ("close", "reject", "reopen", "merge", "unmerge"), "incidents.decide"
-)
+_ACTIONS = {"note": "incidents.note", "task-done": "incidents.task-done"} | dict.fromkeys(("close", "reject", "reopen", "merge", "unmerge"), "incidents.decide")
 """Command of the workflow → action of the table of rights; all others are `incidents.handle`."""
 
 
@@ -228,7 +228,7 @@ def move(
         has = reason if need == "reason" else data.get(need) or (incident.rsit if need == "rsit" else "")
         if not has:
             raise UsageError(
-                Phrase("{command} needs {need}", command=command, need=f"--{need.replace('_', '-')}"),
+                Phrase("{command} needs {need}", command=command, need=_OPTIONS.get(need, f"--{need}")),
                 hint=Phrase("soc incidents {command} --help", command=command),
             )
     fields = checked(app, {key: value for key, value in data.items() if key in EDITABLE})
@@ -260,7 +260,7 @@ def _with_other(app: App, incident: Incident, command: str, into: str, content: 
     if other.id == incident.id:
         raise UsageError("an incident cannot be merged into itself")
     if command == "merge" and other.state not in OPEN:
-        raise Conflict(Phrase("{id} is {state}: nothing can be merged into it", id=other.id, state=other.state), hint="reopen it first")
+        raise Conflict(Phrase("{id} is {state}: nothing can be merged into it", id=other.id, state=SAID.get(other.state, other.state)), hint="reopen it first")
     if other.scope != incident.scope:
         raise Conflict("an exercise and a real incident are never merged")
     kinds = ("IncidentAbsorbed", "IncidentReleased") if command == "merge" else ("IncidentReleased", "IncidentAbsorbed")
@@ -292,6 +292,11 @@ def _as_seen(app: App, incident: Incident, expected: int | None) -> None:
 
     Raises: FactConflict, which shows what was changed.
     """
+    if expected is not None and expected > incident.version:
+        raise UsageError(
+            Phrase("{id} is at version {version}, there is no version {expected} yet", id=incident.id, version=incident.version, expected=expected),
+            hint=Phrase("soc incidents show {id}", id=incident.id),
+        )
     if expected is not None and expected != incident.version:
         stream = PREFIX + incident.id
         raise FactConflict(stream, expected, [one.fact for one in app.journal.read(stream, max(expected, 0))])
@@ -341,14 +346,14 @@ def assign(app: App, name: str, owner: str) -> Incident:
 
 def add_tasks(app: App, name: str, tasks: Sequence[Mapping[str, str]]) -> Incident:
     """Add tasks: title, owner, due_at, origin each."""
-    incident = permitted(app, name, "add-task")
+    incident = permitted(app, name, "task")
     facts = []
     for number, task in enumerate(tasks, len(incident.tasks) + 1):
         short("title", task.get("title", ""), _LONGEST_WORD)
         short("owner", task.get("owner", ""), _LONGEST_OWNER)
         data = {key: value for key, value in task.items() if value}
         facts.append(NewFact("TaskAdded", {"id": f"t{number}", **data}))
-    return _record(app, name, "add-task", facts, incident.version)
+    return _record(app, name, "task", facts, incident.version)
 
 
 def finish_task(app: App, name: str, task: str, *, result: str = "", at: str = "", behalf: Behalf | None = None) -> Incident:
@@ -356,12 +361,12 @@ def finish_task(app: App, name: str, task: str, *, result: str = "", at: str = "
 
     Raises: NotFound.
     """
-    incident = permitted(app, name, "finish-task")
+    incident = permitted(app, name, "task-done")
     if all(one.id != task for one in incident.tasks):
         raise NotFound(Phrase("{id} has no task {task}", id=incident.id, task=task), hint=Phrase("soc incidents show {id}", id=incident.id))
     short("result", result, MOST_NOTE)
     data = {"id": task, "result": result, "at": not_later(app, "at", at)}
-    return _record(app, name, "finish-task", [NewFact("TaskFinished", {key: value for key, value in data.items() if value}, behalf=behalf)], incident.version)
+    return _record(app, name, "task-done", [NewFact("TaskFinished", {key: value for key, value in data.items() if value}, behalf=behalf)], incident.version)
 
 
 def attach(app: App, name: str, alerts: Sequence[str]) -> Incident:
@@ -370,15 +375,25 @@ def attach(app: App, name: str, alerts: Sequence[str]) -> Incident:
     Raises: NotFound, Conflict.
     """
     permitted(app, name, "attach")
+    found = alert_ids(app, alerts)
+    named = seen_in(app, found)
+    facts = [NewFact("AlertsAttached", {"alerts": found}), *([NewFact("ObservablesAdded", {"observables": named})] if named else [])]
+    return _record(app, name, "attach", facts)
+
+
+def alert_ids(app: App, alerts: Sequence[str]) -> list[str]:
+    """The whole ids of groups or alerts that one may see; ids may be beginnings.
+
+    Raises: NotFound, Conflict (several fit), NotAllowed.
+    """
     found = []
     for one in alerts:
         alert = app.store.get_alert(one)
         if alert is None:
             raise NotFound(Phrase("there is no alert {id}", id=one), hint="soc alerts list")
+        require(app, "alerts.view", alert)
         found.append(alert.id)
-    named = seen_in(app, found)
-    facts = [NewFact("AlertsAttached", {"alerts": found}), *([NewFact("ObservablesAdded", {"observables": named})] if named else [])]
-    return _record(app, name, "attach", facts)
+    return found
 
 
 def report(app: App, name: str, obligation: str, *, at: str = "", reference: str = "", channel: str = "", behalf: Behalf | None = None) -> Incident:

@@ -54,6 +54,7 @@ def not_later(app: App, field: str, value: str, *, hint: str = "") -> str:
 
     Raises: UsageError naming the field.
     """
-    if value and from_iso(value) > app.clock.now_us() + FUTURE_US:
-        raise UsageError(Phrase("{field}: {value} lies in the future", field=field, value=value), hint=hint)
+    if value and (us := from_iso(value)) > app.clock.now_us() + FUTURE_US:
+        local = to_datetime(us).astimezone(ZoneInfo(app.settings.timezone)).strftime("%Y-%m-%d %H:%M")
+        raise UsageError(Phrase("{field}: {value} lies in the future", field=field, value=local), hint=hint)
     return value

@@ -53,7 +53,7 @@ def start(app: App, name: str, playbook_name: str) -> tuple[Incident, int]:
     """
     incident = get(app, name)
     require(app, "playbooks.start", incident)
-    step(incident.state, "add-task")
+    step(incident.state, "task")
     playbook = find(app.settings, playbook_name)
     facts = task_facts(app, playbook, incident)
     if not facts:

@@ -62,6 +62,9 @@ def tell(error: Exception, *, debug: bool) -> int:
 
 
 def _tell_usage(error: click.ClickException) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return 2
     if isinstance(error, click.UsageError) and error.ctx is not None:
         click.echo(error.ctx.get_usage(), err=True)
     # click breaks its lists of words into lines that begin with a tab.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -87,6 +87,9 @@ def age(moment: str, now_us: int) -> str:
     return f"{sign}{seconds}s"
 
 
+_FIRST_US = 0
+_LAST_US = from_datetime(datetime(3000, 1, 1, tzinfo=UTC))
+
 # Reference: `90m`, `24h`, `7d`, `2w`
 _SPAN = re.compile(r"(\d{1,7})([smhdw])")
 
@@ -105,7 +108,7 @@ def read_time(text: str, now_us: int, zone: str) -> int:
     text = text.strip()
     span = _SPAN.fullmatch(text)
     if span:
-        return now_us - int(span.group(1)) * _SECONDS[span.group(2)] * 1_000_000
+        return _possible(text, now_us - int(span.group(1)) * _SECONDS[span.group(2)] * 1_000_000)
     if text == "now":
         return now_us
     clock = _CLOCK.fullmatch(text)
@@ -116,9 +119,19 @@ def read_time(text: str, now_us: int, zone: str) -> int:
         text = f"{written[3]}-{int(written[2]):02d}-{int(written[1]):02d} {written[4] or ''}".strip()
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return _possible(text, from_datetime(moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))))
+    except (ValueError, OverflowError):
         raise click.BadParameter(_("no time: {text} (as 24h, 7d, 2026-11-20, '2026-11-20 08:30', 2026-11-20T01:30:00Z)").format(text=text)) from None
-    return from_datetime(moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone)))
+
+
+def _possible(text: str, us: int) -> int:
+    """The time, when it is one of the years that records may hold.
+
+    Raises: click.BadParameter.
+    """
+    if not _FIRST_US <= us < _LAST_US:
+        raise click.BadParameter(_("no time: {text} (before 1970 or after 2999)").format(text=text))
+    return us
 
 
 def _last(hour: int, minute: int, now_us: int, zone: str) -> int:
@@ -139,8 +152,9 @@ def read_end(text: str, now_us: int, zone: str) -> int:
 
     Raises: click.BadParameter.
     """
-    found = read_time(text, now_us, zone)
-    return 2 * now_us - found if _SPAN.fullmatch(text.strip()) else found
+    text = text.strip()
+    span = _SPAN.fullmatch(text)
+    return _possible(text, now_us + int(span.group(1)) * _SECONDS[span.group(2)] * 1_000_000) if span else read_time(text, now_us, zone)
 
 
 def ends(doc: dict[str, Any], side: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -181,9 +182,8 @@ def new(
         from soc.cli._register import ask
 
         given = ask(session, app, given)
-    opened = incidents.open_incident(app, given, owner=owner, reason=reason, behalf=behalf, scope=scope)
-    if alerts:
-        opened = incidents.attach(app, opened.id, alerts)
+    found = incidents.alert_ids(app, alerts)
+    opened = incidents.open_incident(app, given, alerts=found, owner=owner, reason=reason, behalf=behalf, scope=scope)
     tell_changed(session, opened, as_json)
     if not as_json:
         session.out.say(_("Next: soc incidents triage {id} --class CODE, soc incidents show {id}").format(id=opened.id))
@@ -414,7 +414,7 @@ def edit(session: Session, /, id: str, expected: int | None, reason: str, behalf
     tell_changed(session, incidents.edit(app, id, _given(session, fields), reason=reason, behalf=behalf, expected=expected), as_json)
 
 
-@command.command(help=_("Write something down."))
+@command.command(help=_("Write something down; - reads the text from standard input."))
 @click.argument("id")
 @click.argument("text")
 @json_option
@@ -424,7 +424,8 @@ def note(session: Session, id: str, text: str, behalf: Behalf | None, as_json: b
     """Add a note."""
     from soc.application import incidents
 
-    tell_changed(session, incidents.note(session.app(), id, text, behalf=behalf), as_json)
+    written = sys.stdin.read(incidents.MOST_NOTE + 1) if text == "-" else text
+    tell_changed(session, incidents.note(session.app(), id, written, behalf=behalf), as_json)
 
 
 @command.command(help=_("Give an incident to somebody."))

@@ -18,7 +18,7 @@ class IllegalTransition(SocError):
 
     def __init__(self, state: str, command: str, possible: list[str]) -> None:
         super().__init__(
-            Phrase("an incident that is {state} cannot be changed by {command}", state=state, command=command),
+            Phrase("an incident that is {state} cannot be changed by {command}", state=SAID.get(state, state), command=command),
             hint=Phrase("possible now: {commands}", commands=", ".join(possible)),
         )
         self.state = state
@@ -43,6 +43,17 @@ NEW, TRIAGED, CONTAINED, ERADICATED, RECOVERED, CLOSED, REJECTED, MERGED = (
     "merged",
 )
 STATES = (NEW, TRIAGED, CONTAINED, ERADICATED, RECOVERED, CLOSED, REJECTED, MERGED)
+SAID = {
+    NEW: Phrase("new"),
+    TRIAGED: Phrase("triaged"),
+    CONTAINED: Phrase("contained"),
+    ERADICATED: Phrase("eradicated"),
+    RECOVERED: Phrase("recovered"),
+    CLOSED: Phrase("closed"),
+    REJECTED: Phrase("rejected"),
+    MERGED: Phrase("merged"),
+}
+"""States as errors say them."""
 OPEN = (NEW, TRIAGED, CONTAINED, ERADICATED, RECOVERED)
 BEFORE = "before"
 _SKIPPED = ("reason",)
@@ -62,7 +73,7 @@ TABLE: dict[tuple[str, str], Step] = {
     (REJECTED, "reopen"): Step(NEW, ("reason",)),
     (MERGED, "unmerge"): Step(BEFORE, ("reason",)),
     **{(state, "merge"): Step(MERGED, ("into",)) for state in OPEN},
-    **{(state, command): Step("") for state in OPEN for command in ("edit", "assign", "add-task", "finish-task", "attach", "observe")},
+    **{(state, command): Step("") for state in OPEN for command in ("edit", "assign", "task", "task-done", "attach", "observe")},
     **{(state, command): Step("") for state in STATES for command in ("note", "report", "link", "unlink")},
 }
 """(state, command) → step. What is not here is refused."""

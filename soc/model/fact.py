@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from soc.errors import Phrase, UsageError
+from soc.model.record import is_scope
 
 FACT_SCHEMA = 1
 MOST_BYTES = 262_144
@@ -83,6 +84,8 @@ def chained(stream: str, sequence: int, previous: str, facts: Sequence[NewFact],
     """
     if not stream or len(stream) > LONGEST_STREAM or not stream.isprintable():
         raise UsageError(Phrase("{stream} is no name of a stream", stream=repr(stream[:80])), hint="up to 200 printable characters")
+    if not is_scope(scope):
+        raise UsageError(Phrase("{scope} is no scope", scope=repr(scope[:80])), hint="real, or exercise:<id>")
     out: list[Stored] = []
     for new in facts:
         sequence += 1

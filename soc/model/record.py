@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 
@@ -35,3 +37,12 @@ class RawRecord(msgspec.Struct, gc=False, frozen=True):
 
 SCOPE_REAL = "real"
 """The scope of everything that is no exercise (`exercise:<id>` otherwise)."""
+SCOPE = r"^(real|exercise:[A-Za-z0-9_.-]{1,100})$"
+"""Every scope there is."""
+# Reference: real, exercise:dt-2026
+_SCOPE = re.compile(SCOPE)
+
+
+def is_scope(text: str) -> bool:
+    """Whether a text is a scope."""
+    return text == SCOPE_REAL or (_SCOPE.match(text) is not None and text.isprintable())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
+
+import pytest
 
 from tests.cli.conftest import Run
 
@@ -50,7 +53,7 @@ def test_wrong_words_are_told(soc: Run, tmp_path: Path) -> None:
     assert soc("incidents", "show", "7", *store).code == 1
     assert soc("incidents", "new", "x", "--class", "no/such", *store).code == 2
     assert soc("incidents", "new", "x", *store).code == 0
-    assert soc("incidents", "edit", "1", "--severity", "low", "--expect", "9", *store).code == 6
+    assert soc("incidents", "edit", "1", "--severity", "low", "--expect", "0", *store).code == 6
     assert soc("incidents", "edit", "1", "--legal-class", "serious", *store).code == 2
     assert soc("incidents", "list", "--state", "nowhere", *store).code == 2
     (tmp_path / "a.csv").write_text("id,name,level\nso-yt,Sở Y tế,department\n", encoding="utf-8")
@@ -67,3 +70,44 @@ def test_exercises_stay_among_themselves(soc: Run, tmp_path: Path) -> None:
     soc("incidents", "new", "diễn tập", "--scope", "exercise:2026", *store)
     assert json.loads(soc("incidents", "list", "--json", *store).out)["total"] == 0
     assert json.loads(soc("incidents", "list", "--scope", "exercise:2026", "--json", *store).out)["total"] == 1
+
+
+def test_a_wrong_alert_opens_nothing(soc: Run, tmp_path: Path) -> None:
+    """An alert that does not exist is told before a number is taken; so is a scope that is none."""
+    store = ("--store", str(tmp_path / "s"))
+    told = soc("incidents", "new", "x", "--alert", "g-none", *store)
+    assert (told.code, "g-none" in told.err) == (1, True)
+    told = soc("incidents", "new", "x", "--scope", "real life", *store)
+    assert (told.code, "real life" in told.err) == (2, True)
+    assert json.loads(soc("incidents", "list", "--all", "--scope", "all", "--json", *store).out)["total"] == 0
+
+
+def test_errors_name_what_can_be_typed(soc: Run, tmp_path: Path) -> None:
+    """Options and commands are told by the names that the command line knows, states in the language in use, times in the zone in use."""
+    store = ("--store", str(tmp_path / "s"))
+    soc("incidents", "new", "x", *store)
+    assert "--class" in soc("incidents", "triage", "1", *store).err
+    told = soc("--lang", "vi", "incidents", "close", "1", *store)
+    assert (told.code, "eradicated" in told.err, "mới" in told.err) == (6, False, True)
+    for name in told.err.partition("có thể làm: ")[2].split(", "):
+        assert soc("incidents", name.strip(), "--help").code == 0, name
+    assert "is at version 1" in soc("incidents", "edit", "1", "--severity", "low", "--expect", "9", *store).err
+    assert "2999-12-31 00:00" in soc("incidents", "edit", "1", "--detected", "2999-12-31", "--reason", "r", *store).err
+
+
+def test_a_note_may_be_piped(soc: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`-` is standard input; what is too long for a note is refused, whatever its length."""
+    store = ("--store", str(tmp_path / "s"))
+    soc("incidents", "new", "x", *store)
+    monkeypatch.setattr("sys.stdin", io.StringIO("dòng một\ndòng hai"))
+    assert soc("incidents", "note", "1", "-", *store).code == 0
+    assert "dòng hai" in soc("incidents", "show", "1", *store).out
+    monkeypatch.setattr("sys.stdin", io.StringIO("A" * 10_000_000))
+    told = soc("incidents", "note", "1", "-", *store)
+    assert (told.code, "50000" in told.err) == (2, True)
+
+
+def test_a_noun_alone_is_its_help(soc: Run) -> None:
+    """`soc incidents` shows what there is, without calling it an error, and leaves with 2."""
+    told = soc("incidents")
+    assert (told.code, "error" in told.err, told.err.count("Usage:")) == (2, False, 1)

@@ -8,6 +8,7 @@ import unicodedata
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -149,6 +150,14 @@ NOW_US = 1_795_226_400_000_000
 def test_read_time(text: str, expected: int) -> None:
     """Spans, local times and RFC 3339."""
     assert _show.read_time(text, NOW_US, "Asia/Ho_Chi_Minh") == expected
+
+
+@pytest.mark.parametrize("text", ["0001-01-01", "1969-12-31", "9999-12-31T23:59:59-12:00", "3000-01-02", "9999999d", "9999999w", "31/02/2026", "25:00", ""])
+def test_what_is_no_time(text: str) -> None:
+    """A time that nothing could be recorded under is refused by name, forwards and backwards."""
+    for read in (_show.read_time, _show.read_end):
+        with pytest.raises(click.BadParameter, match="no time"):
+            read(text, NOW_US, "Asia/Ho_Chi_Minh")
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,8 @@ def carry_out(app: App, command: str, name: str, into: str) -> Incident:
         "edit": lambda: incidents.edit(app, name, {"severity": "low"}),
         "assign": lambda: incidents.assign(app, name, "an"),
         "note": lambda: incidents.note(app, name, "gọi lại"),
-        "add-task": lambda: incidents.add_tasks(app, name, [{"title": "Cách ly máy"}]),
-        "finish-task": lambda: incidents.finish_task(app, name, "t1", result="xong"),
+        "task": lambda: incidents.add_tasks(app, name, [{"title": "Cách ly máy"}]),
+        "task-done": lambda: incidents.finish_task(app, name, "t1", result="xong"),
         "attach": lambda: incidents.attach(app, name, []),
         "observe": lambda: observables.observe(app, name, "45.77.1.2")[0],
         "report": lambda: incidents.report(app, name, "report-72h"),
@@ -94,7 +94,7 @@ def test_only_what_both_tables_allow_happens(steps: list[tuple[str, str, int]], 
         except SocError as error:
             assert permitted, (role, command)
             assert seen
-            refused = isinstance(error, Conflict) or command in ("finish-task", "report", "unlink", "unmerge", "merge", "attach")
+            refused = isinstance(error, Conflict) or command in ("task-done", "report", "unlink", "unmerge", "merge", "attach")
             assert refused
             assert stored(app, name) == before
         else:

@@ -96,7 +96,7 @@ def test_the_table_reaches_every_state_and_leaves_none_for_good() -> None:
 @pytest.mark.parametrize(
     ("state", "command", "given", "reason", "said"),
     [
-        ("new", "triage", {}, "", "--rsit"),
+        ("new", "triage", {}, "", "--class"),
         ("triaged", "eradicate", {}, "", "--reason"),
         ("triaged", "recover", {}, "", "--reason"),
         ("recovered", "close", {}, "", "--resolution"),
@@ -221,7 +221,7 @@ def test_whatever_is_tried_the_table_holds_and_the_fold_repeats(tried: list[tupl
                     incidents.assign(app, name, "b")
             except SocError:
                 continue
-            assert (state, command) in TABLE or command in ("add-task", "finish-task", "attach", "observe", "report")
+            assert (state, command) in TABLE or command in ("task", "task-done", "attach", "observe", "report")
         facts = [one.fact for one in app.journal.read(PREFIX + name)]
         assert fold(name, facts) == incidents.get(app, name)
         assert incidents.get(app, name).state in STATES
