@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from soc.application import checkpoints, incidents, notices_send, oncall, outbox, policies, reminders, situation
+from soc.application import checkpoints, incidents, notices_send, oncall, outbox, policies, reminders, situation, task_reminders
 from soc.application.access import acting, require
 from soc.application.app import App
 from soc.clock import iso
@@ -58,6 +58,7 @@ class Memory:
     service: App | None = None
     """The application as it acts where nobody sits before it."""
     reminders: reminders.Known = field(default_factory=reminders.Known)
+    tasks: task_reminders.Known = field(default_factory=dict)
 
 
 def step(app: App, memory: Memory | None = None, *, stop: Callable[[], bool] = lambda: False, limit: int = 1_000) -> Done:
@@ -82,6 +83,9 @@ def step(app: App, memory: Memory | None = None, *, stop: Callable[[], bool] = l
     def remind() -> None:
         done.reminders = reminders.remind(service, memory.reminders)
 
+    def remind_of_tasks() -> None:
+        done.reminders += task_reminders.remind(service, memory.tasks)
+
     def call() -> None:
         done.calls = oncall.escalate_due(service)
 
@@ -94,6 +98,7 @@ def step(app: App, memory: Memory | None = None, *, stop: Callable[[], bool] = l
     for name, work in PARTS.items():
         part(name, lambda name=name, work=work: other(name, work))  # type: ignore[misc]
     part("reminders", remind)
+    part("tasks", remind_of_tasks)
     part("on-call", call)
     part("outbox", deliver)
     return done

@@ -56,6 +56,8 @@ class Task(msgspec.Struct):
     record: str = ""
     call: str = ""
     """When to call the national centre."""
+    added_at: str = ""
+    """When it was given."""
 
 
 class Interval(msgspec.Struct):
@@ -240,7 +242,7 @@ def _assigned(incident: Incident, fact: Fact) -> None:
 
 
 def _task_added(incident: Incident, fact: Fact) -> None:
-    incident.tasks.append(msgspec.convert(fact.data, Task))
+    incident.tasks.append(msgspec.convert({**fact.data, "added_at": fact.at}, Task))
 
 
 def _task_finished(incident: Incident, fact: Fact) -> None:

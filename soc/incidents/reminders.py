@@ -1,4 +1,4 @@
-"""Which reminders of an obligation should have gone out by a moment: a pure function of the obligation and the steps of the office."""
+"""Which reminders of an obligation or a task should have gone out by a moment: a pure function of it and the steps of the office."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import yaml
 from soc.clock import from_iso
 from soc.errors import ConfigError, Phrase
 from soc.incidents.clocks import Obligation
+from soc.incidents.model import Task
 
 Whom = Literal["owner", "on-call", "leads"]
 KNOWN = "known"
@@ -39,10 +40,11 @@ class Known(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Steps(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The steps of the office."""
+    """The steps of the office. `tasks`: those of tasks of incidents; a file without them has the shipped ones."""
 
     steps: tuple[Step, ...]
     known: Known = Known(("owner",))
+    tasks: tuple[Step, ...] = (Step("due", "due", ("owner",)), Step("overdue-24h", "due+24h", ("owner",)))
 
 
 class Reminder(msgspec.Struct, frozen=True):
@@ -64,10 +66,11 @@ def steps_of(file: Path | None = None) -> Steps:
     try:
         text = file.read_text(encoding="utf-8") if file is not None else shipped()
         found = msgspec.convert(yaml.safe_load(text), Steps)
-        for one in found.steps:
-            _parts(one.at)
-        if any(not _ID.fullmatch(one.id) or one.id == KNOWN for one in found.steps) or len({one.id for one in found.steps}) < len(found.steps):
-            raise ValueError("every step needs an id of its own, in small letters")
+        for steps in (found.steps, found.tasks):
+            for one in steps:
+                _parts(one.at)
+            if any(not _ID.fullmatch(one.id) or one.id == KNOWN for one in steps) or len({one.id for one in steps}) < len(steps):
+                raise ValueError("every step needs an id of its own, in small letters")
     except (OSError, yaml.YAMLError, msgspec.ValidationError, ValueError) as error:
         raise ConfigError(Phrase("these are no steps of reminders: {error}", error=error), file=name, hint="compare: soc duties steps") from error
     return found
@@ -103,9 +106,29 @@ def reminders(one: Obligation, steps: Steps, now_us: int) -> tuple[list[Reminder
         return [], 0
     begin, due = from_iso(one.begin_at), from_iso(one.due_at)
     since = from_iso(one.since) if one.since else begin
-    every = sorted((at, index, step) for index, step in enumerate(steps.steps) if (at := at_us(step, begin, due)) is not None)
+    every = _sorted(steps.steps, begin, due)
     out = []
     if one.earlier or any(at <= since for at, _, _ in every):
         out.append(Reminder(f"{KNOWN}@{one.due_at}", KNOWN, since, steps.known.to))
     out += [Reminder(f"{step.id}@{one.due_at}", step.id, at, step.to) for at, _, step in every if since < at <= now_us]
     return out, min((at for at, _, _ in every if at > max(now_us, since)), default=0)
+
+
+def task_reminders(task: Task, steps: Steps, now_us: int) -> tuple[list[Reminder], int]:
+    """The reminders of a task that should have gone out by now, in order, and when the next one is to (0 = none).
+
+    Those whose time was over when the task was given (a playbook begun late) are one: `known`, to its owner.
+    """
+    if task.done_at or not task.due_at:
+        return [], 0
+    due = from_iso(task.due_at)
+    since = from_iso(task.added_at) if task.added_at else 0
+    every = _sorted(steps.tasks, since, due)
+    out = [Reminder(f"{KNOWN}@{task.due_at}", KNOWN, since, ("owner",))] if any(at <= since for at, _, _ in every) else []
+    out += [Reminder(f"{step.id}@{task.due_at}", step.id, at, step.to) for at, _, step in every if since < at <= now_us]
+    return out, min((at for at, _, _ in every if at > max(now_us, since)), default=0)
+
+
+def _sorted(steps: tuple[Step, ...], begin_us: int, due_us: int) -> list[tuple[int, int, Step]]:
+    """The steps that a deadline has, with their times."""
+    return sorted((at, index, step) for index, step in enumerate(steps) if (at := at_us(step, begin_us, due_us)) is not None)
