@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from soc.application import access, audit, outbox, replies, reports
+from soc.application import access, audit, outbox, policies_people, policies_set, replies, reports
 from soc.application.app import App
 from soc.application.correlating import by_topic, signal_lag
 from soc.application.recipients import leads
@@ -318,6 +318,29 @@ def check_messages(app: App) -> Iterator[Check]:
     lost = [one for one in stuck if one.state == "given-up"]
     if lost:
         yield Check("messages", "warn", Phrase("{count} messages were given up", count=len(lost)), "soc outbox list --problems")
+
+
+def check_policies(app: App) -> Iterator[Check]:
+    """The policies can be used, and each that runs reaches whom it is to tell."""
+    if app.settings.store.kind == "memory":
+        return
+    try:
+        found, errors = policies_set.known(app)
+        running = [one.loaded for one in found if one.running]
+        nobody = policies_people.unreached(app, running)
+    except SocError as error:
+        yield Check("policies", "fail", error.message, error.hint)
+        return
+    for wrong in errors[:20]:
+        yield Check("policy", "warn", wrong.message, wrong.hint or "soc policies lint")
+    for name, words in nobody.items():
+        yield Check(
+            "policy",
+            "warn",
+            Phrase("{name} reaches nobody: {words}", name=name, words=", ".join(words)),
+            "soc roster import FILE, soc people import FILE, or outbox.leads",
+        )
+    yield Check("policies", "ok", Phrase("{count} run", count=len(running)))
 
 
 def check_reports(app: App) -> Iterator[Check]:

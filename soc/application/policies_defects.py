@@ -7,6 +7,7 @@ the stream `defect/<id>`; a step that was cut off is repeated and changes nothin
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
 
 import msgspec
@@ -54,6 +55,25 @@ def settle(app: App) -> Settled:
                 _note(app, defect, "DefectLifted", len(held))
         except FactConflict as error:
             log.info("an incident was changed meanwhile: the defect is settled at the next pass", defect=defect.id, stream=error.stream)
+    return found
+
+
+class Reached(msgspec.Struct):
+    """The incidents that a retraction reached, by id: withdrawn with it, brought back by undoing it, left to the people who act on them."""
+
+    withdrawn: list[str] = []
+    restored: list[str] = []
+    left: list[str] = []
+
+
+def reached(app: App, defects: Collection[str]) -> Reached:
+    """What retractions (their ids) came to, as the incidents themselves tell. Cost: one read of the incidents that policies opened."""
+    found = Reached()
+    by_kind = {"IncidentWithdrawn": found.withdrawn, "IncidentRestored": found.restored, "NoteAdded": found.left}
+    for stream, held in app.journal.under(INCIDENTS):
+        kinds = {one.fact.kind for one in held if one.fact.data.get("defect") in defects}
+        for kind in kinds & by_kind.keys():
+            by_kind[kind].append(stream.removeprefix(INCIDENTS))
     return found
 
 
@@ -131,4 +151,4 @@ def _take_back(app: App, incident: Incident, defect: Defect) -> int:
     return count
 
 
-__all__ = ["PREFIX", "Settled", "settle"]
+__all__ = ["PREFIX", "Reached", "Settled", "reached", "settle"]

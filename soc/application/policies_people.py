@@ -10,6 +10,7 @@ from soc.application.app import App
 from soc.application.numbered import local_day
 from soc.application.recipients import leads, ways
 from soc.incidents.model import Incident
+from soc.incidents.policies.policy import Loaded
 from soc.organization.model import Person
 from soc.organization.registry import Registry
 
@@ -55,6 +56,30 @@ def reached(app: App, word: str, incident: Incident | None, agencies: Sequence[s
         return [Reached(*way) for way in leads(app)]
     people = people_of(app, word, agencies or (incident.agencies if incident is not None else ()), incident.owner if incident is not None else "")
     return [Reached(*way[0]) for one in people if (way := ways(one, app.settings))]
+
+
+def unreached(app: App, policies: Sequence[Loaded]) -> dict[str, list[str]]:
+    """By policy, whom it means to tell or call and reaches nobody by now: `lead`, `on-call`, `shift`, `person:ID`. Those that it does not concern are left out.
+
+    Owners and contacts follow from each incident, so nothing can be said of them beforehand.
+    """
+    nobody: dict[str, bool] = {}
+
+    def silent(word: str) -> bool:
+        if word not in nobody:
+            nobody[word] = not reached(app, word, None, ())
+        return nobody[word]
+
+    found: dict[str, list[str]] = {}
+    for one in policies:
+        then = one.policy.then
+        words = [telling.to for telling in then.notify if telling.to not in ("owner", "contact")]
+        missing = [word for word in dict.fromkeys(words) if silent(word)]
+        if then.page and "on-call" not in missing and silent("on-call") and silent("lead"):  # a call goes on to the leads
+            missing.append("on-call")
+        if missing:
+            found[one.name] = missing
+    return found
 
 
 def wake(app: App, about: str, key: str, subject: str, text: str, *, scope: str, cause: str) -> None:

@@ -82,6 +82,7 @@ def _all(session: Session) -> Iterator[Check]:
     yield from doctor.check_rules(app)
     yield from doctor.check_messages(app)
     yield from doctor.check_mailbox(app)
+    yield from doctor.check_policies(app)
     yield from doctor.check_reports(app)
     reached = True
     if doctor.uses_kafka(settings):

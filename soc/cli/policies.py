@@ -74,9 +74,11 @@ def _tell_errors(session: Session, errors: list[ConfigError]) -> None:
 @pass_session
 def list_command(session: Session, form: str | None, fields: tuple[str, ...]) -> None:
     """List policies."""
-    from soc.application import policies_set
+    from soc.application import policies_people, policies_set
 
-    found, errors = policies_set.known(session.app())
+    app = session.app()
+    found, errors = policies_set.known(app)
+    nobody = policies_people.unreached(app, [one.loaded for one in found if one.running])
     says = {"people": _("by a person"), "settings": _("by the settings"), "file": ""}
     columns = [
         Column("name", _("Name"), whole=True),
@@ -85,7 +87,10 @@ def list_command(session: Session, form: str | None, fields: tuple[str, ...]) ->
         Column("does", _("Does")),
         Column("limit", _("Limit"), lambda item: f"{item['limit']['most']}/{item['limit']['within']}", whole=True),
     ]
-    session.out.items("policies", [_item(one) for one in found], columns, form=form, fields=fields)
+    items = [{**_item(one), "reaches_nobody": nobody.get(one.loaded.name, [])} for one in found]
+    session.out.items("policies", items, columns, form=form, fields=fields)
+    for name, words in nobody.items():
+        session.out.warn(_("{name} reaches nobody: {words}; soc roster import, soc people import, outbox.leads").format(name=name, words=", ".join(words)))
     _tell_errors(session, errors)
 
 

@@ -15,8 +15,9 @@ import pytest
 from soc.adapters.elastic.store import erase
 from soc.application import duties, incidents, outbox, playbooks, policies, policies_set, rules_retract, situation, suppressions, triage
 from soc.application.app import Actor, App
-from soc.application.policies_defects import Settled
+from soc.application.policies_defects import Settled, reached
 from soc.application.policies_match import MOST_ALERTS
+from soc.application.policies_people import unreached
 from soc.bootstrap import open_app
 from soc.clock import FrozenClock, iso
 from soc.config import PoliciesSettings, Settings, StoreSettings
@@ -24,6 +25,7 @@ from soc.errors import Conflict, NotAllowed, NotFound, UsageError
 from soc.incidents.model import PREFIX as INCIDENTS
 from soc.incidents.model import Incident
 from soc.incidents.model import fold as fold_incident
+from soc.incidents.policies.policy import load_text
 from soc.incidents.policies.state import fold, stream_of
 from soc.model.alert import RuleRef
 from soc.model.fact import NewFact
@@ -474,6 +476,20 @@ def test_a_retraction_reaches_what_policies_opened_and_undoing_brings_it_back(ma
     again = opened(made)[0]
     assert (again.state, again.defect) == ("new", "")
     assert policies.apply(made).did == []
+    assert msgspec.structs.astuple(reached(made, {defect.id})) == ([found.id], [found.id], [stays.id])
+
+
+def test_a_policy_that_reaches_nobody_is_told(made: App) -> None:
+    """No shift: neither on-call nor shift; a lead with an address is reached, and gets calls; a person whom nobody knows is not."""
+    loaded = [policies_set.one(made, name).loaded for name in WRITTEN]
+    assert unreached(made, loaded) == {}
+    strange = load_text(OPENS.replace("to: lead", "to: person:nobody").encode(), "opens")
+    shift = load_text(OPENS.replace("to: lead", "to: shift").encode(), "shift")
+    assert unreached(made, [*loaded, strange, shift]) == {"opens": ["person:nobody"], "shift": ["shift"]}
+    plan = Registry(made.journal).plan("people", [Row(2, {"id": "lan", "name": "Chị Lan", "agency": "so-yt", "role": "lead", "email": ""})])
+    record(made.journal, plan, actor="an")
+    called = load_text((OPENS + "    page: true\n").encode(), "called")
+    assert unreached(made, [called]) == {"called": ["lead", "on-call"]}
 
 
 def test_an_incident_of_two_wrong_rules_comes_back_with_either(made: App) -> None:

@@ -84,6 +84,32 @@ def test_policies_are_rehearsed_run_and_switched(soc: Run, tmp_path: Path, store
     assert json.loads(soc("audit", "verify", "--json", *store).out)["ok"] is True
 
 
+def test_who_is_reached_by_nobody_is_named(soc: Run, tmp_path: Path, store: tuple[str, str]) -> None:
+    """The list and the doctor name each policy that would tell or call nobody, and what to do; a lead with an address mends it."""
+    before = {one["name"]: one["reaches_nobody"] for one in json.loads(soc("policies", "list", "--json", *store).out)["items"]}
+    assert before["malware-let-through"] == ["lead", "on-call"]
+    assert "malware-let-through reaches nobody: lead" in soc("policies", "list", *store).err
+    found = json.loads(soc("doctor", "--json", *store).out)["items"]
+    assert any(one["state"] == "warn" and "malware-let-through reaches nobody" in one["text"] for one in found if one["name"] == "policy")
+    register(soc, tmp_path, store)
+    after = {one["name"]: one["reaches_nobody"] for one in json.loads(soc("policies", "list", "--json", *store).out)["items"]}
+    assert after["malware-let-through"] == []
+
+
+def test_a_retraction_names_the_incidents_that_it_reached(soc: Run, tmp_path: Path, store: tuple[str, str]) -> None:
+    """Those withdrawn, those that people act on; undoing it names those that came back."""
+    register(soc, tmp_path, store)
+    assert soc("policies", "run", *store).code == 0
+    assert soc("incidents", "triage", "2", "--class", "malicious-code/infected-system", *store).code == 0
+    assert soc("incidents", "contain", "2", *store).code == 0
+    first, second = (one["id"] for one in sorted(json.loads(soc("incidents", "list", "--json", *store).out)["items"], key=lambda one: str(one["id"])))
+    said = soc("rules", "retract", MALWARE, "--from", "1d", "--reason", "sai", "--yes", *store)
+    assert (said.code, first in said.err.partition("people act")[0], second in said.err.partition("people act")[2]) == (0, True, True)
+    defect = json.loads(soc("rules", "retractions", "--json", *store).out)["items"][0]["id"]
+    undone = json.loads(soc("rules", "unretract", defect, "--reason", "đúng", "--json", *store).out)
+    assert undone["incidents"] == {"restored": [first]}
+
+
 def test_own_files_are_checked(soc: Run, tmp_path: Path) -> None:
     """Files, folders and names; what is wrong is told with file and line, and the exit code says so."""
     assert soc("policies", "lint").code == 0

@@ -24,7 +24,7 @@ def command(session: Session, rule: str, from_time: str, to_time: str, reason: s
     """Withdraw alerts."""
     import msgspec
 
-    from soc.application import rules_retract
+    from soc.application import policies_defects, rules_retract
 
     app = session.app()
     now, zone = app.clock.now_us(), session.settings.timezone
@@ -39,16 +39,22 @@ def command(session: Session, rule: str, from_time: str, to_time: str, reason: s
     session.out.say(said)
     sure = yes or (may_ask(session) and click.confirm(_("Withdraw them?"), default=False, err=True))
     defect = rules_retract.retract(app, planned, why=reason) if sure else None
+    followers = rules_retract.followers(app, defect) if defect is not None else []
+    reached = policies_defects.reached(app, {defect.id, *(one.id for one in followers)}) if defect is not None else None
     if as_json:
-        more = {"plan": msgspec.to_builtins(planned), "retraction": msgspec.to_builtins(defect)}
+        more = {"plan": msgspec.to_builtins(planned), "retraction": msgspec.to_builtins(defect), "incidents": msgspec.to_builtins(reached)}
         write_json({"schema_version": 1, "kind": "retraction", "written": defect is not None, **more})
-    if defect is None:
+    if defect is None or reached is None:
         session.out.say(_("Nothing was changed; --yes does it."))
         return 0
-    more_alerts = sum(one.alerts for one in rules_retract.followers(app, defect))
+    more_alerts = sum(one.alerts for one in followers)
     if more_alerts:
         text = ngettext("with it {count} alert of correlations that no longer holds", "with it {count} alerts of correlations that no longer hold", more_alerts)
         session.out.say(text.format(count=_show.number(more_alerts)))
+    if reached.withdrawn:
+        session.out.say(_("incidents withdrawn with it, clocks void, unsent messages taken back: {names}").format(names=" ".join(reached.withdrawn)))
+    if reached.left:
+        session.out.warn(_("people act on these incidents, they stay and say so in a note: {names}").format(names=" ".join(reached.left)))
     session.out.say(
         _("Withdrawn, alerts that come later for this period too. Show: soc alerts list --retracted. Undo: soc rules unretract {id} --reason '…'").format(
             id=defect.id[:10]
