@@ -47,7 +47,7 @@ def execute(words: Sequence[str]) -> int:
         # The only one there is: click turns a pipe that nobody reads into it, with exit code 1.
         return _unread()
     except Exception as error:  # noqa: BLE001 - the border of the program: whatever it is, the user gets words, not a traceback
-        return _errors.tell(error, debug=session.debug or "--debug" in words)
+        return _errors.tell(error, debug=session.debug or "--debug" in words, zone=session.zone)
     finally:
         session.close()
     return value if isinstance(value, int) else 0

@@ -38,14 +38,14 @@ def tell_interrupt() -> None:
     click.echo(_("interrupted"), err=True)
 
 
-def tell(error: Exception, *, debug: bool) -> int:
-    """Tell an error on stderr; its exit code."""
+def tell(error: Exception, *, debug: bool, zone: str = "UTC") -> int:
+    """Tell an error on stderr, times in this zone; its exit code."""
     if isinstance(error, click.ClickException):
         return _tell_usage(error)
     if debug:
         traceback.print_exception(error, file=sys.stderr)
     if isinstance(error, errors.SocError):
-        _line(_("error"), translated(error.message))
+        _line(_("error"), _said(error, zone))
         for cause in _causes(error):
             _line("  " + _("cause"), cause)
         if isinstance(error, errors.QuerySyntaxError):
@@ -59,6 +59,17 @@ def tell(error: Exception, *, debug: bool) -> int:
     _line(_("internal error"), f"{type(error).__name__}: {error}")
     _line(_("hint"), _("run it again with --debug and report what it prints"))
     return INTERNAL
+
+
+def _said(error: errors.SocError, zone: str) -> str:
+    """What failed, and for a conflict what others recorded meanwhile."""
+    if isinstance(error, errors.Conflict):
+        from soc.cli import _show
+        from soc.model.journal import FactConflict
+
+        if isinstance(error, FactConflict) and error.since:
+            return "\n".join(_show.conflict(error.stream, error.since, zone))
+    return translated(error.message)
 
 
 def _tell_usage(error: click.ClickException) -> int:

@@ -66,6 +66,11 @@ class Session:
         return self._loaded
 
     @property
+    def zone(self) -> str:
+        """The zone in which times are shown, as far as it is known yet."""
+        return self._loaded[0].timezone if self._loaded else self.timezone or "Asia/Ho_Chi_Minh"
+
+    @property
     def settings(self) -> Settings:
         """The settings."""
         return self.load()[0]

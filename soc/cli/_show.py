@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import click
@@ -13,6 +13,13 @@ from soc.clock import from_datetime, to_datetime
 from soc.i18n import gettext as _
 from soc.i18n import ngettext
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from soc.model.fact import Fact
+
+_MOST_SINCE = 5
+_MOST_CONTENT = 200
 GLYPHS = {"critical": "◆", "high": "▲", "medium": "■", "low": "·", "informational": "·", "none": " "}
 STYLES = {"critical": "bold red", "high": "yellow", "medium": "cyan", "low": "", "informational": "dim", "none": "dim"}
 
@@ -155,6 +162,16 @@ def read_end(text: str, now_us: int, zone: str) -> int:
     text = text.strip()
     span = _SPAN.fullmatch(text)
     return _possible(text, now_us + int(span.group(1)) * _SECONDS[span.group(2)] * 1_000_000) if span else read_time(text, now_us, zone)
+
+
+def conflict(stream: str, since: Sequence[Fact], zone: str) -> list[str]:
+    """What somebody else recorded meanwhile, and that nothing else was: a line each, the newest last."""
+    lines = [_("{object} was changed meanwhile, so yours was not recorded:").format(object=stream)]
+    for fact in since[-_MOST_SINCE:]:
+        content = " ".join(f"{key}={value}" for key, value in fact.data.items() if isinstance(value, str | int) and value != "")
+        behalf = _("on behalf of {name}").format(name=fact.behalf.person) if fact.behalf else ""
+        lines.append("  " + "  ".join(filter(None, (when(fact.at, zone), fact.actor, behalf, fact.kind, content[:_MOST_CONTENT], fact.reason))))
+    return lines
 
 
 def ends(doc: dict[str, Any], side: str) -> str:

@@ -132,7 +132,10 @@ def _tell(session: Session, outcome: Outcome, as_json: bool) -> int:
         if not items and not outcome.conflicts:
             session.out.say(_("nothing was changed"))
     for conflict in outcome.conflicts[:_TOLD]:
-        session.out.warn(str(conflict.message))
+        first, *said = _show.conflict(conflict.stream, conflict.since, session.settings.timezone)
+        session.out.warn(first)
+        for line in said:
+            session.out.say(line)
     if len(outcome.conflicts) > _TOLD:
         session.out.warn(_("… {count} conflicts in all").format(count=_show.number(len(outcome.conflicts))))
     return CONFLICT if outcome.conflicts else 0

@@ -111,3 +111,16 @@ def test_a_noun_alone_is_its_help(soc: Run) -> None:
     """`soc incidents` shows what there is, without calling it an error, and leaves with 2."""
     told = soc("incidents")
     assert (told.code, "error" in told.err, told.err.count("Usage:")) == (2, False, 1)
+
+
+def test_a_conflict_shows_what_others_did(soc: Run, tmp_path: Path) -> None:
+    """Who is too late sees who recorded what, when by the clock of the office, and why."""
+    store = ("--store", str(tmp_path / "s"))
+    soc("incidents", "new", "x", *store)
+    words = ("--severity", "low", "--reason", "theo cuộc gọi", "--on-behalf", "Chị Hoa", "--by", "telephone")
+    assert soc("incidents", "edit", "1", *words, *store).code == 0
+    told = soc("--lang", "vi", "incidents", "edit", "1", "--severity", "high", "--expect", "1", *store)
+    assert told.code == 6
+    for text in ("severity=low", "theo cuộc gọi", "Chị Hoa", " +07 ", "chưa được ghi"):
+        assert text in told.err, text
+    assert "Z" not in told.err.replace("ZZ", "")
