@@ -35,6 +35,7 @@ def plan(*, full: bool) -> list[tuple[str, dict[str, object]]]:
         ("rules", {}),
         ("correlate", {}),
         ("policies", {}),
+        ("strokes", {}),
         ("large", {"count": 5_000_000 if full else 1_000_000}),
         ("people", {"full": full}),
     ]

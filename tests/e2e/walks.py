@@ -1,94 +1,16 @@
-"""Follows a page of docs/how-to/walks literally: every command as it stands, in one shell, in an empty folder and an empty home.
-
-A page's blocks are ```console; a line `$ …` is a command (lines `> …` and those after a `\\` belong to it), the lines below it are what it prints:
-in that order, others may stand between; `…` stands for anything. `# exit 1` at the end of a command is the exit code that it leaves.
-`python -m tests.e2e.walks PAGE` prints the commands with all that they print, to write such a page by.
-"""
+"""The pages that walk through an incident. `python -m tests.e2e.walks PAGE` prints a page's commands with all that they print."""
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from scripts.follow_page import ROOT, follow, missing, steps
 from tests.adapters.smtp.server import Server, running
 
-ROOT = Path(__file__).parents[2]
+__all__ = ["ROOT", "WALKS", "follow", "mail_settings", "missing", "steps"]
 WALKS = sorted((ROOT / "docs/how-to/walks").glob("*.md"))
-_BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
-_EXIT = re.compile(r"  # exit (\d+)$")
-_MARK = "\x1e"
-
-
-@dataclass
-class Step:
-    """A command of a page, what it should print, and the exit code that it should leave."""
-
-    command: str
-    shown: list[str] = field(default_factory=list)
-    code: int = 0
-
-
-def steps(page: Path) -> list[Step]:
-    """The commands of a page, in order."""
-    found: list[Step] = []
-    for block in _BLOCK.findall(page.read_text(encoding="utf-8")):
-        goes_on = False
-        for line in block.splitlines():
-            if goes_on or line.startswith("> "):
-                found[-1].command += "\n" + line.removeprefix("> ")
-            elif line.startswith("$ "):
-                found.append(Step(line[2:]))
-            else:
-                found[-1].shown.append(line)
-            goes_on = (goes_on or line.startswith("$ ")) and line.endswith("\\")
-    for step in found:
-        code = _EXIT.search(step.command)
-        if code:
-            step.code, step.command = int(code.group(1)), step.command[: code.start()]
-    return found
-
-
-@dataclass
-class Done:
-    """What a command of a page did."""
-
-    step: Step
-    code: int
-    out: str
-
-
-def follow(page: Path, folder: Path, env: dict[str, str] | None = None) -> Iterator[Done]:
-    """Run the commands of a page one after the other in one shell in `folder`."""
-    wanted = steps(page)
-    script = "".join(f"{step.command}\nprintf '{_MARK}%s{_MARK}' $?\n" for step in wanted)
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("SOC_", "LC_", "XDG_", "LANG"))}
-    home = folder / "home"
-    home.mkdir(parents=True)
-    own = {"HOME": str(home), "LANG": "C.UTF-8", "LANGUAGE": "en", "PATH": f"{ROOT / 'bin'}:{os.environ['PATH']}", "COLUMNS": "160"}
-    done = subprocess.run(
-        ["bash"], input=script, cwd=folder, env=kept | own | (env or {}), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=900
-    )
-    parts = done.stdout.split(_MARK)
-    for number, step in enumerate(wanted):
-        yield Done(step, int(parts[2 * number + 1]), parts[2 * number])
-
-
-def missing(done: Done) -> str | None:
-    """The first line that a page shows and the command did not print, in that order."""
-    printed = iter(done.out.splitlines())
-    for line in done.step.shown:
-        wanted = ".*".join(re.escape(part.strip()) for part in line.strip().split("…"))
-        if line.strip() in ("", "…"):
-            continue
-        if not any(re.fullmatch(rf"\s*{wanted}\s*", text) for text in printed):
-            return line
-    return None
 
 
 def mail_settings(server: Server) -> dict[str, str]:
