@@ -34,6 +34,7 @@ class Rule(msgspec.Struct, frozen=True, rename={"from_": "from"}):
     """An obligation as a regime states it. `when`: facts of the incident that must hold; `from`: detected, or closed.
 
     `within`: `72h`, `5d` (days of 24 hours), `5wd` (working days: the day itself does not count, the last one ends at midnight).
+    `since`, `until`: days of detection on which it counts (both inclusive); `in_force`: since when its source has been, where the regime is older.
     """
 
     id: str
@@ -45,6 +46,9 @@ class Rule(msgspec.Struct, frozen=True, rename={"from_": "from"}):
     when: dict[str, str | bool] = {}
     from_: Literal["detected", "closed"] = "detected"
     unverified: str = ""
+    since: date | None = None
+    until: date | None = None
+    in_force: date | None = None
 
 
 class Regime(msgspec.Struct, frozen=True, rename={"from_": "from"}):
@@ -149,13 +153,21 @@ def obligations(incident: Incident, now_us: int) -> list[Obligation]:
 
 
 def _applies(incident: Incident, rule: Rule) -> bool:
-    if rule.id in incident.reports:
+    if rule.id in incident.reports and _counts(incident, rule):
         return True  # what was met stays, also when the facts changed afterwards
     return _holds(incident, rule)
 
 
+def _counts(values: Incident, rule: Rule) -> bool:
+    """Whether a rule is law for what was detected on that day."""
+    if rule.since is None and rule.until is None:
+        return True
+    day = _local_day(from_iso(values.detected_at))
+    return (rule.since is None or rule.since <= day) and (rule.until is None or day <= rule.until)
+
+
 def _holds(values: Incident, rule: Rule) -> bool:
-    return all(getattr(values, name) == wanted for name, wanted in rule.when.items())
+    return _counts(values, rule) and all(getattr(values, name) == wanted for name, wanted in rule.when.items())
 
 
 def _begin(incident: Incident, rule: Rule) -> str:
@@ -193,7 +205,7 @@ def _obligation(incident: Incident, rule: Rule, now_us: int, past: list[Planned]
         met_at,
         str(report.get("reference", "")),
         _void_reason(incident) if state == "void" else "",
-        _unverified(rule, begin, due_us),
+        _unverified(incident, rule, begin, due_us),
         begin,
         max(stands[-1].since, _revived(incident)) if stands else "",
         tuple(one for one in past if one.ended_at),
@@ -209,12 +221,14 @@ def _void_reason(incident: Incident) -> str:
     return incident.reason or (f"→ {incident.merged_into}" if incident.state == MERGED else "")
 
 
-def _unverified(rule: Rule, begin: str, due_us: int) -> str:
-    """What a jurist must still confirm: of the rule, and of the calendar where working days are counted."""
-    if not due_us or not rule.within.endswith("wd"):
-        return rule.unverified
-    days = unverified(_local_day(from_iso(begin)), _local_day(due_us - 1))
-    return "; ".join([*([rule.unverified] if rule.unverified else []), *days])
+def _unverified(incident: Incident, rule: Rule, begin: str, due_us: int) -> str:
+    """What a jurist must still confirm: of the rule, of its source on the day of detection, and of the calendar where working days are counted."""
+    found = [rule.unverified] if rule.unverified else []
+    if rule.in_force is not None and _local_day(from_iso(incident.detected_at)) < rule.in_force:
+        found.append(f"phát hiện trước ngày {rule.in_force:%d/%m/%Y}, khi văn bản này có hiệu lực")
+    if due_us and rule.within.endswith("wd"):
+        found += unverified(_local_day(from_iso(begin)), _local_day(due_us - 1))
+    return "; ".join(found)
 
 
 def _lapsed(standing: set[str], past: list[Planned]) -> list[Obligation]:

@@ -59,7 +59,7 @@ def year_of(year: int) -> Year:
     file = files("soc.organization").joinpath("calendars", f"vn-{year}.yml")
     if not file.is_file():
         known = tuple(Holiday(date(year, month, day), {"vi": "Ngày lễ cố định", "en": "Fixed holiday"}) for month, day in _FIXED)
-        return Year(year, "Bộ luật Lao động 45/2019/QH14, Điều 112", known, unverified="there is no calendar of this year yet")
+        return Year(year, "Bộ luật Lao động 45/2019/QH14, Điều 112", known, unverified="chưa có lịch nghỉ của năm này")
     try:
         found = msgspec.convert(yaml.safe_load(file.read_text(encoding="utf-8")), Year)
     except (yaml.YAMLError, msgspec.ValidationError) as error:

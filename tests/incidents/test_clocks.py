@@ -114,6 +114,33 @@ def test_the_older_regime_gives_five_days_and_asks_at_once_beyond_capacity(app: 
     assert found["final-report"] == ("waiting", "")
 
 
+@pytest.mark.parametrize(
+    ("detected", "source", "marked"),
+    [
+        ("2023-06-30T16:59:00Z", "", False),
+        ("2023-06-30T17:00:00Z", "Nghị định 13/2023/NĐ-CP, Điều 23", True),
+        ("2025-12-31T16:59:00Z", "Nghị định 13/2023/NĐ-CP, Điều 23", True),
+        ("2025-12-31T17:00:00Z", "Luật 91/2025/QH15, Điều 23; Nghị định 356/2025/NĐ-CP, Điều 28", False),
+        ("2026-06-30T17:00:00Z", "Luật 91/2025/QH15, Điều 23; Nghị định 356/2025/NĐ-CP, Điều 28", False),
+    ],
+)
+def test_the_law_on_personal_data_has_days_of_its_own(app: App, detected: str, source: str, marked: bool) -> None:
+    """It changed half a year before that on cyber security; a report that was recorded meets one obligation, not two."""
+    name = opened(app, personal_data=True, detected_at=detected)
+    found = [one for one in incidents.duties(app, incidents.get(app, name)) if one.id == "personal-data-notice"]
+    assert [(one.source, bool(one.unverified)) for one in found] == ([(source, marked)] if source else [])
+    if source:
+        incidents.report(app, name, "personal-data-notice")
+        assert [one.state for one in incidents.duties(app, incidents.get(app, name)) if one.id == "personal-data-notice"] == ["met-late"]
+
+
+def test_the_periods_of_a_decree_are_marked_for_what_was_detected_before_it(app: App) -> None:
+    """Law 116/2025 counts from 1 July 2026, the decree with the hours from 19 August 2026."""
+    before, after = (opened(app, detected_at=detected) for detected in ("2026-08-18T16:59:00Z", "2026-08-18T17:00:00Z"))
+    marks = [incidents.duties(app, incidents.get(app, name))[0].unverified for name in (before, after)]
+    assert marks == ["phát hiện trước ngày 19/08/2026, khi văn bản này có hiệu lực", ""]
+
+
 def test_every_obligation_names_its_source_and_both_languages() -> None:
     """Law is dated data: each rule has a source, and texts in Vietnamese and English."""
     for regime in regimes().values():
