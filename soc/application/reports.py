@@ -193,7 +193,7 @@ def rendered(app: App, version: Version, form: str) -> bytes:
     """The bytes of a version in a form."""
     facts = msgspec.convert(version.facts, FactSet)
     kind = kind_of(facts.kind, facts.regime)
-    printed = filled(kind, values(kind, facts, local_day(app, from_iso(version.at))))
+    printed = filled(kind, values(kind, facts, local_day(app, from_iso(version.at)), version.at))
     return made(app, kind, printed, form, version.facts)
 
 

@@ -5,7 +5,7 @@ A pure function of those; nothing in it is typed a second time. Its hash stands 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from hashlib import sha256
 
@@ -130,6 +130,7 @@ class Duty(msgspec.Struct, frozen=True):
     title: str
     to: str
     due_at: str
+    source: str = ""
 
 
 class FactSet(msgspec.Struct, frozen=True):
@@ -203,6 +204,7 @@ def gather(
     """The facts for one report. `titles`: kind of report → its Vietnamese title, `first…` marks as in the kinds; `day`: today."""
     systems = [_system(registry, key) for key in incident.systems]
     reporter = _reporter(registry, office, incident)
+    names = {key: one.name for one in registry.all(Person) for key in (one.id, one.account) if key}
     return FactSet(
         kind=kind.id,
         ordinal=ordinal,
@@ -232,15 +234,18 @@ def gather(
         contact=_contact(registry, office, reporter.id, day),
         agencies=[_name(registry, key) for key in incident.agencies],
         systems=systems,
-        corrections=_corrections(stream),
+        corrections=_corrections(stream, names),
         earlier=[_earlier(one, titles) for one in reports if one.signed or one.sent],
-        timeline=_timeline(stream, titles),
-        tasks=[TaskFacts(_cut(one.title, _MOST_CELL), one.owner, one.due_at, one.done_at, _cut(one.result, _MOST_CELL)) for one in incident.tasks[:_MOST_ROWS]],
+        timeline=_timeline(stream, titles, names),
+        tasks=[
+            TaskFacts(_cut(one.title, _MOST_CELL), _who(one.owner, names), one.due_at, one.done_at, _cut(one.result, _MOST_CELL))
+            for one in incident.tasks[:_MOST_ROWS]
+        ],
         indicators=[
             {"kind": str(one.get("type") or one.get("kind") or ""), "value": _cut(str(one.get("value", "")), _MOST_CELL)}
             for one in incident.observables[:_MOST_INDICATORS]
         ],
-        duties=[Duty(one.id, one.title["vi"], one.to, one.due_at) for one in duties if one.state != "void"],
+        duties=[Duty(one.id, one.title["vi"], one.to, one.due_at, one.source) for one in duties if one.state != "void"],
         notices=[f"{one.number or one.id}: {_cut(one.subject, _MOST_CELL)}" for one in notices if one.incident == incident.id],
         fields=fields,
     )
@@ -310,12 +315,17 @@ def _system(registry: Registry, key: str) -> SystemFacts:
     )
 
 
-def _corrections(stream: Sequence[Fact]) -> list[Correction]:
+def _who(actor: str, names: Mapping[str, str]) -> str:
+    """Who did something, as a document names them: by name where the registry has one; a policy or duty of the program as what it is."""
+    return names.get(actor, "Hệ thống giám sát" if actor.startswith("policy/") or actor in ("policies", "duties") else actor)
+
+
+def _corrections(stream: Sequence[Fact], names: Mapping[str, str]) -> list[Correction]:
     found, before = [], ""
     for fact in stream:
         after = str(fact.data.get("detected_at", "")) if fact.kind in ("IncidentOpened", "IncidentEdited", "IncidentMoved") else ""
         if after and before and after != before:
-            found.append(Correction(fact.at, fact.actor, before, after, _cut(fact.reason, _MOST_CELL)))
+            found.append(Correction(fact.at, _who(fact.actor, names), before, after, _cut(fact.reason, _MOST_CELL)))
         before = after or before
     return found
 
@@ -347,13 +357,13 @@ STATES = {
 """What a state is called in documents."""
 
 
-def _timeline(stream: Sequence[Fact], titles: dict[str, str]) -> list[Step]:
+def _timeline(stream: Sequence[Fact], titles: dict[str, str], names: Mapping[str, str]) -> list[Step]:
     """What happened, in order of its time; the newest are kept when there is too much."""
-    steps = [step for fact in stream if (step := _step(fact, titles)) is not None]
+    steps = [step for fact in stream if (step := _step(fact, titles, names)) is not None]
     return sorted(steps, key=lambda one: one.at)[-_MOST_ROWS:]
 
 
-def _step(fact: Fact, titles: dict[str, str]) -> Step | None:
+def _step(fact: Fact, titles: dict[str, str], names: Mapping[str, str]) -> Step | None:
     data = fact.data
     at = str(data.get("at") or fact.at)
     match fact.kind:
@@ -373,7 +383,7 @@ def _step(fact: Fact, titles: dict[str, str]) -> Step | None:
             what = f"Gửi {titles.get(str(data.get('kind')), 'báo cáo')} tới {data.get('to', '')}"
         case _:
             return None
-    return Step(at, _cut(what, _MOST_CELL), fact.behalf.person if fact.behalf else fact.actor)
+    return Step(at, _cut(what, _MOST_CELL), fact.behalf.person if fact.behalf else _who(fact.actor, names))
 
 
 LEGAL = {"undecided": "chưa quyết định", "ordinary": "sự cố thông thường", "serious": "sự cố nghiêm trọng"}

@@ -27,7 +27,10 @@ class Section(msgspec.Struct, frozen=True):
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """A kind of document. `form`: a report has a name of its own, a letter (công văn) has none. `first`: others cite its number."""
+    """A kind of document. `form`: a report has a name of its own, a letter (công văn) has none. `first`: others cite its number.
+
+    `continues`: it goes to whom the first report goes.
+    """
 
     id: str
     regimes: tuple[str, ...]
@@ -43,6 +46,7 @@ class Kind(msgspec.Struct, frozen=True):
     meets: tuple[str, ...] = ()
     first: bool = False
     repeated: bool = False
+    continues: bool = False
 
     @property
     def required(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from soc.reports.values import Values, around
 MOST_INCIDENTS, MOST_DUE = 5, 4
 """Rows that fit on one page; the rest is counted."""
 _STATES = {"new": "Mới", "triaged": "Đang xử lý", "contained": "Đã khoanh vùng", "eradicated": "Đã gỡ bỏ", "recovered": "Đã khôi phục"}
-_LONGEST, _LONGEST_AGENCY, _LONGEST_TEXT = 64, 30, 300
+_LONGEST, _LONGEST_AGENCY, _LONGEST_TEXT = 64, 40, 300
 """Characters, so that it stays one page."""
 _LEVELS = {"critical": "nghiêm trọng", "high": "cao", "medium": "trung bình", "low": "thấp"}
 
@@ -84,7 +84,8 @@ def values(found: Situation, day: date) -> Values:
                 "id": one.id,
                 "title": _cut(one.title, _LONGEST),
                 "agency": _cut(one.agency, _LONGEST_AGENCY),
-                "state": f"{_STATES.get(one.state, one.state)}; {_LEVELS.get(one.severity, one.severity)}",
+                "state": f"{_STATES.get(one.state, one.state)}; "
+                + ("nghiêm trọng theo quy định" if one.legal_class == "serious" else _LEVELS.get(one.severity, one.severity)),
             }
             for one in found.open[:MOST_INCIDENTS]
         ]

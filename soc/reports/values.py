@@ -37,8 +37,8 @@ def text_of(value: Any) -> str:
     return _NO_XML.sub("", "\n".join(display_safe(unicodedata.normalize("NFC", line)) for line in lines))
 
 
-def values(kind: Kind, facts: FactSet, day: date) -> Values:
-    """Every field and list that a template may name; `day` is that of the draft. What is not known is ""."""
+def values(kind: Kind, facts: FactSet, day: date, at: str = "") -> Values:
+    """Every field and list that a template may name; `day` and `at` (RFC 3339 UTC) are those of the draft. What is not known is ""."""
     given = facts.fields
     found: Values = {
         **dict.fromkeys(FIELDS, ""),
@@ -50,7 +50,7 @@ def values(kind: Kind, facts: FactSet, day: date) -> Values:
     }
     for name in LISTS:
         found.setdefault(name, [])
-    found["reported_time"] = f"ngày {day:%d/%m/%Y}"
+    found["reported_time"] = when(at) or f"ngày {day:%d/%m/%Y}"
     found |= head(kind, facts, day)
     return found
 
@@ -158,9 +158,14 @@ def head(kind: Kind, facts: FactSet, day: date) -> Values:
     subject = f"{kind.subject}: {facts.title}"
     if facts.ordinal > 1:
         subject += f" (lần {facts.ordinal})"
-    to = "; ".join(dict.fromkeys(one.to for one in facts.duties if one.id in kind.meets)) or facts.reporter.superior
+    met = [one for one in facts.duties if one.id in kind.meets]
+    if not met and kind.continues:  # no deadline of its own, or none of this incident: it goes where the first report went
+        met = [one for one in facts.duties if one.id != "personal-data-notice"]
+    to = "; ".join(dict.fromkeys(one.to for one in met)) or facts.reporter.superior
     exercise = facts.scope != "real"
-    law = kind.source.partition("(")[0].strip() if kind.id == "personal-data-notice" else facts.regime_title
+    law = facts.regime_title
+    if kind.id == "personal-data-notice":
+        law = next((one.source for one in met if one.source), kind.source.partition("(")[0].strip())
     return around(
         kind,
         issuer=issuer,

@@ -17,6 +17,7 @@ from soc.reports.facts import gather
 from soc.reports.kinds import FIELDS, kind_of, kinds
 from soc.reports.model import Report
 from soc.reports.values import MISSING
+from tests.application.office import take_in
 from tests.conftest import NOW_US
 from tests.reports.conftest import HOUR, Opened
 
@@ -110,6 +111,34 @@ def test_numbers_dates_and_texts_are_carried_from_the_first_to_the_last(app: App
     ):
         assert carried in text
     assert final.versions[-1].missing == ["closed_at"]
+
+
+def test_reports_that_follow_go_to_whom_the_first_went(app: App, opened: Opened, tmp_path: Path) -> None:
+    """An update, and the final report of an incident that owes none, go to the authority of the first report, not to the superior."""
+    incident = opened(legal_class="serious", personal_data=True)
+    for kind in ("update", "final"):
+        _, report, _ = reports.draft(app, incident, kind)
+        text = exported(app, incident, report.id, tmp_path)[0].decode()
+        assert "Kính gửi: Lực lượng chuyên trách bảo vệ an ninh mạng thuộc Bộ Công an" in text
+    old = opened(detected_at="2026-06-20T03:00:00Z", personal_data=True)
+    _, report, _ = reports.draft(app, old, "progress")
+    assert "Kính gửi: Chủ quản, đơn vị chuyên trách cùng cấp" in exported(app, old, report.id, tmp_path)[0].decode()
+    earlier = opened(detected_at="2025-06-20T03:00:00Z", personal_data=True)
+    _, report, _ = reports.draft(app, earlier, "personal-data-notice")
+    assert "Căn cứ Nghị định 13/2023/NĐ-CP, Điều 23" in " ".join(exported(app, earlier, report.id, tmp_path)[0].decode().split())
+
+
+def test_documents_name_people_and_the_hour(app: App, opened: Opened, tmp_path: Path) -> None:
+    """Accounts and ids of the registry become names; the first report of 2017 says the hour and minute at which it was made."""
+    take_in(app, "people", {"id": "an", "name": "Lê Văn An", "agency": "so-khcn", "role": "analyst", "account": app.actor.name})
+    incident = opened(detected_at="2026-06-20T03:00:00Z")
+    incidents.add_tasks(app, incident, [{"title": "Rút dây", "owner": "an"}])
+    _, plan, _ = reports.draft(app, incident, "plan")
+    _, progress, _ = reports.draft(app, incident, "progress")
+    assert "Lê Văn An" in exported(app, incident, plan.id, tmp_path)[0].decode()
+    assert {one["who"] for one in progress.versions[-1].facts["timeline"]} == {"Lê Văn An"}
+    _, initial, _ = reports.draft(app, incident, "initial")
+    assert "Thời gian báo cáo: 08 giờ 00 phút, ngày 21/11/2026" in exported(app, incident, initial.id, tmp_path)[0].decode()
 
 
 def test_a_corrected_time_of_detection_shows_and_the_number_of_the_report_stays(app: App, opened: Opened, tmp_path: Path) -> None:

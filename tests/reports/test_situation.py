@@ -47,7 +47,14 @@ def test_it_counts_what_is_recorded_and_exercises_nowhere(app: App, opened: Open
     assert (found.incidents_new, found.reports_met, found.reports_late, found.notices_unanswered) == (2, 1, 0, 0)
     assert letter.state == "draft"
     text = situation.document(app, found, "txt").decode()
-    for said in ("1 báo cáo theo quy định đang quá hạn", "Thông báo ban đầu", "mới 2, kết thúc 0; đang xử lý 2", "Sở Y tế", "BÁO CÁO NHANH"):
+    for said in (
+        "1 báo cáo theo quy định đang quá hạn",
+        "Thông báo ban đầu",
+        "mới 2, kết thúc 0; đang xử lý 2",
+        "Sở Y tế",
+        "BÁO CÁO NHANH",
+        "nghiêm trọng theo quy định",
+    ):
         assert said in text
     assert "Diễn tập" not in text
     assert situation.document(app, found, "docx") == situation.document(app, found, "docx")
