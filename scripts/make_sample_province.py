@@ -97,8 +97,20 @@ def agencies() -> list[dict[str, str]]:
         {"id": "tinh", "name": "Ủy ban nhân dân tỉnh Mẫu", "level": "province"},
         {"id": "tinh-uy", "name": "Tỉnh ủy Mẫu", "level": "province", "tree": "party"},
     ]
-    rows += [{"id": key, "name": name, "level": "department", "parent": "tinh"} for key, name in UNITS]
-    rows += [{"id": key, "name": name, "level": "department", "parent": "tinh-uy", "tree": "party"} for key, name in PARTY]
+    offices = [(key, name, "tinh", "") for key, name in UNITS] + [(key, name, "tinh-uy", "party") for key, name in PARTY]
+    rows += [
+        {
+            "id": key,
+            "name": name,
+            "level": "department",
+            "parent": parent,
+            "tree": tree,
+            "address": f"Số {number + 1}, đường Hùng Vương, phường Trung Tâm, tỉnh Mẫu",
+            "phone": f"0271 3 {800_000 + number * 7}",
+            "email": f"vanthu.{key}@{DOMAIN}",
+        }
+        for number, (key, name, parent, tree) in enumerate(offices)
+    ]
     communes = [f"{first} {second}" for first in FIRST for second in SECOND][:111]
     below = {name: [commune for at, commune in enumerate(communes) if at % len(DISTRICTS) == number] for number, name in enumerate(DISTRICTS)}
     for name, found in below.items():
@@ -147,6 +159,7 @@ def people(rows: list[dict[str, str]], random: Random) -> list[dict[str, str]]:
                 "name": name,
                 "agency": row["id"],
                 "role": "contact",
+                "title": "Văn thư" if row["level"] == "department" else "Công chức văn phòng",
                 "phone": "" if number % 29 == 7 else f"0271 3 {600_000 + number * 7}",
                 "email": f"vanthu.{row['id']}@{DOMAIN}",
                 "channel": "document" if row["level"] == "department" else "mail",
@@ -160,6 +173,7 @@ def people(rows: list[dict[str, str]], random: Random) -> list[dict[str, str]]:
                 "name": name,
                 "agency": "tt-cntt" if number < 12 else "so-khcn",
                 "role": "lead" if number == 0 else "analyst" if number < 5 else "officer",
+                "title": "Đội trưởng" if number == 0 else "Thành viên",
                 "phone": f"0912 {100_000 + number * 11}",
                 "email": f"ucsc{number + 1:02d}@{DOMAIN}",
                 "team": "true",
@@ -185,6 +199,20 @@ def systems() -> list[dict[str, str]]:
         ("his", "Quản lý khám chữa bệnh", 3, "none"),
         ("csdl-gd", "Cơ sở dữ liệu giáo dục", 2, "approved"),
     )
+    purposes = (
+        "Gửi, nhận, xử lý văn bản điện tử của các cơ quan trong tỉnh",
+        "Tiếp nhận, giải quyết thủ tục hành chính của người dân, doanh nghiệp",
+        "Thư điện tử công vụ của cán bộ, công chức",
+        "Cung cấp thông tin của tỉnh cho người dân",
+        "Kết nối, chia sẻ dữ liệu giữa các hệ thống của tỉnh",
+        "Hạ tầng máy chủ, lưu trữ, mạng dùng chung của tỉnh",
+        "Họp trực tuyến giữa tỉnh và xã",
+        "Giám sát, điều hành các lĩnh vực của tỉnh",
+        "Quản lý hồ sơ cán bộ, công chức, viên chức",
+        "Quản lý dữ liệu đất đai của tỉnh",
+        "Quản lý khám bệnh, chữa bệnh, bệnh án điện tử",
+        "Quản lý trường, lớp, học sinh, giáo viên",
+    )
     owners = ("vpubnd", "tt-hcc", "so-khcn", "vpubnd", "so-khcn", "so-khcn", "vpubnd", "so-khcn", "so-nv", "so-nnmt", "bv-dk", "so-gddt")
     return [
         {
@@ -192,6 +220,7 @@ def systems() -> list[dict[str, str]]:
             "dossier": state, "decision": f"{210 + number}/QĐ-UBND" if state == "approved" else "", "decision_date": f"2024-0{number % 9 + 1}-15" if state == "approved" else "",
             "review_date": f"2026-{number % 12 + 1:02d}-15" if state == "approved" else "", "operating_system": "Linux", "services": "https;sql", "addresses": f"10.60.18.{number + 10}",
             "public_addresses": f"198.51.100.{number + 10}", "domains": f"{key}.{DOMAIN}", "protection": "Tường lửa, tường lửa ứng dụng web, sao lưu hằng ngày", "hosting_provider": "Trung tâm dữ liệu tỉnh", "line_provider": "VNPT",
+            "purpose": purposes[number],
         }
         for number, ((key, name, level, state), owner) in enumerate(zip(names, owners, strict=True))
     ]  # fmt: skip
