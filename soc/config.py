@@ -430,7 +430,7 @@ class Settings(Section):
     data_dir: Path | None = None
     """Default: `$XDG_DATA_HOME/soc`, or `~/.local/share/soc`."""
     language: Literal["", "vi", "en"] = ""
-    """"" = from the environment (`SOC_LANG`, `LC_ALL`, `LC_MESSAGES`, `LANG`)."""
+    """"" = from the environment (`SOC_LANG`, `LANGUAGE`, `LC_ALL`, `LC_MESSAGES`, `LANG`)."""
     timezone: ZoneName = DEFAULT_TIMEZONE
     """Times are shown in it, with the zone; rules tell hours and days in it."""
     read_only: bool = False

@@ -21,7 +21,7 @@ _texts: list[_stdlib.NullTranslations] = [_stdlib.NullTranslations()]
 
 
 def choose(args: Sequence[str], env: Mapping[str, str]) -> str:
-    """The language that the words of a command ask for (`--lang`), else `SOC_LANG`, `LC_ALL`, `LC_MESSAGES`, `LANG`; English when none says."""
+    """The language that the words of a command ask for (`--lang`), else `SOC_LANG`, `LANGUAGE`, `LC_ALL`, `LC_MESSAGES`, `LANG`; English when none says."""
     for position, word in enumerate(args):
         if word == "--":
             break
@@ -29,9 +29,9 @@ def choose(args: Sequence[str], env: Mapping[str, str]) -> str:
             return _known(word[len("--lang=") :]) or "en"
         if word == "--lang" and position + 1 < len(args):
             return _known(args[position + 1]) or "en"
-    for name in ("SOC_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
+    for name in ("SOC_LANG", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):
         if env.get(name):
-            return _known(env[name]) or "en"
+            return next(filter(None, map(_known, env[name].split(":"))), "en")
     return "en"
 
 

@@ -200,6 +200,9 @@ def approve(app: App, name: str, *, reason: str = "", behalf: Behalf | None = No
     """
     require(app, "intel.approve")
     one = get(app, name)
+    approved = [fact.fact for fact in app.journal.read(PREFIX + one.id) if fact.fact.kind == "BlocklistApproved"]
+    if approved and one.state_at(iso(app.clock.now_us())) == APPROVED:
+        raise FactConflict(PREFIX + one.id, one.version, approved)
     _in(app, one, PROPOSED)
     if expected is not None and expected != one.version:
         raise FactConflict(PREFIX + one.id, expected, [fact.fact for fact in app.journal.read(PREFIX + one.id, max(expected, 0))])

@@ -21,7 +21,7 @@ from soc.incidents.notices import ACTED, APPROVED, DRAFT, OUT, PREFIX, RECEIVED,
 from soc.incidents.notices_listing import OPEN, SILENT, notice_of, projection
 from soc.model.fact import Behalf, NewFact, Stored
 from soc.model.journal import FactConflict
-from soc.model.message import message_id
+from soc.model.message import message_id, one_line
 from soc.model.projection import ListQuery
 from soc.organization.calendar import next_working_day
 from soc.organization.model import Agency, Mailbox, Point, System
@@ -66,11 +66,12 @@ def draft(
     Raises: UsageError, NotFound (incident).
     """
     require(app, "notices.draft")
-    if not subject.strip():
+    subject = one_line(subject)
+    if not subject:
         raise UsageError("a notice needs a subject", hint="soc notices new SUBJECT --to AGENCY")
     recipients = recipients_of(app, to, below, annex)
     data = {
-        **bounded({"subject": subject.strip(), "body": body, "action": action}),
+        **bounded({"subject": subject, "body": body, "action": action}),
         "due_at": due_at,
         "tlp": _tlp(tlp),
         "incident": incidents.get(app, incident).id if incident else "",
@@ -89,7 +90,7 @@ def edit(app: App, name: str, *, subject: str = "", body: str = "", action: str 
     require(app, "notices.draft")
     notice = get(app, name)
     in_state(notice, DRAFT)
-    texts = {key: value for key, value in {"subject": subject.strip(), "body": body, "action": action}.items() if value}
+    texts = {key: value for key, value in {"subject": one_line(subject), "body": body, "action": action}.items() if value}
     data = {**bounded(texts), **({"due_at": due_at} if due_at else {}), **({"tlp": _tlp(tlp)} if tlp else {})}
     if not data:
         raise UsageError("nothing to change was given", hint="soc notices edit --help")
@@ -363,9 +364,21 @@ def approve(
     require(app, "notices.approve")
     notice = get(app, name)
     if not (notice.urgent and not notice.confirmed and notice.state in (APPROVED, OUT)):
+        _unsigned(app, notice)
         in_state(notice, DRAFT)
     data = {**signature(app, notice, signer, number, signed_on, signed_file, urgent=urgent), "urgent": urgent}
     return record(app, notice, NewFact("NoticeApproved", data, behalf=behalf))
+
+
+def _unsigned(app: App, notice: Notice) -> None:
+    """Go on if nobody signed it.
+
+    Raises: FactConflict, which shows who did.
+    """
+    stream = PREFIX + notice.id
+    signed = [one.fact for one in app.journal.read(stream) if one.fact.kind == "NoticeApproved"]
+    if signed and notice.state in (APPROVED, OUT):
+        raise FactConflict(stream, notice.version, signed)
 
 
 def signature(app: App, notice: Notice, signer: str, number: str, signed_on: str, signed_file: Path | None, *, urgent: bool = False) -> dict[str, Any]:

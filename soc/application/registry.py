@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,6 +69,12 @@ def listed(app: App, kind: str, *, at: date | None = None, agency: str = "", eve
         field = {"agencies": "id", "systems": "owner"}.get(kind, "agency")
         found = [one for one in found if getattr(one, field, "") in below]
     return visible(app, "registry.view", found)
+
+
+def names(app: App, kind: str, ids: Sequence[str]) -> dict[str, str]:
+    """The names of agencies or systems that something one may see is about; ids that the registry does not have are left out."""
+    known = Registry(app.journal, (kind,)).entries[kind] if ids else {}
+    return {one: str(getattr(known[one], "name", "")) for one in ids if one in known}
 
 
 def shown(app: App, kind: str, key: str) -> tuple[Entry, dict[str, list[str]]]:

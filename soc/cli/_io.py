@@ -139,6 +139,13 @@ class Column:
         return self.show(item) if self.show else cell(item.get(self.key))
 
 
+def cell_width(text: str) -> int:
+    """How many places a text takes on a terminal."""
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
 def cell(value: Any) -> str:
     """A value as one line of text."""
     if value is None:

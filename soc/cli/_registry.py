@@ -57,6 +57,13 @@ def titles() -> dict[str, str]:
     }
 
 
+_NAMED_OTHERWISE = {
+    "systems": lambda: {"owner": _("System owner"), "level": _("Security level")},
+    "agencies": lambda: {"level": _("Tier")},
+}
+"""Headings of kinds that mean something else by a column than the others."""
+
+
 def make(kind: str, help: str) -> click.Group:
     """The commands of one kind."""
 
@@ -88,6 +95,7 @@ def make(kind: str, help: str) -> click.Group:
 
         found = registry.listed(session.app(), kind, at=_day(at), agency=agency, every=every)
         names = titles()
+        names |= _NAMED_OTHERWISE.get(kind, dict)()
         columns = [Column(key, names[key], whole=key in {"id", "address"}) for key in COLUMNS[kind]]
         session.out.items(kind, [registry.as_json(entry) for entry in found], columns, form=form, fields=fields)
         if not found:

@@ -109,5 +109,6 @@ def _next_steps(session: Session, folder: Path, group: str) -> None:
     name = shlex.quote(os.path.relpath(launcher)) if launcher.exists() else "soc"
     store = shlex.quote(str(folder))
     session.out.text("\n" + _("Next"), "bold")
-    for line in (f"alerts list --store {store}", f"alerts why {group} --store {store}", f"events search 'soc.threat.level:critical' --store {store}"):
+    why = (f"alerts why {group} --store {store}",) if group else ()
+    for line in (f"alerts list --store {store}", *why, f"events search 'soc.threat.level:critical' --store {store}"):
         session.out.text(f"  {name} {line}")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from soc.cli import _agencies, _observables, _playbook, _record, _show
-from soc.cli._io import Column, json_option, list_options, write_json
+from soc.cli import _agencies, _observables, _playbook, _record, _show, _words
+from soc.cli._io import Column, cell_width, json_option, list_options, write_json
 from soc.cli._session import Session, may_ask, pass_session
 from soc.i18n import current
 from soc.i18n import gettext as _
@@ -271,22 +271,27 @@ def show(session: Session, id: str, as_json: bool) -> None:
 
 
 def _tell_whole(session: Session, incident: Incident) -> None:
+    from soc.application import registry
     from soc.cli._io import cell
 
     out, zone = session.out, session.settings.timezone
     known = incident.class_
+    agencies, systems = (registry.names(session.app(), kind, ids) for kind, ids in (("agencies", incident.agencies), ("systems", incident.systems)))
     rows = [
         (_("Detected"), " ".join(filter(None, (_show.when(incident.detected_at, zone), incident.detected_by)))),
-        (_("Reported"), " ".join(filter(None, (_show.when(incident.reported_at, zone), incident.reported_by, incident.channel, incident.reference)))),
+        (
+            _("Reported"),
+            " ".join(filter(None, (_show.when(incident.reported_at, zone), incident.reported_by, _words.channel(incident.channel), incident.reference))),
+        ),
         (_("Opened"), f"{_show.when(incident.opened_at, zone)} {incident.opened_by}"),
         (_("Severity"), _show.level(incident.severity)),
         (_("Class"), f"{known['rsit']} {known['group']}".strip()),
-        (_("Legal class"), " ".join(filter(None, (incident.legal_class, incident.legal_reason)))),
-        (_("Concerns"), ", ".join(name for name in FLAGS if getattr(incident, name))),
+        (_("Legal class"), "  ".join(filter(None, (_words.legal_class(incident.legal_class), incident.legal_reason)))),
+        (_("Concerns"), ", ".join(_words.flag(name) for name in FLAGS if getattr(incident, name))),
         (_("Regime"), incident.regime),
         ("TLP", incident.tlp),
-        (_("Agency"), cell(incident.agencies)),
-        (_("System"), cell(incident.systems)),
+        (_("Agency"), _words.named(agencies, incident.agencies)),
+        (_("System"), _words.named(systems, incident.systems)),
         (_("Owner"), incident.owner),
         (_("Alerts"), cell(incident.alerts)),
         (_("Linked"), cell(list(incident.links))),
@@ -300,9 +305,10 @@ def _tell_whole(session: Session, incident: Incident) -> None:
         (_("Version"), str(incident.version)),
     ]
     out.text("")
-    for title, value in rows:
-        if value.strip():
-            out.text(f"  {title:<14} {value}")
+    shown = [(title, value) for title, value in rows if value.strip()]
+    widest = max(cell_width(title) for title, _value in shown)
+    for title, value in shown:
+        out.text(out.folded(f"  {title}{' ' * (widest - cell_width(title))}  {value}", more=" " * (widest + 4)))
     if incident.summary:
         out.text("\n" + "\n".join(out.folded(line, indent="  ") for line in incident.summary.split("\n")))
     if incident.tasks:
@@ -325,7 +331,6 @@ def history(session: Session, id: str, form: str | None, fields: tuple[str, ...]
     import msgspec
 
     from soc.application import incidents
-    from soc.cli._io import cell
     from soc.incidents.model import PREFIX
 
     app = session.app()
@@ -339,8 +344,7 @@ def history(session: Session, id: str, form: str | None, fields: tuple[str, ...]
         Column(
             "data",
             _("Content"),
-            lambda item: cell({key: value for key, value in item["data"].items() if value not in ("", [], None) and key != "facts"}),
-            most=200,
+            lambda item: _words.content({key: value for key, value in item["data"].items() if key != "facts"}, zone),
         ),
         Column("reason", _("Why")),
         Column("behalf", _("On behalf of"), lambda item: (item["behalf"] or {}).get("person", "")),
@@ -430,13 +434,18 @@ def note(session: Session, id: str, text: str, behalf: Behalf | None, as_json: b
 
 @command.command(help=_("Give an incident to somebody."))
 @click.argument("id")
-@click.argument("owner")
+@click.argument("owner", required=False)
+@click.option("--to", "to", metavar="OWNER", help=_("The same as OWNER; an empty name is nobody."))
 @json_option
 @pass_session
-def assign(session: Session, id: str, owner: str, as_json: bool) -> None:
+def assign(session: Session, id: str, owner: str | None, to: str | None, as_json: bool) -> None:
     """Assign an incident."""
     from soc.application import incidents
 
+    if (owner is None) == (to is None):
+        raise click.UsageError(_("to whom? OWNER, or --to OWNER"))
+    owner = to if owner is None else owner
+    assert owner is not None  # one of them is there
     tell_changed(session, incidents.assign(session.app(), id, owner), as_json)
 
 

@@ -41,6 +41,7 @@ def soc(capsys: pytest.CaptureFixture[str]) -> Run:
     """Run one command line; its exit code, stdout and stderr."""
 
     def run(*words: str) -> Done:
+        os.environ["LANGUAGE"] = "en"  # as each command finds it; `use` leaves its own there
         i18n.use(i18n.choose(words, os.environ))
         code = cli.execute(list(words))
         captured = capsys.readouterr()

@@ -124,3 +124,35 @@ def test_a_conflict_shows_what_others_did(soc: Run, tmp_path: Path) -> None:
     for text in ("severity=low", "theo cuộc gọi", "Chị Hoa", " +07 ", "chưa được ghi"):
         assert text in told.err, text
     assert "Z" not in told.err.replace("ZZ", "")
+
+
+def test_what_is_shown_is_said_in_words(soc: Run, tmp_path: Path) -> None:
+    """Agencies and systems stand there by name, channel and legal class in the language in use, times of the history by the clock of the office."""
+    store = ("--store", str(tmp_path / "s"))
+    for kind, rows in (("agencies", "id,name,level\nso-yt,Sở Y tế,department\n"), ("systems", "id,name,owner,level\nhis,Khám chữa bệnh,so-yt,3\n")):
+        (tmp_path / f"{kind}.csv").write_text(rows, encoding="utf-8")
+        assert soc(kind, "import", str(tmp_path / f"{kind}.csv"), "--yes", *store).code == 0
+    words = ("--agency", "so-yt", "--system", "his", "--channel", "telephone", "--detected", "2026-11-20 08:30", "--personal-data")
+    assert soc("incidents", "new", "x", *words, *store).code == 0
+    shown = soc("--lang", "vi", "incidents", "show", "1", *store).out
+    for text in ("Sở Y tế (so-yt)", "Khám chữa bệnh (his)", "qua điện thoại", "chưa quyết định", "dữ liệu cá nhân"):
+        assert text in shown, text
+    assert "telephone" not in shown
+    assert "undecided" not in shown
+    history = soc("incidents", "history", "1", *store).out
+    assert "detected_at=2026-11-20 08:30:00 +07" in history
+    assert "Z " not in history
+    assert json.loads(soc("incidents", "history", "1", "--jsonl", *store).out)["data"]["detected_at"] == "2026-11-20T01:30:00.000Z"
+    titles = soc("--lang", "vi", "systems", "list", *store).out.splitlines()[0]
+    assert ("Chủ quản" in titles, "Cấp độ" in titles) == (True, True)
+
+
+def test_an_incident_is_given_as_groups_are(soc: Run, tmp_path: Path) -> None:
+    """`assign ID OWNER` and `assign ID --to OWNER` are the same; neither or both is refused."""
+    store = ("--store", str(tmp_path / "s"))
+    soc("incidents", "new", "x", *store)
+    for words, owner in ((("an",), "an"), (("--to", "bình"), "bình"), (("--to", ""), "")):
+        item = json.loads(soc("incidents", "assign", "1", *words, "--json", *store).out)["item"]
+        assert item["owner"] == owner
+    assert soc("incidents", "assign", "1", *store).code == 2
+    assert soc("incidents", "assign", "1", "an", "--to", "bình", *store).code == 2

@@ -41,6 +41,8 @@ def test_a_notice_from_draft_to_the_list_of_those_who_never_answered(soc: Run, t
     assert "Xã Một" in letter
     assert "a@tinh-mau.gov.vn" in letter
     assert soc("notices", "approve", made["id"], "--signer", "Giám đốc", "--number", "12/CB", "--signed-on", "2026-01-05", *store).code == 0
+    again = soc("notices", "approve", made["id"], "--signer", "Phó giám đốc", "--number", "13/CB", "--signed-on", "2026-01-05", *store)
+    assert (again.code, "signer=Giám đốc" in again.err, "number=12/CB" in again.err) == (6, True, True)  # who signed first is shown
     assert soc("notices", "send", made["id"], *store).code == 0
     shown = json.loads(soc("notices", "show", made["id"], "--json", *store).out)["item"]
     code = next(one["code"] for one in shown["recipients"] if one["agency"] == "x-1")

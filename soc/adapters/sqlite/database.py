@@ -31,6 +31,10 @@ _FULL_BELOW_BYTES = 1_048_576
 """With less free space than this, a failed write is taken as a full disk."""
 _CORRUPT_HINT = "restore the last backup (`soc store backup`/`restore`); the damaged file can be moved away, the ledger then shows what is missing"
 
+JOURNAL = "journal.db"
+"""The file of what people recorded, which nothing else holds."""
+_JOURNAL_HINT = "copy the file away as it is: it alone holds what people recorded since the last backup; then `soc store restore` into an empty folder"
+
 
 class Sort(NamedTuple):
     """A sort of database file: its mark in the header, its schema version and what creates it."""
@@ -55,7 +59,7 @@ def trouble(error: Exception, path: Path, doing: str) -> SocError:
             hint=Phrase("make room on the disk of {parent}; nothing was lost, the batch is given again", parent=path.parent),
         )
     if primary in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-        return StoreCorrupt(Phrase("{path} is damaged: {error}", path=path, error=error), hint=_CORRUPT_HINT)
+        return StoreCorrupt(Phrase("{path} is damaged: {error}", path=path, error=error), hint=_JOURNAL_HINT if path.name == JOURNAL else _CORRUPT_HINT)
     if primary in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}:
         return NotAllowed(
             Phrase("{path}: {doing} failed: the store is read-only", path=path, doing=Phrase(doing)),

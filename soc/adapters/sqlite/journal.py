@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from soc.adapters.sqlite.database import Sort, connect, guarded, transaction
+from soc.adapters.sqlite.database import JOURNAL, Sort, connect, guarded, transaction
 from soc.clock import Clock, iso
 from soc.errors import NotAllowed, Phrase
 from soc.model.fact import ANY_VERSION, Fact, NewFact, Stored, chained, digest
 from soc.model.journal import Append, FactConflict, Head, readable, sole
 
-FILE = "journal.db"
+FILE = JOURNAL
 SORT = Sort(
     "journal",
     0x736F636A,
