@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import date
 from zoneinfo import ZoneInfo
 
@@ -9,7 +10,7 @@ from soc.application.app import App
 from soc.clock import to_datetime
 from soc.config import Settings
 from soc.model.message import MAIL, WEBHOOK, is_mail
-from soc.organization.model import Person
+from soc.organization.model import Agency, Person
 from soc.organization.registry import Registry
 
 Way = tuple[str, str]
@@ -29,6 +30,22 @@ def ways(person: Person, settings: Settings) -> list[Way]:
     if is_mail(person.email):
         found.append((MAIL, person.email))
     return found if person.channel == WEBHOOK else found[::-1]
+
+
+def contacts(app: App, agencies: Collection[str]) -> dict[str, tuple[str, str, str]]:
+    """By agency its name, and name and telephone of the contact person to call: one with a telephone, if there is any. What is not known is ""."""
+    registry = Registry(app.journal, (Agency.kind, Person.kind))
+    people: dict[str, list[Person]] = {}
+    for one in registry.all(Person, today(app)):
+        if one.agency in agencies and one.role == "contact":
+            people.setdefault(one.agency, []).append(one)
+    found = {}
+    for key in agencies:
+        agency = registry.get(Agency, key)
+        person = next(iter(sorted(people.get(key, ()), key=lambda one: (not one.phone, one.id))), None)
+        phone = (person.phone if person else "") or (agency.phone if agency else "")
+        found[key] = (agency.name if agency else "", person.name if person else "", phone)
+    return found
 
 
 def leads(app: App) -> list[Way]:

@@ -86,14 +86,14 @@ def answer(session: Session, notice: Notice, as_json: bool) -> None:
         session.out.text("  ✖ " + _("sent on the word of {name}; the written confirmation is still due").format(name=notice.signer), "yellow")
 
 
-def tell(session: Session, one: Recipient, mails: Sequence[Delivery]) -> None:
+def tell(session: Session, one: Recipient, mails: Sequence[Delivery], name: str = "") -> None:
     """One recipient, how far it is, what it said, and what became of its mails."""
     zone = session.settings.timezone
     marks = {"waiting": "·", "sent": "○", "received": "◔", "acted": "✔", "verified": "✔"}
     last = one.answers[-1] if one.answers else {}
     said = " ".join(filter(None, (last.get("text", ""), _("on behalf of {name}").format(name=last["behalf"]) if last.get("behalf") else "")))
     reminded = _("{count} reminders").format(count=one.reminders) if one.reminders else ""
-    parts = (f"  {marks[one.state]} {one.agency:<16} {word(one.state)}", _show.when(one.at.get(one.state, ""), zone), reminded, said, f"[{one.code}]")
+    parts = (f"  {marks[one.state]} {one.agency:<16} {word(one.state)}", name, _show.when(one.at.get(one.state, ""), zone), reminded, said, f"[{one.code}]")
     session.out.text(session.out.folded("  ".join(filter(None, parts)), more="      "))
     for mail in mails:
         twice = _("possibly there twice") if mail.possibly_twice else ""
@@ -104,12 +104,16 @@ def tell(session: Session, one: Recipient, mails: Sequence[Delivery]) -> None:
 
 
 def rows(session: Session, found: list[tuple[Notice, Recipient]], kind: str, form: str | None, fields: tuple[str, ...]) -> None:
-    """Recipients of notices as a list."""
+    """Recipients of notices as a list, with whom to call."""
+    from soc.application.recipients import contacts
+
     zone = session.settings.timezone
+    known = contacts(session.app(), {one.agency for _notice, one in found})
     items = [
         {
             "notice": notice.id,
             "agency": one.agency,
+            **dict(zip(("name", "contact", "phone"), known[one.agency], strict=True)),
             "state": one.state,
             "subject": notice.subject,
             "sent_at": one.at.get("sent", ""),
@@ -122,6 +126,7 @@ def rows(session: Session, found: list[tuple[Notice, Recipient]], kind: str, for
     ]
     columns = [
         Column("agency", _("Agency"), whole=True),
+        Column("name", _("Name"), most=40),
         Column("notice", _("Notice"), whole=True),
         Column("state", _("State"), lambda one: word(one["state"])),
         Column("subject", _("Subject"), most=60),
@@ -129,6 +134,7 @@ def rows(session: Session, found: list[tuple[Notice, Recipient]], kind: str, for
         Column("due_at", _("Due"), lambda one: _show.when(one["due_at"], zone), whole=True),
         Column("reminders", _("Reminders"), right=True),
         Column("second_letters", _("Second letters"), right=True),
+        Column("contact", _("To call"), lambda one: " ".join(filter(None, (one["contact"], one["phone"]))), most=40),
     ]
     session.out.items(kind, items, columns, form=form, fields=fields)
 

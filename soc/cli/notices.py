@@ -131,6 +131,7 @@ def show(session: Session, id: str, as_json: bool) -> None:
     import msgspec
 
     from soc.application import notices, notices_send
+    from soc.application.recipients import contacts
 
     app = session.app()
     notice = notices.get(app, id)
@@ -158,8 +159,9 @@ def show(session: Session, id: str, as_json: bool) -> None:
         if text:
             session.out.text("\n" + "\n".join(session.out.folded(line, indent="  ") for line in text.split("\n")))
     session.out.text("")
+    known = contacts(app, {one.agency for one in notice.recipients})
     for one in notice.recipients:
-        _notices_show.tell(session, one, [mail for mail in mails if mail.agency == one.agency])
+        _notices_show.tell(session, one, [mail for mail in mails if mail.agency == one.agency], known[one.agency][0])
 
 
 @command.command(

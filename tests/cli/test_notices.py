@@ -165,3 +165,21 @@ def test_what_was_exported_is_registered(soc: Run, tmp_path: Path) -> None:
         assert row.split(",") == [one["agency"], row.split(",")[1], one["code"], f"{one['agency']}.txt", digest]
         assert one["exported"]["sha256"] == digest
     assert soc("notices", "export", name, str(tmp_path / "out"), *store).code == 5
+
+
+def test_lists_of_agencies_name_them_and_whom_to_call(soc: Run, tmp_path: Path) -> None:
+    """Who never answered stands there by name, with the contact person; the telephone of the agency where they have none. A subject is one line."""
+    store = province(soc, tmp_path)
+    (tmp_path / "n.csv").write_text("id,name,level,phone\nx-3,Xã Ba,commune,0271 3 600000\n", encoding="utf-8")
+    assert soc("agencies", "import", str(tmp_path / "n.csv"), "--yes", *store).code == 0
+    made = soc("notices", "new", "Lỗ hổng\r\nBcc: x@evil.example", "--to", "x-1", "--to", "x-3", "--json", *store)
+    assert json.loads(made.out)["item"]["subject"] == "Lỗ hổng Bcc: x@evil.example"
+    assert soc("notices", "edit", "1", "--subject", "Lỗ\nhổng", *store).code == 0
+    assert soc("notices", "approve", "1", "--signer", "Giám đốc", "--urgent", *store).code == 0
+    assert soc("notices", "send", "1", "--channel", "telephone", "--yes", *store).code == 0
+    silent = json.loads(soc("notices", "unanswered", "--json", *store).out)["items"]
+    assert [(one["name"], one["contact"], one["phone"], one["subject"]) for one in silent] == [
+        ("Xã Một", "Chị Hoa", "", "Lỗ hổng"),
+        ("Xã Ba", "", "0271 3 600000", "Lỗ hổng"),
+    ]
+    assert "Xã Ba" in soc("notices", "show", "1", *store).out
