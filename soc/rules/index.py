@@ -209,6 +209,8 @@ class FieldTable(dict[Any, Ids]):
         """The rules filed under a value, or under any of a list, perhaps named twice."""
         if value.__class__ is not list and value.__class__ is not dict and value.__class__ is not tuple:
             return self[value]
+        if value.__class__ is list and len(value) == 1 and value[0].__class__ is str:
+            return self[value[0]]  # no test tells a list of one from what is in it
         if value.__class__ is list and self.remember:
             try:
                 return self._lists[tuple(value)]
@@ -449,6 +451,8 @@ class Index:
     def _probing(self, get: Get, doc: dict[str, Any]) -> Ids:
         for field, table in self.tables:
             value = get(field) if field else None
+            if value.__class__ is list and len(value) == 1:
+                value = value[0]
             if value.__class__ is str and len(value) <= MOST_VALUE:
                 self._hits[field] += WORTH if value in table else -1
         self._events += 1
