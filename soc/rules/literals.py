@@ -24,6 +24,7 @@ _COMMON = frozenset(" \\/.-_:;,=\"'()@")
 _CONTROL = {"t": "\t", "n": "\n", "r": "\r", "f": "\f", "v": "\v", "a": "\a"}
 # Reference: RE2 syntax, "Escape sequences" and "Empty strings": what stands for no single literal.
 _CLASSES = frozenset("dDwWsSbBAz")
+_EMPTY = frozenset("bBAz")
 # Reference: RE2 syntax, "Grouping": (?:, (?flags), (?flags:, (?P<name>, (?<name>.
 _GROUP = re.compile(r"\(\?(?:P?<\w+>|[imsU]*(?:-[imsU]*)?(?P<end>[:)]))", re.ASCII)
 # Reference: RE2 syntax, "Repetitions": {n}, {n,}, {n,m}; anything else in braces is literal.
@@ -41,6 +42,19 @@ def required(pattern: str) -> Words | None:
     except (_NotRead, RecursionError):
         return None
     return found if found and all(map(telling, found)) else None
+
+
+def fewest(pattern: str) -> int:
+    """The fewest characters of a match, as far as they can be told; 0 when they cannot.
+
+    In an expression that is not read to its end nothing is known.
+    """
+    reader = _Reader(pattern)
+    try:
+        reader.read()
+    except (_NotRead, RecursionError):
+        return 0
+    return reader.fewest
 
 
 def telling(text: str) -> bool:
@@ -61,6 +75,8 @@ class _Reader:
     def __init__(self, pattern: str) -> None:
         self._text = pattern
         self._at = 0
+        self.fewest = 0
+        """The fewest characters that what was read last takes."""
 
     def read(self) -> Words | None:
         found = self._alternatives()
@@ -70,9 +86,12 @@ class _Reader:
 
     def _alternatives(self) -> Words | None:
         branches = [self._sequence()]
+        fewest = self.fewest
         while self._peek() == "|":
             self._at += 1
             branches.append(self._sequence())
+            fewest = min(fewest, self.fewest)
+        self.fewest = fewest
         if any(not words for words in branches):
             return None
         together = frozenset().union(*(words for words in branches if words))
@@ -81,9 +100,11 @@ class _Reader:
     def _sequence(self) -> Words | None:
         best: Words | None = None
         run = _NOTHING
+        fewest = 0
         while (char := self._peek()) and char not in "|)":
             chars, words = self._item()
             least, plain = self._repeated()
+            fewest += self.fewest * least
             if chars and plain and len(run) * len(chars) <= MOST_RUN:
                 run = frozenset(word + each for word in run for each in chars)
                 continue
@@ -95,6 +116,7 @@ class _Reader:
             best, run = better(best, _word(run)), _NOTHING
             if words and least:
                 best = better(best, words)
+        self.fewest = fewest
         return better(best, _word(run))
 
     def _item(self) -> tuple[frozenset[str], Words | None]:
@@ -102,6 +124,7 @@ class _Reader:
         char = self._text[self._at]
         if char == "(":
             return _NONE, self._group()
+        self.fewest = int(char not in "^$")
         if char == "[":
             return self._class(), None
         self._at += 1
@@ -120,6 +143,7 @@ class _Reader:
                 raise _NotRead
             self._at = head.end()
             if head["end"] == ")":
+                self.fewest = 0
                 return None
         else:
             self._at += 1
@@ -168,6 +192,7 @@ class _Reader:
         if char in _CONTROL:
             return frozenset({_CONTROL[char]})
         if char in _CLASSES:
+            self.fewest = int(char not in _EMPTY)
             return _NONE
         if not char or char.isalnum() or not char.isascii():
             raise _NotRead

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from soc.errors import RuleError
 from soc.rules import index as indexing
 from soc.rules.ast import And, Leaf, LogSource, Node, Not, Or, Rule
-from soc.rules.compile import Folded, Several, compile_single, searcher
+from soc.rules.compile import Folded, Several, compile_condition, compile_single, searcher
 from soc.rules.documents import Document, read
 from soc.rules.engine import compile_ruleset
-from soc.rules.literals import required
+from soc.rules.literals import fewest, required
 from soc.rules.load import RuleSet
 from soc.rules.match import matches, regex, searchable
 from soc.rules.sigma import read_rule
@@ -240,6 +240,58 @@ def test_required_texts(pattern: str, words: set[str] | None) -> None:
     """Literals, alternatives and small classes are read; what is not certain, or nested too deep, gives nothing."""
     found = required(pattern)
     assert (set(found) if found else None) == words
+
+
+@pytest.mark.parametrize(
+    ("pattern", "least"),
+    [
+        ("", 0),
+        ("abc", 3),
+        ("^[A-Za-z0-9_=+-]{30,63}\\.", 31),
+        ("(?:^|\\.)[a-z^$]{45,63}\\.", 46),
+        ("a|bc", 1),
+        ("(ab)?c{3}", 3),
+        ("\\bfoo\\d+\\z", 4),
+        ("(?i)abc", 3),
+        ("(?i:ab)c", 3),
+        ("x{0,4}(a|bb){2,}", 2),
+        ("a*b+?.", 2),
+        ("lừa", 3),
+        ("\\pL{4}", 0),
+        ("(" * 3_000 + "abc" + ")" * 3_000, 0),
+    ],
+)
+def test_fewest_characters(pattern: str, least: int) -> None:
+    """Classes, repetitions and alternatives are counted, borders are not; what is not read to its end needs nothing."""
+    assert fewest(pattern) == least
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    st.lists(st.sampled_from(("10.0.0.0/8", "172.16.0.0/12", "0.0.0.0/0", "203.0.113.7/32", "fc00::/7", "::/0", "::ffff:0:0/96")), min_size=1, max_size=4),
+    st.lists(st.one_of(st.ip_addresses().map(str), st.text("0123456789.:%af /x\0", max_size=24), st.sampled_from(ADDRESSES)), min_size=1, max_size=6),
+    st.sampled_from(("", " ", "%eth0", ".", "\0", "\ud800", "٣", "x" * 60)),
+)
+@example(["10.0.0.0/8"], ["10.0.0.01", "010.0.0.1", "10.1", "0x0a.0.0.1", "10.0.0.1\n", "10.٣.0.1"], "")
+def test_addresses_in_any_spelling(networks: list[str], written: list[str], tail: str) -> None:
+    """What the fast path takes for an address, and where it finds it, is what the naive matcher says, also when asked again."""
+    condition = Or(tuple(Leaf("source.ip", "cidr", network) for network in networks))
+    predicate = compile_condition(condition)
+    for text in (*written, *(text + tail for text in written), *(tail + text for text in written), *written):
+        doc = {"source.ip": text}
+        assert predicate(doc.get, doc) == matches(condition, doc), text
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.one_of(st.integers(0, 6), st.sampled_from((5.0, 5.5, 2**70, -1))), min_size=2, max_size=5), values)
+@example([1, 5], True)
+@example([0, 5], "05")
+@example([0, 5], ["x", "5.0"])
+def test_alternatives_among_numbers(numbers: list[int | float], value: Any) -> None:
+    """Numbers that stand side by side are asked at once, and mean what they mean one by one."""
+    condition = Or(tuple(Leaf("event.code", "number", number) for number in numbers))
+    doc = {"event.code": value}
+    assert compile_condition(condition)(doc.get, doc) == matches(condition, doc)
 
 
 # --- size --------------------------------------------------------------------------------------------------------------
