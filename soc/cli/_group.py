@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from soc import __version__, cli
+from soc.cli import _examples
 from soc.cli._session import Session
 from soc.i18n import LANGUAGES
 from soc.i18n import gettext as _
@@ -40,6 +41,7 @@ def _titles() -> dict[str, str]:
 
 
 T = TypeVar("T")
+_LONGEST_SHORT = 200
 
 
 def command_names() -> list[str]:
@@ -60,7 +62,7 @@ class Commands(click.Group):
             module = importlib.import_module(f"soc.cli.{name.replace('-', '_')}")
             command = module.command
             assert isinstance(command, click.Command)
-            self.add_command(with_common_options(command), name)
+            self.add_command(with_example(with_common_options(command), (name,)), name)
         return self.commands[name]
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
@@ -114,6 +116,24 @@ def _show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> N
     if value:
         click.echo(f"soc {__version__}")
         ctx.exit()
+
+
+def with_example(command: click.Command, path: tuple[str, ...]) -> click.Command:
+    """The command, with a line below its options that shows how it is typed, where its help has none."""
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            told_alone(inner, (*path, name))
+        return command
+    words = _examples.example(path)
+    if words and not command.epilog and _("Example: {words}").partition("{")[0] not in (command.help or ""):
+        command.epilog = "\b\n" + _("Example: {words}").format(words=words)
+    return command
+
+
+def told_alone(command: click.Command, path: tuple[str, ...]) -> click.Command:
+    """A subcommand with its example, whose first sentence stands whole in the list of its group."""
+    command.short_help = command.short_help or command.get_short_help_str(_LONGEST_SHORT)
+    return with_example(command, path)
 
 
 def with_common_options(command: click.Command) -> click.Command:

@@ -5,12 +5,13 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
-from soc.cli import _errors, _group
+from soc.cli import _errors, _examples, _group
 from soc.errors import QuerySyntaxError, SocError
 from tests.cli.conftest import Run
 
@@ -270,6 +271,45 @@ def test_options_have_help() -> None:
             assert leaf is not None
             assert leaf.help
             assert all(param.help for param in leaf.params if isinstance(param, click.Option)), leaf.name
+
+
+def leaves(group: click.Group, context: click.Context) -> Iterator[tuple[click.Command, click.Context]]:
+    """Every command that does something."""
+    for name in group.list_commands(context):
+        found = group.get_command(context, name)
+        assert found is not None
+        inner = click.Context(found, parent=context, info_name=name)
+        if isinstance(found, click.Group):
+            yield from leaves(found, inner)
+        else:
+            yield found, inner
+
+
+def test_every_command_shows_how_it_is_typed() -> None:
+    """The help of each has an example, and each example of ours names a command, with options and as many words as it has."""
+    group = _group.root()
+    context = click.Context(group, info_name="soc")
+    assert [inner.command_path for command, inner in leaves(group, context) if "Example: soc" not in " ".join(command.get_help(inner).split())] == []
+    paths: set[str] = set()
+    for line in _examples.lines():
+        words = shlex.split(line.partition(" > ")[0].partition(" >> ")[0])[1:]
+        found, at = group, context
+        while isinstance(found, click.Group):
+            name = words.pop(0)
+            inner = found.get_command(at, name)
+            assert inner is not None, line
+            found, at = inner, click.Context(inner, parent=at, info_name=name)  # type: ignore[assignment]
+        given, rest, _order = found.make_parser(at).parse_args(list(words))
+        assert not rest, line
+        assert [param.name for param in found.params if param.required and given.get(param.name or "") in (None, ())] == [], line
+        paths.add(at.command_path)
+    assert len(paths) == len(_examples.lines())
+
+
+def test_lists_of_commands_say_whole_sentences(soc: Run) -> None:
+    """The help of a noun cuts nothing off."""
+    for noun in ("incidents", "rules", "notices", "store"):
+        assert "...\n" not in soc(noun, "--help").out.partition("Commands:")[2], noun
 
 
 def test_no_module_of_the_current_folder_is_imported(tmp_path: Path) -> None:
