@@ -12,7 +12,7 @@ import msgspec
 import orjson
 import zstandard
 
-from soc.adapters.sqlite.database import connect, guarded, insert_many
+from soc.adapters.sqlite.database import connect, guarded, insert_many, key_lists
 from soc.adapters.sqlite.schema import ADDED, CONTROL
 from soc.adapters.sqlite.spans import Spans
 from soc.errors import Conflict, Phrase
@@ -23,8 +23,6 @@ from soc.model.signal import Signal, blocks, pack, unpack
 from soc.ports import Gap, LedgerItem, Progress
 
 FILE = "control.db"
-_AT_ONCE = 500
-"""Keys looked up by one statement."""
 _AFTER = "\U0010ffff"
 """Beyond every character that continues a prefix."""
 
@@ -195,10 +193,8 @@ class Control:
         wanted = {_claim(key): key for key in keys}
         hashes = sorted(wanted)
         found: dict[str, str] = {}
-        for begin in range(0, len(hashes), _AT_ONCE):
-            some = hashes[begin : begin + _AT_ONCE]
-            rows = self.rows(f"SELECT key, owner FROM claim WHERE key IN ({','.join('?' * len(some))})", some)
-            found.update((wanted[key], owner) for key, owner in rows)
+        for places, some in key_lists(hashes):
+            found.update((wanted[key], owner) for key, owner in self.rows(f"SELECT key, owner FROM claim WHERE key IN {places}", some))
         return found
 
     def owner(self, key: str) -> str:
@@ -217,10 +213,8 @@ class Control:
 
     def put_state(self, state: Mapping[str, bytes | None]) -> None:
         """Keep or forget pipeline state."""
-        gone = [key for key, value in state.items() if value is None]
-        for begin in range(0, len(gone), _AT_ONCE):
-            some = gone[begin : begin + _AT_ONCE]
-            self.db.execute(f"DELETE FROM state WHERE key IN ({','.join('?' * len(some))})", some)
+        for places, gone in key_lists([key for key, value in state.items() if value is None]):
+            self.db.execute(f"DELETE FROM state WHERE key IN {places}", gone)
         insert_many(self.db, "INSERT OR REPLACE INTO state", sorted((key, value) for key, value in state.items() if value is not None))
 
     # correlation ---------------------------------------------------------------------------------------------------

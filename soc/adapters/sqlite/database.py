@@ -23,8 +23,10 @@ from soc.errors import NotAllowed, Phrase, SocError, StoreCorrupt, StoreFull, St
 
 BUSY_S = 30.0
 """How long one writer waits for another; a batch holds the lock of a file for some 100 ms."""
-ROWS_AT_ONCE = 400
-"""Rows of one statement; SQLite takes 32,766 values."""
+_ROWS_AT_ONCE = (400, 200, 100, 50, 25)
+"""Rows of one statement (SQLite takes 32,766 values). Few numbers of rows, so that statements stay prepared: to prepare one takes three times as long
+as to run it, and those of 256 different numbers of rows would hold 15 MiB a file."""
+_KEYS_AT_ONCE = (10, 50, 250)
 _CHECKPOINT_BYTES = 64 * 1_048_576
 """A log of this size is copied into its database: pages that change in many batches are then written once."""
 _FULL_BELOW_BYTES = 1_048_576
@@ -124,10 +126,22 @@ def insert_many(connection: sqlite3.Connection, into: str, rows: Sequence[Sequen
     Half the time of one by one; and each return from a statement may have to wait for the interpreter's lock while another
     thread parses, up to 5 ms (sys.setswitchinterval).
     """
-    for begin in range(0, len(rows), ROWS_AT_ONCE):
-        some = rows[begin : begin + ROWS_AT_ONCE]
-        row = f"({','.join('?' * len(some[0]))})"
-        connection.execute(f"{into} VALUES {','.join([row] * len(some))} {then}", list(chain.from_iterable(some)))
+    begin = 0
+    while begin < len(rows):
+        left = len(rows) - begin
+        count = next((size for size in _ROWS_AT_ONCE if size <= left), left)
+        row = f"({','.join('?' * len(rows[begin]))})"
+        connection.execute(f"{into} VALUES {','.join([row] * count)} {then}", list(chain.from_iterable(rows[begin : begin + count])))
+        begin += count
+
+
+def key_lists(keys: Sequence[Any]) -> Iterator[tuple[str, Sequence[Any]]]:
+    """The keys in parts, each as a list for `IN` and its values; the last is filled up by repeating a key, so that few statements are to be prepared."""
+    most = _KEYS_AT_ONCE[-1]
+    for begin in range(0, len(keys), most):
+        some = keys[begin : begin + most]
+        size = next(size for size in _KEYS_AT_ONCE if size >= len(some))
+        yield f"({','.join('?' * size)})", [*some, *[some[0]] * (size - len(some))]
 
 
 def connect(path: Path, sort: Sort, *, read_only: bool, cache_kib: int = 8_192) -> sqlite3.Connection:

@@ -28,6 +28,8 @@ ID_LENGTH = 20
 _FILL_BELOW = 48
 """The last block is filled up by the next batch while it has fewer documents: sources that trickle compress as well."""
 _REMEMBERED_BLOCKS = 16
+_BESIDE_KIB = 2_048
+"""Cached pages for what the pipeline reads of a file that it writes: documents of alerts, mostly just written."""
 _HOUR_MS = 3_600_000
 
 
@@ -126,7 +128,7 @@ class EventFile:
     def reading(self) -> sqlite3.Connection:
         """A connection for reading, which sees only what is committed."""
         if self._reading is None:
-            self._reading = connect(self.path, EVENTS, read_only=True, cache_kib=8_192)
+            self._reading = connect(self.path, EVENTS, read_only=True, cache_kib=_BESIDE_KIB)
         return self._reading
 
     # writing -----------------------------------------------------------------------------------------------------

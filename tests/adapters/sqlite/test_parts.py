@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import sqlite3
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soc.adapters.sqlite import codec, lock
+from soc.adapters.sqlite.database import insert_many, key_lists
 from soc.adapters.sqlite.events import Name, parse_name
 from soc.adapters.sqlite.order import month_named, month_of
 from soc.adapters.sqlite.spans import MOST, Spans
@@ -107,3 +109,28 @@ def test_the_lock_names_its_holder_until_it_is_released(tmp_path: Path) -> None:
     held.release()
     held.release()
     assert lock.holder(tmp_path) == 0
+
+
+def test_batches_of_any_size_are_written_by_few_different_statements() -> None:
+    """Each row is there once, in its order; statements that stay prepared hold memory, so their number does not grow with the sizes that batches have."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        db.execute("CREATE TABLE t (n INTEGER PRIMARY KEY, x INTEGER)")
+        sizes: set[int] = set()
+        db.set_trace_callback(lambda sql: sizes.add(sql.count("),(") + 1))
+        rows: list[tuple[int, int]] = []
+        for size in range(0, 1_300, 7):
+            more = [(len(rows) + place, size) for place in range(size)]
+            insert_many(db, "INSERT INTO t", more)
+            rows += more
+        db.set_trace_callback(None)
+        assert db.execute("SELECT n, x FROM t ORDER BY n").fetchall() == rows
+    assert len(sizes) <= 30
+
+
+@given(st.lists(st.integers(), unique=True, max_size=1_200))
+def test_keys_are_asked_for_in_lists_of_few_lengths(keys: list[int]) -> None:
+    """All keys and no other, as many places as values, of three lengths at most."""
+    found = list(key_lists(keys))
+    assert {key for _, values in found for key in values} == set(keys)
+    assert all(places.count("?") == len(values) for places, values in found)
+    assert {len(values) for _, values in found} <= {10, 50, 250}
