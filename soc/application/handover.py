@@ -7,7 +7,7 @@ from typing import Any
 from soc.application import duties, oncall, outbox, roster
 from soc.application.access import require
 from soc.application.app import App
-from soc.application.numbered import identity, local_day, take
+from soc.application.numbered import identity, local_day, local_time, take
 from soc.errors import Conflict, NotFound, Phrase, UsageError
 from soc.incidents.handover import MOST_TEXT, PREFIX, Handover, fold
 from soc.model.fact import Behalf, NewFact
@@ -77,7 +77,7 @@ def accept(app: App, name: str = "", *, remark: str = "", behalf: Behalf | None 
     require(app, "oncall.acknowledge")
     found = get(app, name)
     if found.accepted_at:
-        raise Conflict(Phrase("{id} was accepted by {by} at {at}", id=found.id, by=found.accepted_by, at=found.accepted_at))
+        raise Conflict(Phrase("{id} was accepted by {by} at {at}", id=found.id, by=found.accepted_by, at=local_time(app, found.accepted_at)))
     if behalf is None and found.by == app.actor.name and not found.behalf:
         raise Conflict(
             Phrase("{id} was written by {by}: somebody else accepts it", id=found.id, by=found.by), hint="for somebody who says so: --on-behalf NAME"

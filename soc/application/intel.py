@@ -15,7 +15,7 @@ import msgspec
 from soc.application import approval, incidents, observables, outbox
 from soc.application.access import acting, require, standing
 from soc.application.app import App
-from soc.application.numbered import identity, local_day, take
+from soc.application.numbered import identity, local_day, local_time, take
 from soc.application.recipients import leads
 from soc.clock import from_iso, iso
 from soc.errors import Conflict, NotAllowed, NotFound, Phrase, UsageError
@@ -152,7 +152,8 @@ def propose(
     now = app.clock.now_us()
     if not now < from_iso(expires_at) <= now + LONGEST_DAYS * DAY_US:
         raise UsageError(
-            Phrase("{field}: {value} is not within the next {days} days", field="expires", value=expires_at, days=LONGEST_DAYS), hint="--expires 30d"
+            Phrase("{field}: {value} is not within the next {days} days", field="expires", value=local_time(app, expires_at), days=LONGEST_DAYS),
+            hint="--expires 30d",
         )
     found = chosen(app, names, all_open=all_open)
     entries, left = gathered(app, found, types=types, only=only)

@@ -49,12 +49,17 @@ def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST else 0
 
 
+def local_time(app: App, moment: str | int) -> str:
+    """A time (RFC 3339, or microseconds since 1970) to the minute where the users are, for errors: `2026-11-21 22:05`."""
+    us = moment if isinstance(moment, int) else from_iso(moment)
+    return to_datetime(us).astimezone(ZoneInfo(app.settings.timezone)).strftime("%Y-%m-%d %H:%M")
+
+
 def not_later(app: App, field: str, value: str, *, hint: str = "") -> str:
     """A time that people gave ("" = none), which must have come.
 
     Raises: UsageError naming the field.
     """
     if value and (us := from_iso(value)) > app.clock.now_us() + FUTURE_US:
-        local = to_datetime(us).astimezone(ZoneInfo(app.settings.timezone)).strftime("%Y-%m-%d %H:%M")
-        raise UsageError(Phrase("{field}: {value} lies in the future", field=field, value=local), hint=hint)
+        raise UsageError(Phrase("{field}: {value} lies in the future", field=field, value=local_time(app, us)), hint=hint)
     return value

@@ -12,7 +12,7 @@ from typing import Any
 from soc.application import outbox, roster
 from soc.application.access import require
 from soc.application.app import App
-from soc.application.numbered import local_day
+from soc.application.numbered import local_day, local_time
 from soc.application.recipients import Way, leads, ways
 from soc.clock import from_iso, iso
 from soc.errors import ConfigError, Conflict, NotFound, Phrase, SocError, UsageError
@@ -100,7 +100,9 @@ def acknowledge(app: App, name: str, *, by: str = "", reason: str = "", behalf: 
     require(app, "oncall.acknowledge")
     found = get(app, name)
     if found.state == "acknowledged":
-        raise Conflict(Phrase("{about} was acknowledged by {by} at {at}", about=found.about, by=found.acknowledged_by, at=found.acknowledged_at))
+        raise Conflict(
+            Phrase("{about} was acknowledged by {by} at {at}", about=found.about, by=found.acknowledged_by, at=local_time(app, found.acknowledged_at))
+        )
     _append(app, found, NewFact("PageAcknowledged", {"by": by or (behalf.person if behalf else "")}, reason, behalf))
     _cancel_unsent(app, found)
     return get(app, found.id)
@@ -125,7 +127,9 @@ def hurry(app: App, name: str, *, reason: str) -> Page:
         raise UsageError("calling the next one needs a reason", hint="--reason TEXT")
     found = get(app, name)
     if found.state == "acknowledged":
-        raise Conflict(Phrase("{about} was acknowledged by {by} at {at}", about=found.about, by=found.acknowledged_by, at=found.acknowledged_at))
+        raise Conflict(
+            Phrase("{about} was acknowledged by {by} at {at}", about=found.about, by=found.acknowledged_by, at=local_time(app, found.acknowledged_at))
+        )
     _append(app, found, NewFact("PageEscalated", {}, reason))
     escalate(app, get(app, found.id))
     return get(app, found.id)

@@ -15,6 +15,7 @@ import msgspec
 
 from soc.application.access import require
 from soc.application.app import App
+from soc.application.numbered import local_time
 from soc.clock import from_iso, iso
 from soc.errors import Conflict, NotFound, Phrase, SocError, UsageError
 from soc.i18n import said
@@ -159,7 +160,9 @@ def retry(app: App, name: str, *, reason: str = "") -> Sending:
     require(app, "messages.send")
     found = get(app, name)
     if found.state == "sent":
-        raise Conflict(Phrase("{id} was sent at {at}", id=found.message.id, at=found.sent_at), hint="a message that was sent is never sent again")
+        raise Conflict(
+            Phrase("{id} was sent at {at}", id=found.message.id, at=local_time(app, found.sent_at)), hint="a message that was sent is never sent again"
+        )
     return _changed(app, found, NewFact("MessageRetried", {}, reason))
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from soc.application.access import require
 from soc.application.app import App
-from soc.application.numbered import identity, take
+from soc.application.numbered import identity, local_time, take
 from soc.clock import from_iso, iso
 from soc.errors import Conflict, NotFound, Phrase, UsageError
 from soc.model.alert import AlertGroup
@@ -52,16 +52,28 @@ def add(app: App, given: Mapping[str, str], *, until_us: int, reason: str, begin
 
     Raises: UsageError.
     """
+    begin = may_be(app, given, until_us=until_us, reason=reason, begin_us=begin_us)
+    fact = NewFact("SuppressionAdded", {"fields": checked(given), "begin": iso(begin), "until": iso(until_us)}, reason.strip())
+    stored = take(app, PREFIX + _STEM, fact, scope=scope, busy="too many suppressions are added at the same moment")
+    return fold([one.fact for one in stored])
+
+
+def may_be(app: App, given: Mapping[str, str], *, until_us: int, reason: str, begin_us: int | None = None) -> int:
+    """When such a suppression would begin, if there may be one: asked before its preview is shown.
+
+    Raises: UsageError.
+    """
     require(app, "suppressions.change")
     now = app.clock.now_us()
     begin = now if begin_us is None else begin_us
     if not reason.strip() or len(reason) > MOST_REASON:
         raise UsageError("a suppression needs a reason", hint="--reason TEXT")
     if until_us <= max(now, begin):
-        raise UsageError(Phrase("{field}: {value} does not lie in the future", field="expires", value=iso(until_us)), hint="--expires 7d, or a date")
-    fact = NewFact("SuppressionAdded", {"fields": checked(given), "begin": iso(begin), "until": iso(until_us)}, reason.strip())
-    stored = take(app, PREFIX + _STEM, fact, scope=scope, busy="too many suppressions are added at the same moment")
-    return fold([one.fact for one in stored])
+        raise UsageError(
+            Phrase("{field}: {value} does not lie in the future", field="expires", value=local_time(app, until_us)), hint="--expires 7d, or a date"
+        )
+    checked(given)
+    return begin
 
 
 def listed(app: App) -> list[Suppression]:

@@ -166,11 +166,13 @@ def read_end(text: str, now_us: int, zone: str) -> int:
 
 def conflict(stream: str, since: Sequence[Fact], zone: str) -> list[str]:
     """What somebody else recorded meanwhile, and that nothing else was: a line each, the newest last."""
+    from soc.cli import _words
+
     lines = [_("{object} was changed meanwhile, so yours was not recorded:").format(object=stream)]
     for fact in since[-_MOST_SINCE:]:
         content = " ".join(f"{key}={value}" for key, value in fact.data.items() if isinstance(value, str | int) and value != "")
         behalf = _("on behalf of {name}").format(name=fact.behalf.person) if fact.behalf else ""
-        lines.append("  " + "  ".join(filter(None, (when(fact.at, zone), fact.actor, behalf, fact.kind, content[:_MOST_CONTENT], fact.reason))))
+        lines.append("  " + "  ".join(filter(None, (when(fact.at, zone), fact.actor, behalf, _words.fact(fact.kind), content[:_MOST_CONTENT], fact.reason))))
     return lines
 
 

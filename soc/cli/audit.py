@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from soc.cli import _export, _show
+from soc.cli import _export, _show, _words
 from soc.cli._io import Column, json_option, list_options, write_json
 from soc.cli._query import limit_option
 from soc.cli._session import Session, pass_session
@@ -57,11 +57,17 @@ def log(session: Session, stream: str, limit: int, form: str | None, fields: tup
         Column("actor", _("Who")),
         Column("stream", _("Object")),
         Column("sequence", _("No."), right=True),
-        Column("kind", _("What")),
+        Column("kind", _("What"), lambda item: _words.fact(item["kind"])),
         Column("reason", _("Why"), most=80),
         Column("behalf", _("On behalf of"), lambda item: (item["behalf"] or {}).get("person", "")),
     ]
-    session.out.items("facts", [_item(fact) for fact in facts], columns, total=total, form=form, fields=fields)
+
+    def line(item: dict[str, Any]) -> tuple[str, str]:
+        behalf = _("on behalf of {name}").format(name=item["behalf"]["person"]) if item["behalf"] else ""
+        parts = (_show.when(item["at"], zone), item["actor"], behalf, _words.fact(item["kind"]), f"{item['stream']} #{item['sequence']}", item["reason"])
+        return "  ".join(filter(None, parts)), ""
+
+    session.out.items("facts", [_item(fact) for fact in facts], columns, total=total, form=form, fields=fields, narrow=line)
     if not total:
         session.out.say(_("nothing has been recorded yet"))
 

@@ -340,7 +340,7 @@ def history(session: Session, id: str, form: str | None, fields: tuple[str, ...]
         Column("sequence", _("No."), right=True),
         Column("at", _("Time"), lambda item: _show.when(item["at"], zone), whole=True),
         Column("actor", _("Who")),
-        Column("kind", _("What")),
+        Column("kind", _("What"), lambda item: _words.fact(item["kind"])),
         Column(
             "data",
             _("Content"),

@@ -70,6 +70,8 @@ def add(session: Session, words: tuple[str, ...], expires: str, reason: str, beg
     app, zone = session.app(), session.settings.timezone
     now, given = app.clock.now_us(), _fields(words)
     until = _show.read_end(expires, now, zone)
+    since = _show.read_time(begin, now, zone) if begin else None
+    suppressions.may_be(app, given, until_us=until, reason=reason, begin_us=since)
     hidden = suppressions.preview(app, given, scope=scope)
     every = sum(group.count for group in hidden)
     if not as_json:
@@ -83,7 +85,6 @@ def add(session: Session, words: tuple[str, ...], expires: str, reason: str, beg
     sure = yes or (not as_json and may_ask(session) and click.confirm(_("Record this?"), default=False, err=True))
     made = None
     if sure:
-        since = _show.read_time(begin, now, zone) if begin else None
         made = suppressions.add(app, given, until_us=until, reason=reason, begin_us=since, scope=scope)
     if as_json:
         preview = {"groups": len(hidden), "occurrences": every, "first": [group.id for group in hidden[:_SHOWN]]}
@@ -92,6 +93,9 @@ def add(session: Session, words: tuple[str, ...], expires: str, reason: str, beg
         )
     elif made:
         session.out.text(_("{id} holds until {time}").format(id=made.id, time=_show.when(made.until, zone)))
+        if hidden:
+            close = "soc alerts close --all-matching --verdict VERDICT" + (f" --rule {given['rule']}" if "rule" in given else "")
+            session.out.say(_("In the queue it stays what it is; to close it: {command}").format(command=close))
     else:
         session.out.say(_("nothing was recorded; --yes records it"))
     return 0 if made else 1

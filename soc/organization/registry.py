@@ -213,6 +213,14 @@ def _said(error: Any, model: type[Entry]) -> str:
             why = Phrase("is none of {known}", known=str(context.get("expected", "")).replace("'", "").replace(" or ", ", "))
         case "string_too_long" | "too_long":
             why = Phrase("is too long")
+        case "less_than_equal":
+            why = Phrase("must be at most {most}", most=context.get("le"))
+        case "greater_than_equal":
+            why = Phrase("must be at least {least}", least=context.get("ge"))
+        case "int_parsing" | "int_type" | "int_from_float":
+            why = Phrase("is no whole number")
+        case "date_from_datetime_parsing" | "date_parsing" | "date_type":
+            why = Phrase("is no date (as 2025-06-30)")
         case "value_error":
             why = Phrase(str(context.get("error", "")))
         case _:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import stat
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from soc.cli import _words
 from tests.cli.conftest import Run
 
 
@@ -81,3 +85,27 @@ def test_export_and_bad_anchor(soc: Run, tmp_path: Path) -> None:
     assert told.code == 3
     assert "a.json" in told.err
     assert soc("audit", "verify", "--anchor", str(tmp_path / "none.json"), "--store", store).code == 1
+
+
+def test_facts_are_told_in_words(soc: Run, tmp_path: Path) -> None:
+    """What can be recorded has a word in both languages; programs get the kind as it is recorded."""
+    source = "\n".join(path.read_text(encoding="utf-8") for path in Path(_words.__file__).parents[1].rglob("*.py"))
+    kinds = set(re.findall(r'NewFact\(\s*"([A-Z]\w+)"', source))
+    assert len(kinds) > 50
+    assert [kind for kind in sorted(kinds) if _words.fact(kind) == kind] == []
+    store = ("--store", str(tmp_path / "s"))
+    soc("incidents", "new", "x", *store)
+    assert "mở sự cố" in soc("--lang", "vi", "audit", "log", *store).out
+    assert json.loads(soc("audit", "log", "--json", *store).out)["items"][0]["kind"] == "IncidentOpened"
+
+
+def test_the_log_on_a_narrow_terminal(soc: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fact is one line, whole words of it on the next where it is longer."""
+    store = ("--store", str(tmp_path / "s"))
+    soc("incidents", "new", "x", "--on-behalf", "Chị Hoa", "--reason", "gọi lúc đêm", *store)
+    monkeypatch.setattr("soc.cli._io.is_terminal", lambda _stream: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    lines = soc("audit", "log", *store).out.splitlines()
+    assert len(lines) == 2
+    assert "on behalf of Chị Hoa  incident opened" in " ".join(lines)

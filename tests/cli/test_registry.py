@@ -207,3 +207,14 @@ def test_two_communes_with_one_private_address_stay_two(soc: Run, tmp_path: Path
     assert {item["value"] for item in named if not item["never_blocked"]} == {"45.77.1.1", "45.77.1.2", "45.77.1.3"}
     assert "192.168.1.10" in {item["value"] for item in named}
     assert json.loads(soc("incidents", "related", "1", "--json", *store).out)["items"] == []
+
+
+def test_values_that_cannot_be_are_told_in_the_readers_words(soc: Run, tmp_path: Path) -> None:
+    """Numbers out of range, no numbers and no dates are named in Vietnamese, too."""
+    store = ("--store", str(tmp_path / "s"))
+    (tmp_path / "s.csv").write_text("id,name,owner,level,review_date\na,A,x,9,\nb,B,x,0,\nc,C,x,ba,\nd,D,x,3,31/02\n", encoding="utf-8")
+    told = soc("--lang", "vi", "systems", "import", str(tmp_path / "s.csv"), *store)
+    assert told.code == 1
+    for text in ("phải từ 5 trở xuống", "phải từ 1 trở lên", "không phải số nguyên", "không phải ngày"):
+        assert text in told.out, told.out
+    assert "Input should" not in told.out

@@ -114,7 +114,7 @@ def test_what_somebody_said_since_is_not_undone(desk: Desk, monkeypatch: pytest.
     as_other(monkeypatch, "an")
     told = desk("alerts", "undo", group)
     assert told.code == 6
-    assert "bình  GroupClosed" in told.err
+    assert "bình  group closed" in told.err
     assert group not in ids(desk)
     as_other(monkeypatch, "bình")
     assert desk("alerts", "undo", group).code == 0
