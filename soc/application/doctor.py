@@ -21,7 +21,7 @@ from soc.application.app import App
 from soc.application.correlating import by_topic, signal_lag
 from soc.application.recipients import leads
 from soc.application.sources import probe
-from soc.clock import from_iso, iso
+from soc.clock import from_iso, iso, to_datetime
 from soc.config import HttpSource, KafkaSource, Settings, SyslogSource, secret
 from soc.errors import Phrase, SocError, StoreUnavailable
 from soc.incidents.replies import UNCLEAR
@@ -88,12 +88,15 @@ def check_clock(app: App) -> Iterator[Check]:
     """The machine's clock and the zone that times are shown in."""
     now_us = app.clock.now_us()
     plausible = now_us >= EARLIEST_US
-    yield Check("clock", "ok" if plausible else "fail", iso(now_us), "" if plausible else "set the clock (timedatectl set-ntp true)")
     zone = app.settings.timezone
     try:
-        ZoneInfo(zone)
-        yield Check("time zone", "ok", zone)
+        shown = f"{to_datetime(now_us).astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S %z}"
     except (ZoneInfoNotFoundError, ValueError, OSError):
+        shown = ""
+    yield Check("clock", "ok" if plausible else "fail", shown or iso(now_us), "" if plausible else "set the clock (timedatectl set-ntp true)")
+    if shown:
+        yield Check("time zone", "ok", zone)
+    else:
         yield Check("time zone", "fail", Phrase("unknown: {zone}", zone=zone), 'timezone = "Asia/Ho_Chi_Minh"')
 
 
@@ -210,7 +213,7 @@ def check_access(app: App) -> Iterator[Check]:
 
 def check_journal(app: App) -> Iterator[Check]:
     """The key that signs checkpoints, its rights, and how long ago the last one was signed."""
-    name = "key of the journal"
+    name = Phrase("key of the journal")
     try:
         key = app.wiring.signing_key()
         newest = next(iter(app.journal.latest(1)), None)

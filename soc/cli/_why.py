@@ -40,13 +40,35 @@ def tree_lines(node: dict[str, Any], depth: int = 0, *, everything: bool = False
             yield [(indent + "  ", ""), (_("… and {count} more that did not match").format(count=left_out), "dim")]
         return
     test = str(node.get("test", ""))
-    pattern = node.get("pattern")
-    head = " ".join(filter(None, (str(node.get("field", "")), test, str(node.get("flags") or ""), "" if pattern is None else display_safe(pattern, most=200))))
-    yield [(indent, ""), mark, (display_safe(head), "" if matched else "dim"), *_values(node)]
+    if test == "silent longer than":  # what the platform says of itself is said in the reader's language
+        yield [(indent, ""), mark, (_silence(node), "")]
+    else:
+        yield _clause(node, indent, mark)
     blinds = node.get("blinds") or {}
     if blinds.get("count"):
         names = ", ".join(display_safe(name, most=80) for name in blinds["rules"])
         yield [(indent + "  ", ""), (_("{count} rules see nothing meanwhile: {names}").format(count=blinds["count"], names=names), "yellow")]
+
+
+def _silence(node: dict[str, Any]) -> str:
+    """How long a source said nothing, and how long it may."""
+
+    def lasting(text: Any) -> str:
+        seconds = str(text or "").partition(" ")[0]
+        hours, minutes = divmod(int(seconds) // 60 if seconds.isdigit() else 0, 60)
+        return " ".join(
+            filter(None, (_("{count} h").format(count=hours) if hours else "", _("{count} min").format(count=minutes) if minutes or not hours else ""))
+        )
+
+    source = display_safe(str(node.get("field", "")), most=200)
+    return _("{source} silent longer than {most}: {lasted}").format(source=source, most=lasting(node.get("pattern")), lasted=lasting(node.get("matched_value")))
+
+
+def _clause(node: dict[str, Any], indent: str, mark: Part) -> list[Part]:
+    """A test of one field, with the value that matched."""
+    matched, test, pattern = bool(node.get("matched")), str(node.get("test", "")), node.get("pattern")
+    head = " ".join(filter(None, (str(node.get("field", "")), test, str(node.get("flags") or ""), "" if pattern is None else display_safe(pattern, most=200))))
+    return [(indent, ""), mark, (display_safe(head), "" if matched else "dim"), *_values(node)]
 
 
 def _telling(children: list[dict[str, Any]]) -> list[dict[str, Any]]:

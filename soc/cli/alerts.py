@@ -349,7 +349,9 @@ def _tell_why(session: Session, app: App, alert: Alert) -> None:
     from soc.model.event import flatten
 
     out, zone = session.out, session.settings.timezone
-    out.text(f"{_show.level(alert.rule.level)}  {_show.title(alert.rule)}", _show.style_of(alert.rule.level))
+    title = _show.title(alert.rule)
+    said = _(title) if alert.rule.kind == "health" else title
+    out.text(f"{_show.level(alert.rule.level)}  {said}", _show.style_of(alert.rule.level))
     rows = [
         (_("Alert"), alert.id + ("  (" + _("detected late") + ")" if alert.late else "")),
         (_("Group"), alert.group + "  " + " ".join(f"{key}={value}" for key, value in alert.group_key.items())),

@@ -42,6 +42,11 @@ def _does(policy: Policy) -> list[str]:
     ]
 
 
+def _does_word(word: str) -> str:
+    words = {"open": _("opens an incident"), "attach": _("joins one"), "assign": _("assigns"), "notify": _("tells"), "page": _("calls")}
+    return words.get(word, word)
+
+
 def _item(one: Known) -> dict[str, Any]:
     loaded, policy = one.loaded, one.loaded.policy
     return {
@@ -84,7 +89,7 @@ def list_command(session: Session, form: str | None, fields: tuple[str, ...]) ->
         Column("name", _("Name"), whole=True),
         Column("running", _("Runs"), lambda item: " ".join(filter(None, (_("yes") if item["running"] else _("no"), says[item["says"]])))),
         Column("title", _("Title"), _title),
-        Column("does", _("Does")),
+        Column("does", _("Does"), lambda item: ", ".join(_does_word(word) for word in item["does"])),
         Column("limit", _("Limit"), lambda item: f"{item['limit']['most']}/{item['limit']['within']}", whole=True),
     ]
     items = [{**_item(one), "reaches_nobody": nobody.get(one.loaded.name, [])} for one in found]
@@ -117,7 +122,7 @@ def show(session: Session, name: str, as_json: bool) -> None:
         (_("Runs"), (_("yes") if one.running else _("no")) + (f"  {one.switch.by}: {one.switch.why}" if one.switch.why else "")),
         (_("When"), " ".join(policy.when.split())),
         (_("Joins"), _("same {names} within {within}").format(names=", ".join(policy.attach.same), within=policy.attach.within) if policy.attach else ""),
-        (_("Does"), ", ".join(item["does"])),
+        (_("Does"), ", ".join(_does_word(word) for word in item["does"])),
         (_("Playbook"), policy.then.open.playbook if policy.then.open else ""),
         (_("Tells"), ", ".join(telling.to for telling in policy.then.notify)),
         (_("Limit"), f"{policy.limit.most}/{policy.limit.within}"),

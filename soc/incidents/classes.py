@@ -30,8 +30,11 @@ GROUPS = {
     "N8": "vi phạm nội bộ",
     "N9": "khác",
 }
-_OF_GROUP = {"malicious-code": "N1", "intrusions": "N2", "intrusion-attempts": "N2", "availability": "N3", "fraud": "N6"}
+_OF_GROUP = {"malicious-code": "N1", "intrusions": "N2", "intrusion-attempts": "N2", "fraud": "N6"}
 _OF_CODE = {
+    "availability/dos": "N3",
+    "availability/ddos": "N3",
+    "availability/sabotage": "N5",
     "information-content-security/unauthorised-information-modification": "N5",
     "information-content-security/data-leak": "N4",
     "information-content-security/data-loss": "N4",

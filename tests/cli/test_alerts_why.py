@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from soc.cli._why import plain, tree_lines
 from soc.clock import iso
+from soc.i18n import use
 from tests.application.test_correlate import CHAIN, DETECTION, MANY, SECOND, START, line
 from tests.cli.conftest import Run
 
@@ -44,6 +46,17 @@ def home(tmp_path: Path) -> list[str]:
     lines = [line(second) for second in (0, 20, 45)] + [line(100 + second, "192.168.1.5") for second in range(25)]
     log.write_text("".join(text + "\n" for text in lines), encoding="utf-8")
     return ["--config", str(file)]
+
+
+def test_silence_is_told_in_the_readers_language() -> None:
+    """How long, and how long it may be: in hours and minutes, not in seconds and English."""
+    node = {"node": "silence", "matched": True, "field": "thu", "test": "silent longer than", "pattern": "21600 s", "matched_value": "23402 s"}
+    assert [plain(line) for line in tree_lines(node)] == ["✔ thu silent longer than 6 h: 6 h 30 min"]
+    use("vi")
+    try:
+        assert [plain(line) for line in tree_lines(node)] == ["✔ thu im lặng quá 6 giờ: 6 giờ 30 phút"]
+    finally:
+        use("en")
 
 
 def _ids(soc: Run, home: list[str]) -> dict[str, str]:

@@ -88,6 +88,7 @@ def test_who_is_reached_by_nobody_is_named(soc: Run, tmp_path: Path, store: tupl
     """The list and the doctor name each policy that would tell or call nobody, and what to do; a lead with an address mends it."""
     before = {one["name"]: one["reaches_nobody"] for one in json.loads(soc("policies", "list", "--json", *store).out)["items"]}
     assert before["malware-let-through"] == ["lead", "on-call"]
+    assert "gọi trực" in soc("--lang", "vi", "policies", "list", *store).out
     assert "malware-let-through reaches nobody: lead" in soc("policies", "list", *store).err
     found = json.loads(soc("doctor", "--json", *store).out)["items"]
     assert any(one["state"] == "warn" and "malware-let-through reaches nobody" in one["text"] for one in found if one["name"] == "policy")

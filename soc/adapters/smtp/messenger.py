@@ -169,7 +169,7 @@ class SmtpMessenger:
             if self._connection is not None:
                 self.close()
         name = (connection.ehlo_resp or connection.helo_resp or b"").split(b"\n")[0].decode("ascii", "replace")
-        return [(f"mail {server}", True, name or "answers", "")]
+        return [(f"mail {server}", True, name or Phrase("answers"), "")]
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
