@@ -82,7 +82,7 @@ def plan(app: App, name: str, *, where: list[str], owner: str, expires: str, rea
     selection = _selection(where)
     ends = _end(app, expires)
     path, text = _written(app, rule, selection, owner.strip(), ends, reason.strip(), folder)
-    found = _filter(path, text)
+    found = _filter(path, text).in_zone(app.settings.rules_in_zone.timezone)
     collection = app.rules.engine.collection
     covering = zoned(applied(collection.written.get(rule.id, rule), [found]), collection.ruleset.zone)
     (exception,) = mapped(covering, taxonomy()).exceptions
@@ -140,7 +140,7 @@ def _end(app: App, expires: str) -> str:
     days = _DAYS.fullmatch(expires.strip())
     if days is None:
         return expires.strip()
-    now = to_datetime(app.clock.now_us()).astimezone(ZoneInfo(app.settings.timezone))
+    now = to_datetime(app.clock.now_us()).astimezone(ZoneInfo(app.settings.rules_in_zone.timezone))
     return (now + timedelta(days=int(days[1]))).date().isoformat()
 
 

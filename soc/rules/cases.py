@@ -13,6 +13,7 @@ A test file is a list of cases. Each has
   its episodes, `[{events: [1, 2, 3], group: {user.name: an}}]`, events by number from 1, `group` only where it matters;
 - `rule`: the id or name of the rule that is meant where the file has several. Without it: the correlation that no other of
   the file uses, else every rule of the file;
+- `tz: Europe/Paris`: the zone of hours and days for this case; without it, that of the command;
 - `until: 30m`: to when time is known to have passed, for correlations that alert on silence; without it, to the last event.
 
 Events of a correlation may stand in any order. What runs the cases: `soc.rules.testing`.
@@ -31,7 +32,7 @@ from soc.clock import from_datetime, iso
 from soc.errors import ConfigError, Phrase, RuleSyntaxError
 from soc.model.event import Doc, flatten
 from soc.rules.load import TEST_SUFFIX
-from soc.rules.values import local_time
+from soc.rules.values import local_time, told_in, zone_named
 
 LineParser = Callable[[str, str], Doc]
 """Called with a product (a parser's folder name) and a raw line; the event as the rules would see it."""
@@ -43,17 +44,18 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 START = "2026-11-20T02:00:00.000Z"
 """When the events of a case begin that do not say when they were."""
 _SHAPE = "a test file is a list of cases with `name`, `events` or `lines`, and `expect`"
-_KEYS = {"name", "events", "lines", "base", "expect", "rule", "until"}
+_KEYS = {"name", "events", "lines", "base", "expect", "rule", "tz", "until"}
 
 
 class Case(msgspec.Struct):
-    """One case: its events as flat documents, and what is expected. `rule`: id or name ("" = the file's); `until_us`: None = the last event."""
+    """One case: its events as flat documents, and what is expected. `rule`: id or name ("" = the file's); `until_us`: None = the last event; `tz`: its zone, "" = that of this process."""
 
     name: str
     docs: list[Doc]
     expect: dict[str, Any]
     rule: str = ""
     until_us: int | None = None
+    tz: str = ""
 
 
 def cases_file(rule_file: Path) -> Path:
@@ -84,8 +86,14 @@ def _case(file: Path, case: Any, parse: LineParser | None) -> Case:
     unknown = sorted(str(key) for key in case if key not in _KEYS)
     if unknown:
         raise RuleSyntaxError(str(file), 0, f"the case {name!r} has the unknown key {unknown[0]!r}", hint="known: " + ", ".join(sorted(_KEYS)))
-    until = _after(file, name, case["until"]) if "until" in case else None
-    return Case(name, list(_docs(file, name, case, parse)), case["expect"], str(case.get("rule", "")), until)
+    tz = str(case.get("tz", ""))
+    try:
+        zone_named(tz)
+    except (KeyError, ValueError, OSError) as error:
+        raise RuleSyntaxError(str(file), 0, f"the case {name!r} is in the time zone {tz!r}, which there is not", hint="tz: Asia/Ho_Chi_Minh") from error
+    with told_in(tz):
+        until = _after(file, name, case["until"]) if "until" in case else None
+        return Case(name, list(_docs(file, name, case, parse)), case["expect"], str(case.get("rule", "")), until, tz)
 
 
 def _docs(file: Path, name: str, case: Mapping[str, Any], parse: LineParser | None) -> Iterator[Doc]:

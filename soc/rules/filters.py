@@ -10,8 +10,9 @@ Source: Sigma specification 2.1.0, «Sigma Filters»; pySigma 2.0 `SigmaFilter`.
 from __future__ import annotations
 
 import hashlib
-from datetime import date, datetime, time, timedelta
+from datetime import MAXYEAR, MINYEAR, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -19,7 +20,7 @@ from soc.clock import from_datetime, iso
 from soc.errors import RuleSyntaxError
 from soc.model.text import display_safe
 from soc.rules.ast import And, LogSource, Node, Rule, RuleException
-from soc.rules.values import LOCAL_ZONE, local_time
+from soc.rules.values import LOCAL_ZONE, local_time, zone_in_use, zone_named
 
 if TYPE_CHECKING:
     import yaml
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 NEVER = "never"
 """What `soc.expires` says of an exception without an end."""
+_ANOTHER_ZONE = ZoneInfo("UTC")
 MOST_WORDS = 1_000
 """Characters of an owner or a reason."""
 
@@ -50,6 +52,15 @@ class Filter(msgspec.Struct, frozen=True):
     reason: str = ""
     expires: str = ""
     """RFC 3339 UTC with milliseconds; "" = never."""
+    local_end: str = ""
+    """The end as written, where it names no zone: `2027-02-01T00:00:00`; `expires` is then its time in some zone, see `in_zone`."""
+
+    def in_zone(self, zone: str) -> Filter:
+        """The filter with its end told in a zone, "" = that of `soc.rules.values`."""
+        if not self.local_end:
+            return self
+        moment = datetime.fromisoformat(self.local_end).replace(tzinfo=zone_named(zone or zone_in_use()) or LOCAL_ZONE)
+        return msgspec.structs.replace(self, expires=iso(from_datetime(moment)))
 
     def covers(self, source: LogSource) -> bool:
         """Whether rules of a log source are among those that the filter may change."""
@@ -93,14 +104,14 @@ def read_filter(document: Document, placeholders: dict[str, list[str]] | None = 
     )
 
 
-def _exception(document: Document) -> tuple[str, str, str]:
-    """Owner, reason and end of an exception; three times "" for a plain filter.
+def _exception(document: Document) -> tuple[str, str, str, str]:
+    """Owner, reason and end of an exception, and the end without a zone; four times "" for a plain filter.
 
     Raises: RuleSyntaxError.
     """
     part = document.data.get("soc")
     if part is None:
-        return "", "", ""
+        return "", "", "", ""
     line = document.line_of("soc")
     if not isinstance(part, dict):
         raise RuleSyntaxError(document.path, line, "`soc` is no mapping")
@@ -116,30 +127,26 @@ def _exception(document: Document) -> tuple[str, str, str]:
         if not isinstance(value, str) or not value.strip() or len(value) > MOST_WORDS:
             raise RuleSyntaxError(document.path, document.line_of("soc", key), f"an exception needs `soc.{key}`, a text")
         words.append(value.strip())
-    return words[0], words[1], _end(document, part.get("expires"))
+    return words[0], words[1], *_end(document, part.get("expires"))
 
 
-def _end(document: Document, value: Any) -> str:
-    """When an exception ends; a day counts to its end, in the local zone.
+def _end(document: Document, value: Any) -> tuple[str, str]:
+    """When an exception ends, and the same as written where that names no zone; a day counts to its end.
 
     Raises: RuleSyntaxError.
     """
     if value == NEVER:
-        return ""
-    moment: datetime | None
-    if isinstance(value, date) and not isinstance(value, datetime):
-        value = value.isoformat()
-    if isinstance(value, datetime):
-        moment = value if value.tzinfo else value.replace(tzinfo=LOCAL_ZONE)
-    else:
-        moment = local_time(value) if isinstance(value, str) else None
-        if moment is not None and isinstance(value, str) and len(value.strip()) == len("2026-11-20"):
+        return "", ""
+    text = value.isoformat() if isinstance(value, date) else value
+    moment = local_time(text, LOCAL_ZONE) if isinstance(text, str) else None
+    if moment is not None and MINYEAR < moment.year < MAXYEAR:  # the first and the last year do not have all of their days in all zones
+        elsewhere = moment != local_time(text, _ANOTHER_ZONE)
+        if len(text) == len("2026-11-20") and "-" in text:
             moment = datetime.combine(moment.date() + timedelta(days=1), time(), LOCAL_ZONE)
-    if moment is None:
-        raise RuleSyntaxError(
-            document.path, document.line_of("soc", "expires"), "an exception needs `soc.expires`, a day or a time", hint=f"expires: 2027-01-31, or {NEVER}"
-        )
-    return iso(from_datetime(moment))
+        return iso(from_datetime(moment)), moment.replace(tzinfo=None).isoformat() if elsewhere else ""
+    raise RuleSyntaxError(
+        document.path, document.line_of("soc", "expires"), "an exception needs `soc.expires`, a day or a time", hint=f"expires: 2027-01-31, or {NEVER}"
+    )
 
 
 def _rules(document: Document, part: dict[str, Any]) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from soc.rules.load import TEST_SUFFIX, RuleSet, make_ruleset
 from soc.rules.match import matches
 from soc.rules.mutation import Score, correlation_mutants, mutants
 from soc.rules.oracle import Episode, episodes
+from soc.rules.values import told_in
 
 __all__ = ["Case", "LineParser", "Result", "cases_file", "mutation_scores", "read_cases", "run_case", "run_correlation", "run_tests"]
 
@@ -106,7 +107,9 @@ def _run_file(file: Path, rules: list[Rule | Correlation], collection: Collectio
         if not meant:
             yield Result(str(beside), "", case.name, f"the file has no rule {case.rule!r}", matched=False)
         for rule in meant:
-            yield run_case(rule, case, engine, str(beside)) if isinstance(rule, Rule) else run_correlation(rule, case, collection, str(beside))
+            with told_in(case.tz):
+                result = run_case(rule, case, engine, str(beside)) if isinstance(rule, Rule) else run_correlation(rule, case, collection, str(beside))
+            yield result
 
 
 def meant_by(case: Case, rules: list[Rule | Correlation]) -> list[Rule | Correlation]:
@@ -251,9 +254,13 @@ def _score(rule: Rule | Correlation, cases: list[Case], collection: Collection, 
 def _detection(rule: Rule, cases: list[Case]) -> tuple[Callable[[Any], bool], Iterator[tuple[str, Any]]]:
     """What tells whether the cases notice a condition, and the conditions."""
 
-    def outcome(condition: Any) -> list[int]:
+    def matched(condition: Any, case: Case) -> int:
         # A class is told of the last event, alerts of all.
-        return [sum(matches(condition, doc) for doc in (case.docs[-1:] if "threat" in case.expect else case.docs)) for case in cases]
+        with told_in(case.tz):
+            return sum(matches(condition, doc) for doc in (case.docs[-1:] if "threat" in case.expect else case.docs))
+
+    def outcome(condition: Any) -> list[int]:
+        return [matched(condition, case) for case in cases]
 
     truth = outcome(rule.condition)
     return lambda condition: outcome(condition) != truth, mutants(rule.condition)
@@ -266,6 +273,10 @@ def _correlated(rule: Correlation, cases: list[Case], collection: Collection) ->
 
     def noticed(part: Any) -> bool:
         changed = next(one for one in part.correlations if one.id == rule.id)
-        return any(_unmet(changed, case, _episodes(part, changed, case, range(len(case.docs)))) for case in shortest)
+        return any(unmet(part, changed, case) for case in shortest)
+
+    def unmet(part: Any, changed: Correlation, case: Case) -> str:
+        with told_in(case.tz):
+            return _unmet(changed, case, _episodes(part, changed, case, range(len(case.docs))))
 
     return noticed, correlation_mutants(rule, alone)

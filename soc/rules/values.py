@@ -10,6 +10,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
@@ -113,6 +114,17 @@ class _Local:
 def use_zone(zone: ZoneInfo) -> None:
     """Tell times in another zone from now on, in the whole process: for commands that evaluate events from elsewhere."""
     _Local.zone = zone
+
+
+@contextmanager
+def told_in(name: str) -> Iterator[None]:
+    """Tell times in the zone of a name for a while, "" = in that of this process."""
+    before = _Local.zone
+    _Local.zone = zone_named(name) or before
+    try:
+        yield
+    finally:
+        _Local.zone = before
 
 
 def zone_named(name: str) -> ZoneInfo | None:

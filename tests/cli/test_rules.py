@@ -275,6 +275,55 @@ def test_mutation_scores_name_what_tests_do_not_notice(folder: Path, soc: Run) -
     assert soc("rules", "test", "net_firewall_admin_locked", "--mutate", "--at-least", "1").code == 1
 
 
+HOURS = """\
+title: At night
+id: 33333333-0000-4000-8000-000000000001
+logsource: {category: firewall}
+detection: {sel: {'@timestamp|hour': 23}, condition: sel}
+level: medium
+"""
+HOUR_CASES = """\
+- {name: of the settings, events: [{'@timestamp': '2026-11-20T22:30:00Z', soc.kind: firewall}], expect: {alerts: ALERTS}}
+- {name: without a zone, events: [{'@timestamp': '2026-11-20T23:30:00', soc.kind: firewall}], expect: {alerts: 1}}
+- {name: of its own, tz: Asia/Tokyo, events: [{'@timestamp': '2026-11-20T14:30:00Z', soc.kind: firewall}], expect: {alerts: 1}}
+"""
+
+
+def test_rules_are_tested_in_the_zone_of_the_settings(soc: Run, tmp_path: Path) -> None:
+    """In `rules.timezone`, else `timezone`, unless `--tz` or the case names another; a zone that there is not is refused."""
+    rules = tmp_path / "r"
+    rules.mkdir()
+    (rules / "night.yml").write_text(HOURS, encoding="utf-8")
+    cases = rules / "night.test.yml"
+    settings = tmp_path / "soc.toml"
+    for text, words, alerts in (
+        ('timezone = "Europe/Paris"\n', (), 1),
+        ('timezone = "Asia/Tokyo"\n[rules]\ntimezone = "Europe/Paris"\n', (), 1),
+        ('timezone = "Europe/Paris"\n[rules]\ntimezone = "Asia/Tokyo"\n', (), 0),
+        ('timezone = "Asia/Tokyo"\n', ("--tz", "Europe/Paris"), 1),
+        ("", (), 0),
+    ):
+        settings.write_text(text, encoding="utf-8")
+        cases.write_text(HOUR_CASES.replace("ALERTS", str(alerts)), encoding="utf-8")
+        done = soc("rules", "test", str(rules), "--config", str(settings), *words)
+        assert done.code == 0, done.out
+        cases.write_text(HOUR_CASES.replace("ALERTS", str(1 - alerts)), encoding="utf-8")
+        assert soc("rules", "test", str(rules), "--config", str(settings), *words).code == 1
+    noticed = [
+        json.loads(soc("rules", "test", str(rules), "--mutate", "--tz", zone, "--json").out)["items"][0]["killed"] for zone in ("Europe/Paris", "Asia/Tokyo")
+    ]
+    assert noticed == [1, 2]  # in Tokyo one event is no match, and a rule that always matches is another
+    cases.write_text(HOUR_CASES.replace("Asia/Tokyo", "Mars/Base"), encoding="utf-8")
+    assert "Mars/Base" in soc("rules", "test", str(rules)).out
+    assert soc("rules", "test", str(rules), "--tz", "Mars/Base").code == 2
+
+
+def test_the_shipped_cases_hold_in_any_zone(soc: Run) -> None:
+    """Cases of rules that tell hours name their zone."""
+    done = soc("rules", "test", "net_firewall_vpn_login_night", "net_firewall_config_changed_at_night", "net_exfiltration_night", "--tz", "Pacific/Auckland")
+    assert done.code == 0, done.out
+
+
 def test_rules_are_tested_by_name(soc: Run) -> None:
     """An id, a name or a file name is as good as a path; what is none is said."""
     done = soc("rules", "test", "net_firewall_admin_locked", "--json")

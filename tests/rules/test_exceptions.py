@@ -9,6 +9,7 @@ import pytest
 
 from soc.model.event import Event
 from soc.rules.ast import Rule
+from soc.rules.cache import Cache
 from soc.rules.collection import Collection, load_collection
 from soc.rules.engine import Engine, compile_ruleset
 from soc.rules.exceptions import explained, letting_pass
@@ -70,6 +71,41 @@ def test_an_exception_lets_pass_what_it_names_until_its_end(tmp_path: Path) -> N
     assert engine.classify(doc(END)).matches == (0,)
     assert engine.classify(doc("2026-11-20T00:00:00.000Z", "10.1.2.4")).matches == (0,)
     assert engine.classify(doc("2026-11-20T00:00:00.000Z", "10.1.2.4")).excepted == ()
+
+
+@pytest.mark.parametrize(
+    ("written", "zone", "end"),
+    [
+        ("2026-11-21", "", END),
+        ("2026-11-21", "Asia/Ho_Chi_Minh", END),
+        ("2026-11-21", "Europe/Paris", "2026-11-21T23:00:00.000Z"),
+        ("'2026-11-21'", "Europe/Paris", "2026-11-21T23:00:00.000Z"),
+        ("2026-03-28", "Europe/Paris", "2026-03-28T23:00:00.000Z"),
+        ("2026-03-29", "Europe/Paris", "2026-03-29T22:00:00.000Z"),
+        ("2026-11-21T08:00:00", "Europe/Paris", "2026-11-21T07:00:00.000Z"),
+        ("'2026-11-21T08:00:00+07:00'", "Europe/Paris", "2026-11-21T01:00:00.000Z"),
+        ("2026-11-21T08:00:00Z", "Europe/Paris", "2026-11-21T08:00:00.000Z"),
+        ("never", "Europe/Paris", ""),
+    ],
+)
+def test_a_day_ends_in_the_zone_of_the_rules(tmp_path: Path, written: str, zone: str, end: str) -> None:
+    """A day or a time without zone is one of the zone that rules are in, also when the file was read before for another; an instant is an instant."""
+    (tmp_path / "0.yml").write_text(RULE, encoding="utf-8")
+    (tmp_path / "1.yml").write_text(EXCEPTION.replace("2026-11-21", written), encoding="utf-8")
+    cache = Cache(tmp_path / "cache")
+    for first in ("Asia/Tokyo", zone):
+        collection, errors, _ = load_collection([tmp_path], cache=cache, zone=first)
+        assert not errors
+    assert only(collection).exceptions[0].expires == end
+
+
+@pytest.mark.parametrize("written", ["9999-12-31", "0001-01-01", "soon", "'2026-13-01'", "[1]", "12"])
+def test_an_end_that_is_no_time_is_refused(tmp_path: Path, written: str) -> None:
+    """Also the last day that calendars know, which has no end."""
+    (tmp_path / "0.yml").write_text(RULE, encoding="utf-8")
+    (tmp_path / "1.yml").write_text(EXCEPTION.replace("2026-11-21", written), encoding="utf-8")
+    _, errors, _ = load_collection([tmp_path])
+    assert ["expires" in error.reason for error in errors] == [True]
 
 
 def test_the_naive_answer_is_that_of_the_engine(tmp_path: Path) -> None:

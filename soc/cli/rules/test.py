@@ -10,6 +10,7 @@ import click
 from soc.cli._io import Column, list_options
 from soc.cli._session import Session, pass_session
 from soc.cli.rules._load import case_parser, rule_folders
+from soc.cli.rules._options import ZONE_SET, use_zone_named
 from soc.i18n import gettext as _
 
 if TYPE_CHECKING:
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
 @click.argument("rules", metavar="[RULE]...", nargs=-1)
 @click.option("--mutate", is_flag=True, help=_("Make small mistakes in the rules instead, and tell which of them the tests do not notice."))
 @click.option("--at-least", type=click.FloatRange(0, 1), default=0.0, metavar="N", help=_("With --mutate: exit code 1 when a rule scores less (0 to 1)."))
+@ZONE_SET
 @list_options
 @pass_session
-def command(session: Session, rules: tuple[str, ...], mutate: bool, at_least: float, form: str | None, fields: tuple[str, ...]) -> int:
+def command(session: Session, rules: tuple[str, ...], mutate: bool, at_least: float, tz: str, form: str | None, fields: tuple[str, ...]) -> int:
     """Test rules: files, folders, ids or names; all that the settings name when none is given."""
     from soc.cli._progress import Progress
     from soc.rules.testing import mutation_scores, run_tests
 
+    use_zone_named(tz or session.settings.rules_in_zone.timezone)
     with rule_folders(session) as library:
         paths = list(_paths(rules, library))
         if mutate:
