@@ -77,7 +77,14 @@ def accept(app: App, name: str = "", *, remark: str = "", behalf: Behalf | None 
     require(app, "oncall.acknowledge")
     found = get(app, name)
     if found.accepted_at:
-        raise Conflict(Phrase("{id} was accepted by {by} at {at}", id=found.id, by=found.accepted_by, at=local_time(app, found.accepted_at)))
+        raise Conflict(
+            Phrase(
+                "{id} was accepted by {by} at {at}",
+                id=found.id,
+                by=found.accepted_behalf.person if found.accepted_behalf else found.accepted_by,
+                at=local_time(app, found.accepted_at),
+            )
+        )
     if behalf is None and found.by == app.actor.name and not found.behalf:
         raise Conflict(
             Phrase("{id} was written by {by}: somebody else accepts it", id=found.id, by=found.by), hint="for somebody who says so: --on-behalf NAME"

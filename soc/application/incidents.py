@@ -23,6 +23,7 @@ from soc.model.fact import ANY_VERSION, Behalf, NewFact, Stored
 from soc.model.journal import FactConflict
 from soc.model.projection import ListQuery
 from soc.model.role import OWN
+from soc.organization.model import kind_word
 from soc.organization.registry import Registry
 
 _OPTIONS = {"rsit": "--class"}
@@ -151,7 +152,7 @@ def _known_objects(app: App, data: Mapping[str, Any]) -> None:
             known = Registry(app.journal, (kind,)).entries[kind]
             for one in data[name]:
                 if known and one not in known:
-                    raise UsageError(Phrase("there is no {key} among the {kind}", key=one, kind=kind), hint=Phrase("soc {kind} list", kind=kind))
+                    raise UsageError(Phrase("there is no {key} among the {kind}", key=one, kind=kind_word(kind)), hint=Phrase("soc {kind} list", kind=kind))
 
 
 def get(app: App, name: str) -> Incident:

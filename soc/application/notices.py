@@ -24,7 +24,7 @@ from soc.model.journal import FactConflict
 from soc.model.message import message_id, one_line
 from soc.model.projection import ListQuery
 from soc.organization.calendar import next_working_day
-from soc.organization.model import Agency, Mailbox, Point, System
+from soc.organization.model import Agency, Mailbox, Point, System, kind_word
 from soc.organization.registry import Registry
 from soc.organization.table import read
 
@@ -148,7 +148,7 @@ def recipients_of(app: App, to: Sequence[str], below: Sequence[str], annex: Mapp
     for one in (*to, *annex, *below):
         known = registry.get(Agency, one)
         if known is None and registry.entries["agencies"]:
-            raise UsageError(Phrase("there is no {key} among the {kind}", key=one, kind="agencies"), hint="soc agencies list")
+            raise UsageError(Phrase("there is no {key} among the {kind}", key=one, kind=kind_word("agencies")), hint="soc agencies list")
         if known is not None and not known.valid(today):
             raise UsageError(
                 Phrase("{key} ended on {day}", key=one, day=known.valid_until),

@@ -14,7 +14,7 @@ from soc.errors import Conflict, NegativeResult, NotAllowed, NotFound, Phrase, U
 from soc.model.role import ADMINISTRATOR, OWN
 from soc.model.text import vi_fold
 from soc.organization import gaps as gaps_of
-from soc.organization.model import KINDS, Agency, Entry, Person, Shift, System
+from soc.organization.model import KINDS, Agency, Entry, Person, Shift, System, kind_word
 from soc.organization.registry import Plan, Registry, record, stream_of
 from soc.organization.roster import without_overlaps
 from soc.organization.table import read
@@ -86,7 +86,7 @@ def shown(app: App, kind: str, key: str) -> tuple[Entry, dict[str, list[str]]]:
     entries = registry.entries[kind]
     names = [key] if key in entries else [name for name in entries if name.startswith(key)]
     if not names:
-        raise NotFound(Phrase("there is no {key} among the {kind}", key=key, kind=kind), hint=Phrase("soc {kind} list --all", kind=kind))
+        raise NotFound(Phrase("there is no {key} among the {kind}", key=key, kind=kind_word(kind)), hint=Phrase("soc {kind} list --all", kind=kind))
     if len(names) > 1:
         raise Conflict(
             Phrase("several {kind} begin with {key}: {first}, {second}, …", kind=kind, key=key, first=names[0], second=names[1]), hint="give more of the id"
@@ -110,7 +110,7 @@ def gaps(app: App, agency: str = "", regime: str = "") -> list[gaps_of.Missing]:
     """
     registry = Registry(app.journal)
     if agency and agency not in registry.entries["agencies"]:
-        raise NotFound(Phrase("there is no {key} among the {kind}", key=agency, kind="agencies"), hint="soc agencies list")
+        raise NotFound(Phrase("there is no {key} among the {kind}", key=agency, kind=kind_word("agencies")), hint="soc agencies list")
     if reach(app, "registry.view") == OWN:
         agency = agency or standing(app).agency
     require(app, "registry.view", agency or None)
@@ -200,7 +200,7 @@ def agency_named(app: App, text: str) -> str:
     if len(whole or found) == 1:
         return (whole or found)[0].id
     if not found:
-        raise UsageError(Phrase("there is no {key} among the {kind}", key=text, kind="agencies"), hint="soc agencies list")
+        raise UsageError(Phrase("there is no {key} among the {kind}", key=text, kind=kind_word("agencies")), hint="soc agencies list")
     raise UsageError(
         Phrase("{text} may be {names}", text=text, names=", ".join(one.id for one in found[:_MOST_OFFERED]) + (", …" if len(found) > _MOST_OFFERED else "")),
         hint="give the id, or more of the name",

@@ -9,7 +9,7 @@ from soc.clock import from_iso
 from soc.errors import Conflict, NotFound, Phrase, UsageError
 from soc.model.fact import Behalf, NewFact
 from soc.organization import roster
-from soc.organization.model import Person, Shift
+from soc.organization.model import Person, Shift, kind_word
 from soc.organization.registry import Registry, stream_of
 
 NEXT_US = 7 * 86_400_000_000
@@ -62,7 +62,7 @@ def swap(app: App, shift: str, person: str = "", *, other: str = "", reason: str
         changed = [first.model_copy(update={"person": second.person}), second.model_copy(update={"person": first.person})]
     else:
         if registry.get(Person, person) is None:
-            raise NotFound(Phrase("there is no {key} among the {kind}", key=person, kind="people"), hint="soc people list")
+            raise NotFound(Phrase("there is no {key} among the {kind}", key=person, kind=kind_word("people")), hint="soc people list")
         changed = [first.model_copy(update={"person": person})]
     if from_iso(first.end) <= app.clock.now_us():
         raise Conflict(Phrase("{key} is over", key=first.key), hint="what was is not changed")

@@ -44,7 +44,7 @@ def _tell(session: Session, warning: CentreWarning, done: Progress, as_json: boo
     for title, value in (
         (_("Issuer"), f"{warning.issuer}  {warning.issued_on}"),
         ("TLP", warning.tlp),
-        (_("Asked"), warning.asked),
+        (_("Asked for"), warning.asked),
         (_("Due"), _show.when(warning.due_at, zone)),
         (_("Weak points"), ", ".join(warning.vulnerabilities)),
         (_("Came"), _show.when(warning.received_at, zone)),

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from soc.clock import from_datetime, from_iso, iso, to_datetime
 from soc.config import DEFAULT_TIMEZONE
+from soc.errors import Phrase
 from soc.model.role import ROLES
 
 LONGEST_SHIFT_US = 31 * 86_400_000_000
@@ -316,3 +317,17 @@ class Shift(Entry):
 
 
 KINDS: dict[str, type[Entry]] = {model.kind: model for model in (Agency, Point, Person, System, Mailbox, Partner, Shift)}
+
+
+def kind_word(kind: str) -> str:
+    """The word for a kind of entries, as errors say it."""
+    words = {
+        "agencies": Phrase("agencies"),
+        "points": Phrase("network points"),
+        "people": Phrase("people"),
+        "systems": Phrase("systems"),
+        "mailboxes": Phrase("mailboxes"),
+        "partners": Phrase("partners"),
+        "roster": Phrase("shifts"),
+    }
+    return words.get(kind, kind)

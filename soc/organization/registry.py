@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from soc.errors import Phrase
 from soc.model.fact import NewFact
 from soc.model.journal import Journal
-from soc.organization.model import KINDS, Agency, Entry, Person
+from soc.organization.model import KINDS, Agency, Entry, Person, kind_word
 from soc.organization.table import Row
 
 E = TypeVar("E", bound=Entry)
@@ -152,7 +152,7 @@ class Registry:
                 if there is None and target == kind and name in taken:
                     there = taken[name][1]
                 if there is None:
-                    yield Phrase("{where}: there is no {key} among the {kind}", where=field, key=name, kind=target)
+                    yield Phrase("{where}: there is no {key} among the {kind}", where=field, key=name, kind=kind_word(target))
                 elif field == "parent" and isinstance(entry, Agency) and isinstance(there, Agency) and there.tree != entry.tree:
                     yield Phrase("parent: {key} is in another tree", key=name)
 

@@ -49,6 +49,8 @@ def test_somebody_else_accepts_it_once(app: App) -> None:
     handover.write(app, "ca sau")
     assert [one.id for one in handover.listed(app, open_only=True)] == ["HO-2026-0002"]
     assert handover.accept(app, behalf=Behalf("Lê Thị Hoa", "telephone")).accepted_behalf == Behalf("Lê Thị Hoa", "telephone")
+    with pytest.raises(Conflict, match="accepted by Lê Thị Hoa at 20"):  # not by who recorded it for her
+        handover.accept(app)
 
 
 def test_what_cannot_be_is_refused(app: App) -> None:

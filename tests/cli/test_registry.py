@@ -218,3 +218,12 @@ def test_values_that_cannot_be_are_told_in_the_readers_words(soc: Run, tmp_path:
     for text in ("phải từ 5 trở xuống", "phải từ 1 trở lên", "không phải số nguyên", "không phải ngày"):
         assert text in told.out, told.out
     assert "Input should" not in told.out
+
+
+def test_what_is_not_there_is_told_in_the_readers_words(soc: Run, tmp_path: Path) -> None:
+    """No English word stands in a Vietnamese sentence but what is typed."""
+    store = ("--store", str(tmp_path / "s"))
+    for kind, word in (("agencies", "đơn vị"), ("points", "điểm mạng"), ("systems", "hệ thống"), ("people", "người")):
+        told = soc("--lang", "vi", kind, "show", "nope", *store)
+        line = told.err.partition("gợi ý")[0]
+        assert (told.code, word in line, kind in line) == (1, True, False), told.err

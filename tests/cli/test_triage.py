@@ -190,4 +190,6 @@ def test_suppressions_that_cannot_be_are_refused(desk: Desk, change: tuple[str, 
     given = {"--field": "rule=x", "--expires": "7d", "--reason": "r"} | dict([change])
     told = desk("suppressions", "add", *(word for pair in given.items() for word in pair), "--yes")
     assert (told.code, said in told.err) == (2, True), told
+    before = desk("suppressions", "add", *(word for pair in given.items() for word in pair))
+    assert (before.code, said in before.err, "would have hidden" in before.err) == (2, True, False), before  # no preview of what cannot be
     assert desk.items("suppressions", "list", "--all") == []
