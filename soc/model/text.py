@@ -44,8 +44,8 @@ MOST_TOKEN = 128
 """Longer tokens are cut: nobody types them, and attackers write them."""
 MOST_TOKENS = 4096
 """Per event."""
-_BORDER = re.compile(r"[\w.:@-]|[^\x00-\x7f]").match
-"""What may belong to a token (beyond ASCII anything: folding may split or join)."""
+_SEPARATORS = frozenset(chr(code) for code in range(128) if _RUN_BYTES[code] == 0x20)  # noqa: PLR2004 - ASCII
+"""What cannot belong to a token (beyond ASCII anything may: folding may split or join)."""
 _MOST_COMPOUNDS = 16_384
 
 
@@ -100,23 +100,29 @@ def _tokens(text: str) -> dict[str, None]:
     runs = _runs(text)
     compounds = map(_COMPOUNDS.__getitem__, filterfalse(str.isalnum, runs))
     out = dict.fromkeys(chain(filter(str.isalnum, runs), chain.from_iterable(compounds)))
-    if max(map(len, out), default=0) > MOST_TOKEN:
+    if (len(text) > MOST_TOKEN or not text.isascii()) and max(map(len, runs), default=0) > MOST_TOKEN:  # no token is longer than its run
         out = dict.fromkeys(token[:MOST_TOKEN] for token in out)
     return out
 
 
 def _compound(run: str) -> tuple[str, ...]:
     token = run.strip(_INSIDE)
-    if not token:
-        found: tuple[str, ...] = ()
-    elif token.isalnum() or (len(token) == _UUID_LENGTH and token.count("-") == _UUID_DASHES) or not (token.strip("0123456789._-") or ":" in token):
-        found = (token,)  # nobody asks for a piece of a UUID or of a number
+    found: tuple[str, ...]
+    if token.isalnum() or (len(token) == _UUID_LENGTH and token.count("-") == _UUID_DASHES) or not (token.strip("0123456789._-") or ":" in token):
+        found = (token,) if token else ()  # nobody asks for a piece of a UUID or of a number
     else:
         # An address without its port and a mail's domain are asked for as often as the whole; what stands here as a
         # token has its own tokens here too, or `event_tokens` could not skip values that are tokens of the line.
         sides = token.split("@") if "@" in token else token.split(":") if token.count(":") == 1 else ()
-        parts = (part for part in _PART.findall(token) if not part.isdigit())
-        found = tuple(dict.fromkeys((token, *(inner for side in sides if not side.isdigit() for inner in _compound(side)), *parts)))
+        tokens = [token]
+        for side in sides:
+            if side.isalnum():
+                if not side.isdigit():
+                    tokens.append(side)
+            else:
+                tokens += _COMPOUNDS[side]  # domains come again under other names
+        tokens += filterfalse(str.isdigit, _PART.findall(token))
+        found = tuple(dict.fromkeys(tokens))
     if len(run) <= 64:  # noqa: PLR2004 - names and addresses repeat, longer things seldom
         if len(_COMPOUNDS) >= _MOST_COMPOUNDS:
             _COMPOUNDS.clear()
@@ -203,7 +209,7 @@ def _shape_of(names: tuple[str, ...], doc: Mapping[str, Any]) -> _Shape:
 
 
 def _tokens_by(shape: _Shape, doc: Mapping[str, Any]) -> str:
-    line = "" if doc.get(TEXT_FROM) == "fields" else doc.get("event.original") or ""
+    line = "" if doc.get(TEXT_FROM) == "fields" else doc.get("event.original") or _sentence(doc)
     try:
         few = shape.few(doc)
         common = _GROUPS.get(few)
@@ -219,6 +225,12 @@ def _tokens_by(shape: _Shape, doc: Mapping[str, Any]) -> str:
     if "  " in tokens or tokens[:1] == " " or tokens[-1:] == " ":  # a value without a token
         tokens = " ".join(tokens.split())
     return tokens if len(tokens) <= MOST_TOKENS else " ".join(islice(dict.fromkeys(tokens.split()), MOST_TOKENS))
+
+
+def _sentence(doc: Mapping[str, Any]) -> str:
+    """What tells an event that has no line in words: most values of its fields stand in it, and need not be looked at again."""
+    message = doc.get("message")
+    return message if isinstance(message, str) else ""
 
 
 def events_tokens(docs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -398,7 +410,7 @@ def _stands_in(line: str, value: str) -> bool:
     if begin < 0 or not value:
         return False
     end = begin + len(value)
-    return (begin == 0 or not _BORDER(line[begin - 1])) and (end == len(line) or not _BORDER(line[end]))
+    return (begin == 0 or line[begin - 1] in _SEPARATORS) and (end == len(line) or line[end] in _SEPARATORS)
 
 
 def value_tokens(value: str) -> str:
