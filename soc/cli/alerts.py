@@ -233,13 +233,14 @@ def get(session: Session, id: str, as_json: bool) -> None:
     import msgspec
 
     from soc.application import alerts, triage
+    from soc.application.reached import size_of
     from soc.model.alert import AlertGroup
 
     app = session.app()
     one = alerts.get(app, id)
     found = msgspec.to_builtins(one)
     if isinstance(one, AlertGroup):
-        found |= triage.fields(triage.get(app, one))
+        found |= {"events": size_of(app, one, alerts.newest(app, one)[1]), **triage.fields(triage.get(app, one))}
     if as_json:
         write_json(found)
         return

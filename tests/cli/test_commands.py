@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from soc import cli
+from soc.cli._session import Session
+from soc.cli.demo import _next_steps
 from tests.cli.conftest import Done, Run
 
 pytestmark = pytest.mark.xdist_group("cli-store")
@@ -431,11 +433,21 @@ def test_run_once_and_demo(soc: Run, tmp_path: Path, monkeypatch: pytest.MonkeyP
     for command in commands:
         again = soc(*shlex.split(command))
         assert (again.code, bool(again.out)) == (0, True), command
+    listed = json.loads(soc("alerts", "list", "--json", "--store", ".demo").out)["items"]
+    waves = [item for item in listed if item["events"] > item["count"]]
+    assert waves  # one alert that stands for many occurrences
+    assert [json.loads(soc("alerts", "get", item["id"], "--json", "--store", ".demo").out)["events"] for item in waves] == [item["events"] for item in waves]
     assert soc("demo").code == 0
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").touch()
     assert soc("demo", "--folder", "mine").code == 5
     assert (tmp_path / "mine" / "file").exists()
+
+
+def test_a_demonstration_without_alerts_names_none(capsys: pytest.CaptureFixture[str]) -> None:
+    """No command without its id is printed when no group is there to explain."""
+    _next_steps(Session(), Path("x"), "")
+    assert "alerts why" not in capsys.readouterr().out
 
 
 def test_run_reads_what_is_there_once(soc: Run, tmp_path: Path) -> None:
