@@ -67,6 +67,11 @@ def page(app: App, about: str, text: str, *, subject: str = "", key: str = "", s
     return get(app, identity)
 
 
+def made(app: App, about: str, key: str = "") -> bool:
+    """Whether this call was made before, so that the same again wakes nobody."""
+    return bool(app.journal.read(PREFIX + page_id(about, key)))
+
+
 def get(app: App, name: str) -> Page:
     """The call of an id, of the beginning of one, or of its code.
 

@@ -32,6 +32,11 @@ def ways(person: Person, settings: Settings) -> list[Way]:
     return found if person.channel == WEBHOOK else found[::-1]
 
 
+def names(app: App) -> dict[str, str]:
+    """Id and account → name, of everybody the registry knows or knew."""
+    return {key: one.name for one in Registry(app.journal, (Person.kind,)).all(Person) for key in (one.id, one.account) if key}
+
+
 def contacts(app: App, agencies: Collection[str]) -> dict[str, tuple[str, str, str]]:
     """By agency its name, and name and telephone of the contact person to call: one with a telephone, if there is any. What is not known is ""."""
     registry = Registry(app.journal, (Agency.kind, Person.kind))

@@ -10,6 +10,7 @@ import click
 from soc.cli import _record, _show
 from soc.cli._io import Column, json_option, list_options, write_json
 from soc.cli._session import Session, pass_session
+from soc.i18n import current
 from soc.i18n import gettext as _
 
 if TYPE_CHECKING:
@@ -33,11 +34,16 @@ def _answer(session: Session, one: Handover, as_json: bool) -> None:
     if as_json:
         write_json({"schema_version": 1, "kind": "handover", "item": _item(one)})
         return
-    zone, out = session.settings.timezone, session.out
+    from soc.application.recipients import names
+    from soc.incidents.clocks import regimes
+
+    zone, out, known = session.settings.timezone, session.out, names(session.app())
+    titles = {rule.id: rule.title.get(current()) or rule.title["en"] for regime in regimes().values() for rule in regime.obligations}
+    by, to = one.behalf.person if one.behalf else known.get(one.by, one.by), known.get(one.to, one.to)
     accepted = _("accepted by {by}, {at}").format(
-        by=one.accepted_behalf.person if one.accepted_behalf else one.accepted_by, at=_show.when(one.accepted_at, zone)
+        by=one.accepted_behalf.person if one.accepted_behalf else known.get(one.accepted_by, one.accepted_by), at=_show.when(one.accepted_at, zone)
     )
-    out.text(f"{one.id}  {_show.when(one.at, zone)}  {one.behalf.person if one.behalf else one.by}{' → ' + one.to if one.to else ''}  ", "bold")
+    out.text(f"{one.id}  {_show.when(one.at, zone)}  {by}{' → ' + to if to else ''}", "bold")
     out.text(accepted if one.accepted_at else _("nobody has accepted it yet"), "" if one.accepted_at else "yellow")
     out.text("")
     out.text(one.text)
@@ -52,7 +58,10 @@ def _answer(session: Session, one: Handover, as_json: bool) -> None:
         )
     )
     for due in standing.get("due", ())[:10]:
-        out.text(f"  {due['incident']}  {due['obligation']}  {_show.when(due['due_at'], zone)}", "bold red" if due["state"] == "overdue" else "")
+        out.text(
+            f"  {due['incident']}  {_show.when(due['due_at'], zone)}  {titles.get(due['obligation'], due['obligation'])}",
+            "bold red" if due["state"] == "overdue" else "",
+        )
     if one.remark:
         out.text(one.remark)
 

@@ -89,7 +89,9 @@ def list_command(session: Session, every: bool, form: str | None, fields: tuple[
     return 1 if any(one.state != "acknowledged" for one in found) else 0
 
 
-@command.command(help=_("Call whoever is on call, now. Example: soc oncall page INC-2026-0007 'Mã độc tống tiền tại Sở Y tế'"))
+@command.command(
+    help=_("Call whoever is on call, now; exit code 1 when nobody is called. Example: soc oncall page INC-2026-0007 'Mã độc tống tiền tại Sở Y tế'")
+)
 @click.argument("about")
 @click.argument("text")
 @click.option("--again", "key", default="", metavar="TEXT", help=_("Another call about the same object; without it the same call wakes nobody twice."))
@@ -99,17 +101,26 @@ def list_command(session: Session, every: bool, form: str | None, fields: tuple[
 @pass_session
 def page(session: Session, about: str, text: str, key: str, minutes: float | None, scope: str, as_json: bool) -> int:
     """Call."""
-    from soc.application import oncall, outbox
+    from soc.application import incidents, oncall, outbox
+    from soc.errors import NotFound
 
     app = session.app()
+    before = oncall.made(app, about, key)
     found = oncall.page(app, about, text, key=key, minutes=minutes, scope=scope)
+    if before:
+        session.out.warn(_("this call was made before and wakes nobody again: {subject}; another one: --again TEXT").format(subject=found.subject))
+    elif about.startswith("INC-"):
+        try:
+            incidents.get(app, about)
+        except NotFound:  # somebody is called all the same: a mistyped number at night must not keep people asleep
+            session.out.warn(_("there is no incident {id}; the call goes out all the same").format(id=about))
     for name in found.asked[-1].messages if found.asked and found.state == "open" else ():
         if not outbox.get(app, name).attempts:
             outbox.deliver(app, only=name)
     _answer(session, found, as_json)
     if not as_json and found.state == "open":
         session.out.say(_("delivered by soc run or soc duties run, which also call the next one; messages: soc outbox list --about {id}").format(id=found.id))
-    return 1 if found.state == "exhausted" else 0
+    return 1 if found.state == "exhausted" or (before and found.state != "open") else 0
 
 
 @command.command(help=_("Say that somebody has taken it over, by the code of the call. Example: soc oncall ack K3VQ7A --on-behalf 'Trần Minh' --by telephone"))

@@ -34,15 +34,17 @@ def _item(one: Shift) -> dict[str, Any]:
 def show(session: Session, begin: str, days: int, form: str | None, fields: tuple[str, ...]) -> int:
     """Show shifts."""
     from soc.application import roster
+    from soc.application.recipients import names
 
     app, zone = session.app(), session.settings.timezone
+    known = names(app)
     first = _show.read_time(begin, app.clock.now_us(), zone)
     found, gaps = roster.shifts(app, first, first + days * _DAY_US)
     columns = [
         Column("begin", _("Begin"), lambda item: _show.when(item["begin"], zone)[:16], whole=True),
         Column("end", _("End"), lambda item: _show.when(item["end"], zone)[:16], whole=True),
         Column("post", _("Post"), right=True),
-        Column("person", _("Person")),
+        Column("person", _("Person"), lambda item: f"{known[item['person']]} ({item['person']})" if item["person"] in known else item["person"]),
         Column("decision", _("Decision")),
         Column("id", "ID", whole=True),
     ]

@@ -92,6 +92,27 @@ def test_a_call_from_the_roster_to_the_acknowledgement(soc: Run, office: tuple[s
     assert item(soc("oncall", "list", "--all", "--json", *office))["items"][0]["state"] == "acknowledged"
 
 
+def test_a_call_that_wakes_nobody_says_so(soc: Run, office: tuple[str, ...], server: Server) -> None:
+    """The same again is told, and ends with 1 once it was acknowledged; a number without an incident is told, and calls all the same."""
+    first = soc("oncall", "page", "INC-2026-0077", "Mã độc tống tiền", *office)
+    assert (first.code, "no incident INC-2026-0077" in first.err, server.recipients) == (0, True, ["lan@tinh.vn"])
+    again = soc("oncall", "page", "INC-2026-0077", "Lan sang máy khác", *office)
+    assert (again.code, "wakes nobody again: Mã độc tống tiền" in again.err, len(server.recipients)) == (0, True, 1)
+    assert soc("oncall", "ack", item(soc("oncall", "list", "--json", *office))["items"][0]["code"], *office).code == 0
+    over = soc("oncall", "page", "INC-2026-0077", "Lan sang máy khác", *office)
+    assert (over.code, "--again" in over.err, len(server.recipients)) == (1, True, 1)
+    other = soc("oncall", "page", "INC-2026-0077", "Lan sang máy khác", "--again", "2", *office)
+    assert (other.code, len(server.recipients)) == (0, 2)
+
+
+def test_notes_and_rosters_name_people_and_reports(soc: Run, office: tuple[str, ...]) -> None:
+    """Names instead of ids, and titles of what is due instead of its id."""
+    assert soc("incidents", "new", "Mã độc", "--detected", "80h", *office).code == 0
+    told = soc("--lang", "vi", "handover", "write", "Chờ", "--to", "minh", *office)
+    assert ("→ Trần Minh" in told.out, "Báo cáo 72 giờ" in told.out, "report-72h" in told.out) == (True, True, False)
+    assert "Nguyễn Thị Lan (lan)" in soc("roster", "show", "--days", "1", *office).out
+
+
 def test_a_swap_and_a_gap(soc: Run, office: tuple[str, ...], tmp_path: Path) -> None:
     """A shift is given away with a reason; a time without anybody ends with exit code 1; rows that overlap are told by line."""
     key = item(soc("roster", "show", "--days", "1", "--json", *office))["items"][0]["id"]
