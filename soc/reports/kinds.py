@@ -64,9 +64,9 @@ class Field(NamedTuple):
 
 
 _EDIT = "soc incidents edit {id} --{option} …"
-_SYSTEM = "soc systems import FILE --yes; column {column} of {system}"
-_AGENCY = "soc agencies import FILE --yes; column {column} of {agency}"
-_PERSON = "soc people import FILE --yes; column {column} of a contact person of {agency}"
+_SYSTEM = "soc systems import FILE --yes ({column}: {system})"
+_AGENCY = "soc agencies import FILE --yes ({column}: {agency})"
+_PERSON = "soc people import FILE --yes ({column}, contact: {agency})"
 
 
 def _edit(option: str) -> str:
@@ -92,9 +92,9 @@ FIELDS: dict[str, Field] = {
     "cause": Field("Nguyên nhân", "Cause"),
     "scope": Field("Phạm vi", "Extent"),
     "consequence": Field("Hậu quả", "Consequences"),
-    "measures": Field("Biện pháp đã thực hiện", "Measures taken", "soc incidents task-done {id} TASK --result …, or --set measures=…"),
-    "next_steps": Field("Việc đang và sẽ thực hiện", "Next steps", "soc incidents task {id} TITLE, or --set next_steps=…"),
-    "result": Field("Kết quả xử lý", "Result", "soc incidents close {id} --resolution …, or --set result=…"),
+    "measures": Field("Biện pháp đã thực hiện", "Measures taken", "soc incidents task-done {id} TASK --result … | --set measures=…"),
+    "next_steps": Field("Việc đang và sẽ thực hiện", "Next steps", "soc incidents task {id} TITLE | --set next_steps=…"),
+    "result": Field("Kết quả xử lý", "Result", "soc incidents close {id} --resolution … | --set result=…"),
     "data_kinds": Field("Loại dữ liệu cá nhân bị ảnh hưởng", "Kinds of personal data"),
     "data_subjects": Field("Số lượng chủ thể dữ liệu bị ảnh hưởng", "Number of persons concerned"),
     "plan": Field("Phương án", "Plan"),

@@ -77,7 +77,7 @@ def test_what_is_missing_is_named_with_the_command_that_fills_it(app: App, tmp_p
     fills = dict(reports.fills(found, report))
     assert fills["cause"] == f"soc reports draft {incident} report-72h --set cause=…"
     assert fills["summary"] == f"soc incidents edit {incident} --summary …"
-    assert "soc systems import" in fills["system_domains"]
+    assert fills["system_domains"] == "soc systems import FILE --yes (domains: ID)"
     text = exported(app, incident, report.id, tmp_path)[0].decode()
     assert text.count(MISSING) == len(report.versions[-1].missing)
     for kind in kinds():
