@@ -258,7 +258,7 @@ class Output:
             if at:
                 click.echo()
             for title, value in _layout.record(columns, row):
-                self.text(f"{title}  {value}", styles.get(title.rstrip(), ""))
+                self.text(self.folded(f"{title}  {value}", more=" " * (cell_width(title) + 2)), styles.get(title.rstrip(), ""))
 
     def folded(self, line: str, indent: str = "", more: str | None = None) -> str:
         """A line of prose, folded between words where a terminal is narrower; `more` indents what follows (as `indent`)."""

@@ -65,7 +65,8 @@ def tell_tasks(session: Session, incident: Incident) -> None:
         mark = "✔" if task.done_at else "✖" if late else "○"
         due = _show.when(task.due_at, zone) + (" " + _("OVERDUE") if late else "") if task.due_at else ""
         owner = task.owner or (who_word(task.role) if task.role else "")
-        out.text("  ".join(filter(None, (f"  {mark} {task.id}", task.title, owner, due, task.result))), "bold red" if late else "")
+        line = "  ".join(filter(None, (f"  {mark} {task.id}", task.title, owner, due, task.result)))
+        out.text(out.folded(line, more="      "), "bold red" if late else "")
         if session.verbosity > 0:
             for text in (*task.how.split("\n"), _("Record: {text}").format(text=task.record) if task.record else "", task.call):
                 if text:

@@ -122,7 +122,8 @@ def tell_changed(session: Session, incident: Incident, as_json: bool) -> None:
     if as_json:
         write_json({"schema_version": 1, "kind": "incident", "item": incidents.item(incident, duties)})
         return
-    session.out.text(f"{incident.id}  {state_word(incident.state)}  {incident.title}", _show.style_of(incident.severity))
+    head = f"{incident.id}  {state_word(incident.state)}  {incident.title}"
+    session.out.text(session.out.folded(head, more="    "), _show.style_of(incident.severity))
     for duty in duties:
         _tell_duty(session, duty)
 
@@ -267,7 +268,7 @@ def show(session: Session, id: str, as_json: bool) -> None:
         return
     tell_changed(session, incident, as_json=False)
     _tell_whole(session, incident)
-    session.out.say("\n" + _("Possible now: {commands}").format(commands=", ".join(commands(incident))))
+    session.out.say("\n" + session.out.folded(_("Possible now: {commands}").format(commands=", ".join(commands(incident)))))
 
 
 def _tell_whole(session: Session, incident: Incident) -> None:
@@ -343,7 +344,7 @@ def history(session: Session, id: str, form: str | None, fields: tuple[str, ...]
         Column("kind", _("What"), lambda item: _words.fact(item["kind"])),
         Column(
             "data",
-            _("Content"),
+            _("Details"),
             lambda item: _words.content({key: value for key, value in item["data"].items() if key != "facts"}, zone),
         ),
         Column("reason", _("Why")),

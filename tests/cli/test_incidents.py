@@ -156,3 +156,17 @@ def test_an_incident_is_given_as_groups_are(soc: Run, tmp_path: Path) -> None:
         assert item["owner"] == owner
     assert soc("incidents", "assign", "1", *store).code == 2
     assert soc("incidents", "assign", "1", "an", "--to", "bình", *store).code == 2
+
+
+def test_on_a_narrow_terminal_words_stay_whole(soc: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks, the history and what can be done next are folded between words at 80 columns."""
+    store = ("--store", str(tmp_path / "s"))
+    soc("incidents", "new", "Máy chủ văn bản bị mã hóa " * 8, "--summary", "tệp bị đổi đuôi " * 20, *store)
+    soc("incidents", "triage", "1", "--class", "malicious-code/infected-system", *store)
+    soc("incidents", "playbook", "1", "ransomware", *store)
+    monkeypatch.setattr("soc.cli._io.is_terminal", lambda _stream: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    for words in (("show", "1"), ("history", "1")):
+        told = soc("--lang", "vi", "incidents", *words, *store)
+        assert [line for line in (told.out + told.err).splitlines() if len(line) > 80] == [], words
