@@ -443,11 +443,12 @@ def assign(session: Session, id: str, owner: str | None, to: str | None, as_json
     """Assign an incident."""
     from soc.application import incidents
 
+    app = session.app()  # who may not is told so first
     if (owner is None) == (to is None):
         raise click.UsageError(_("to whom? OWNER, or --to OWNER"))
     owner = to if owner is None else owner
     assert owner is not None  # one of them is there
-    tell_changed(session, incidents.assign(session.app(), id, owner), as_json)
+    tell_changed(session, incidents.assign(app, id, owner), as_json)
 
 
 @command.command("task", help=_("Add a task."))
