@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256 as new_sha256
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import orjson
 from soc.application import access, evidence, incidents, notices, reports
 from soc.application.app import App
 from soc.application.audit import KEYS
+from soc.application.recipients import names
 from soc.clock import iso
 from soc.errors import ConfigError, NotAllowed, NotFound, Phrase, SocError, StoreFull, UsageError
 from soc.incidents.evidence import PREFIX as EVIDENCE
@@ -173,7 +174,7 @@ def _fill(app: App, incident: Incident, made: _Folder, *, with_evidence: bool) -
     made.put("README.txt", [_readme(incident).encode()])
     whole = {**msgspec.to_builtins(incident), "obligations": msgspec.to_builtins(incidents.duties(app, incident))}
     made.put("incident.json", [orjson.dumps(whole, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)])
-    made.put("timeline.txt", [timeline(incident, [one.fact for stream in streams[:-1] for one in found.get(stream, [])]).encode()])
+    made.put("timeline.txt", [timeline(incident, [one.fact for stream in streams[:-1] for one in found.get(stream, [])], names(app)).encode()])
     _documents(app, found[INCIDENT + incident.id], made)
     files = app.wiring.evidence()
     for one in pieces if with_evidence else ():
@@ -217,19 +218,53 @@ def _readme(incident: Incident) -> str:
     )
 
 
-def timeline(incident: Incident, facts: Sequence[Fact]) -> str:
-    """What happened, one line each, in order of recording: time recorded, who, what, why, on whose behalf."""
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z")
+"""A moment of a fact: RFC 3339 UTC."""
+_WORDS = {
+    "IncidentOpened": "Mở hồ sơ sự cố",
+    "IncidentEdited": "Sửa thông tin",
+    "IncidentMoved": "Chuyển trạng thái",
+    "IncidentAssigned": "Giao người chịu trách nhiệm",
+    "NoteAdded": "Ghi chú",
+    "TaskAdded": "Thêm việc",
+    "TaskFinished": "Xong việc",
+    "AlertsAttached": "Gắn cảnh báo",
+    "ObservablesAdded": "Thêm dấu hiệu",
+    "ReportRecorded": "Ghi đã báo cáo",
+    "ReportDrafted": "Soạn báo cáo",
+    "ReportExported": "Xuất báo cáo",
+    "ReportSigned": "Nhập bản đã ký",
+    "ReportSent": "Gửi báo cáo",
+    "EvidenceAdded": "Lưu chứng cứ",
+    "EvidenceRegistered": "Đăng ký chứng cứ",
+    "EvidenceChecked": "Kiểm tra chứng cứ",
+    "EvidenceHandedOver": "Bàn giao chứng cứ",
+    "NoticeDrafted": "Soạn văn bản cảnh báo",
+    "NoticeApproved": "Duyệt văn bản cảnh báo",
+    "NoticeExported": "Xuất văn bản cảnh báo",
+    "NoticeQueued": "Gửi văn bản cảnh báo",
+    "NoticeAnswered": "Đơn vị trả lời",
+    "NoticeWithdrawn": "Rút văn bản cảnh báo",
+}
+"""What kinds of facts are called in a timeline; others stand there as they are."""
+
+
+def timeline(incident: Incident, facts: Sequence[Fact], known: Mapping[str, str]) -> str:
+    """What happened, one line each, in order of recording: time recorded (local, as all times in it), who, what, why, on whose behalf.
+
+    `known`: id or account → name.
+    """
     lines = [f"{incident.id}  {display_safe(incident.title)}", ""]
     for fact in sorted(facts, key=lambda one: (one.at, one.stream, one.sequence)):
         said = {key: value for key, value in fact.data.items() if key not in ("facts", "rows")}
         parts = [
             short(fact.at),
-            fact.actor,
-            fact.kind,
+            known.get(fact.actor, fact.actor),
+            _WORDS.get(fact.kind, fact.kind),
             fact.stream if fact.stream != INCIDENT + incident.id else "",
             f"({fact.reason})" if fact.reason else "",
             f"ghi thay {fact.behalf.person}" if fact.behalf else "",
-            orjson.dumps(said, option=orjson.OPT_SORT_KEYS).decode() if said else "",
+            _TIME.sub(lambda found: short(found[0]), orjson.dumps(said, option=orjson.OPT_SORT_KEYS).decode()) if said else "",
         ]
         lines.append("  ".join(display_safe(part) for part in parts if part))
     return "\n".join(lines) + "\n"

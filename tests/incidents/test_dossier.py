@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +62,8 @@ def test_a_dossier_holds_everything_of_its_incident_and_nothing_else(app: App, f
     assert [(one["form"], one["seal"], one["reference"]) for one in manifest["elsewhere"]] == [("registered", "7", ""), ("paper", "", "Sổ 1, số 2")]
     timeline = (folder / "timeline.txt").read_text(encoding="utf-8")
     assert "\x1b" not in timeline
+    assert "Mở hồ sơ sự cố" in timeline
+    assert not re.search(r"\d\d:\d\d:\d\d(\.\d+)?Z|IncidentOpened", timeline), "words and local times"
     assert "lộ mật khẩu" in (folder / "documents/r1-report-72h-v1.txt").read_text(encoding="utf-8")
     key = app.wiring.signing_key()
     assert key is not None
