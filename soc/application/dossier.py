@@ -242,7 +242,10 @@ _WORDS = {
     "NoticeDrafted": "Soạn văn bản cảnh báo",
     "NoticeApproved": "Duyệt văn bản cảnh báo",
     "NoticeExported": "Xuất văn bản cảnh báo",
-    "NoticeQueued": "Gửi văn bản cảnh báo",
+    "NoticeQueued": "Xếp văn bản vào hàng gửi",
+    "NoticeSent": "Gửi văn bản cảnh báo",
+    "NoticeReminded": "Đôn đốc",
+    "NoticeSecondLetter": "Gửi văn bản lần hai",
     "NoticeAnswered": "Đơn vị trả lời",
     "NoticeWithdrawn": "Rút văn bản cảnh báo",
 }
