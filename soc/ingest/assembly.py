@@ -8,6 +8,7 @@ expired by the next record. How far it has come is kept too, or a restart after 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Any
 
 from soc.ingest.parser import Assembler, Parsed
 
@@ -35,10 +36,12 @@ class Assembly(MutableMapping[str, bytes]):
         )
         self._changed: dict[str, None] = {}
         self._now_us = self._kept_now_us = int.from_bytes(kept.get(_NOW, b""), "big")
+        self._expired_us = -1
+        """Up to when everything that ran out is expired; what is touched later runs out later."""
 
     def fold(self, event_id: str, ts_us: int, received_us: int, doc: dict[str, object]) -> list[Parsed]:
         """Take in one line; the occurrences that it finished, after those that had expired before it."""
-        finished = self.expire(received_us)
+        finished = self.expire(received_us) if received_us > self._expired_us else []
         finished += self.assembler.fold(self, event_id, ts_us, doc)
         while len(self._states) > MOST_OPEN:
             finished += self._expire_oldest(rest=False)
@@ -53,6 +56,7 @@ class Assembly(MutableMapping[str, bytes]):
             if touched + self._timeout_us > self._now_us:
                 break
             finished += self._expire_oldest()
+        self._expired_us = self._now_us
         return finished
 
     def _expire_oldest(self, *, rest: bool = True) -> list[Parsed]:
@@ -81,6 +85,14 @@ class Assembly(MutableMapping[str, bytes]):
 
     def __getitem__(self, key: str) -> bytes:
         return self._states[key][1]
+
+    def get(self, key: str, default: Any = None, /) -> Any:
+        """The state of a key; what a mapping has of itself raises an error for each that is missing, which takes four times as long."""
+        state = self._states.get(key)
+        return default if state is None else state[1]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._states
 
     def __setitem__(self, key: str, state: bytes) -> None:
         self._states.pop(key, None)  # to the end: the most recently touched

@@ -312,8 +312,10 @@ def saw(mail: Mail, mark: bytes, event_id: str, ts_us: int) -> bool:
     mail.seen = (mail.seen + mark)[-_MOST_SEEN:]
     if len(mail.lines) < MOST_LINES:
         mail.lines.append(event_id)
-    mail.start_us = min(mail.start_us, ts_us)
-    mail.end_us = max(mail.end_us, ts_us)
+    if ts_us > mail.end_us:
+        mail.end_us = ts_us
+    elif ts_us < mail.start_us:
+        mail.start_us = ts_us
     return True
 
 
