@@ -20,7 +20,7 @@ from soc.incidents.listing import incidents as incident_lists
 from soc.incidents.model import EDITABLE, PREFIX, Incident, fold
 from soc.incidents.workflow import BEFORE, OPEN, SAID, STATES, step
 from soc.model.fact import ANY_VERSION, Behalf, NewFact, Stored
-from soc.model.journal import FactConflict
+from soc.model.journal import Append, FactConflict
 from soc.model.projection import ListQuery
 from soc.model.role import OWN
 from soc.organization.model import kind_word
@@ -255,7 +255,7 @@ def _moved(app: App, incident: Incident, content: dict[str, Any], reason: str, b
 def _with_other(app: App, incident: Incident, command: str, into: str, content: dict[str, Any], reason: str, behalf: Behalf | None) -> None:
     """A merge or its taking back, recorded in both incidents; the one merged stays readable and says where it went.
 
-    The other one comes first; when this one was changed meanwhile, that is taken back by a further fact.
+    When one of the two was changed meanwhile, what was recorded in the other is taken back by a further fact.
     """
     other = get(app, into or incident.merged_into)
     if other.id == incident.id:
@@ -267,14 +267,24 @@ def _with_other(app: App, incident: Incident, command: str, into: str, content: 
     kinds = ("IncidentAbsorbed", "IncidentReleased") if command == "merge" else ("IncidentReleased", "IncidentAbsorbed")
     mine = {**content, "into": other.id} if command == "merge" else content
     about = {"from": incident.id}
-    app.journal.append(PREFIX + other.id, other.version, [NewFact(kinds[0], about, reason, behalf)], actor=app.actor.name, scope=other.scope)
-    try:
-        _moved(app, incident, mine, reason, behalf)
-    except FactConflict:
-        app.journal.append(
-            PREFIX + other.id, ANY_VERSION, [NewFact(kinds[1], about, "the other one was changed meanwhile")], actor=app.actor.name, scope=other.scope
-        )
-        raise
+    # Both in one: a journal that has transactions leaves no half of it when it is killed.
+    theirs, ours = app.journal.append_each(
+        [
+            Append(PREFIX + other.id, other.version, (NewFact(kinds[0], about, reason, behalf),)),
+            Append(PREFIX + incident.id, incident.version, (NewFact("IncidentMoved", mine, reason, behalf),)),
+        ],
+        actor=app.actor.name,
+        scope=incident.scope,
+    )
+    if isinstance(ours, FactConflict) and not isinstance(theirs, FactConflict):
+        back = NewFact(kinds[1], about, "the other one was changed meanwhile")
+        app.journal.append(PREFIX + other.id, ANY_VERSION, [back], actor=app.actor.name, scope=other.scope)
+    if isinstance(theirs, FactConflict) and not isinstance(ours, FactConflict):
+        back = NewFact("IncidentMoved", {"to": incident.state, "into": incident.merged_into}, "the other one was changed meanwhile")
+        app.journal.append(PREFIX + incident.id, ANY_VERSION, [back], actor=app.actor.name, scope=incident.scope)
+    for outcome in (ours, theirs):
+        if isinstance(outcome, FactConflict):
+            raise outcome
 
 
 def _nothing_left(incident: Incident) -> None:

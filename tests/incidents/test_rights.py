@@ -16,7 +16,7 @@ from soc.config import Settings, StoreSettings
 from soc.errors import Conflict, NotAllowed, SocError
 from soc.incidents.model import PREFIX, Incident, fold
 from soc.incidents.workflow import BEFORE, COMMANDS, OPEN, STATES, TABLE, IllegalTransition
-from soc.model.fact import NewFact
+from soc.model.fact import ANY_VERSION, NewFact
 from soc.model.journal import FactConflict
 from soc.model.role import ANY, NONE, ROLES
 
@@ -145,10 +145,19 @@ def test_two_people_in_the_same_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(FactConflict, match=r"NoteAdded \(le, "):
         incidents.move(app, names[0], "reject", {}, reason="không phải")
     assert (stored(app, names[0]).state, len(stored(app, names[0]).notes)) == ("new", 1)
-    monkeypatch.setattr(app.journal, "append", late)
-    with pytest.raises(FactConflict):
-        incidents.move(app, names[0], "merge", {"into": names[1]}, reason="một")
-    assert (stored(app, names[0]).state, stored(app, names[1]).merged) == ("new", [])
+    append_each = app.journal.append_each
+    for faster in (0, 1):
+
+        def late_both(appends: Any, *, faster: int = faster, **more: Any) -> Any:
+            """Somebody is faster, in one of the two."""
+            monkeypatch.undo()
+            append(PREFIX + names[faster], ANY_VERSION, [NewFact("NoteAdded", {"text": "nhanh hơn"})], actor="le")
+            return append_each(appends, **more)
+
+        monkeypatch.setattr(app.journal, "append_each", late_both)
+        with pytest.raises(FactConflict):
+            incidents.move(app, names[0], "merge", {"into": names[1]}, reason="một")
+        assert (stored(app, names[0]).state, stored(app, names[0]).merged_into, stored(app, names[1]).merged) == ("new", "", [])
 
 
 def test_a_clock_that_was_set_back_moves_nothing() -> None:
