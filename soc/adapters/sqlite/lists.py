@@ -134,24 +134,28 @@ class SqliteLists:
             made = _made(db, projection)
             known = made is not None and made.version == projection.version and self._journal.hash_at(made.position) == made.hash
             before = dict(db.execute("SELECT stream, digest FROM doc WHERE list = ?", (projection.name,)))
-            behind = set(self._journal.grown(projection.prefix, made.position)) if made is not None and known else set()
+            suspect: list[tuple[str, bool]] = []
             for one in self._make(db, projection):
                 found.documents += 1
                 digest = before.pop(one.stream, None)
-                if known and one.stream not in behind:  # the others were to be made at the next look anyway
-                    found.missing += digest is None
-                    found.changed += digest is not None and digest != one.digest()
-            found.surplus = len(before) if known else 0
+                if digest != one.digest():
+                    suspect.append((one.stream, digest is None))
+            stood = set(db.execute("SELECT id, scope, state, last_us FROM standing"))
             if store is not None:
-                sound = known and made is not None and made.judged >= 0
-                changed = (
-                    {*store.group_changes(max(made.changes, 0))[1], *(stream.removeprefix(projection.prefix) for stream in behind)} if made and sound else set()
-                )
-                stood = set(db.execute("SELECT id, scope, state, last_us FROM standing"))
                 self._judge(db, projection, store)
-                if sound:
-                    differing = {row[0] for row in stood ^ set(db.execute("SELECT id, scope, state, last_us FROM standing"))}
-                    found.changed += len(differing - changed)
+            if made is None or not known:
+                return found
+            # Asked last: what others recorded while the list was made was to be made at the next look anyway.
+            behind = set(self._journal.grown(projection.prefix, made.position))
+            for stream, missing in suspect:
+                if stream not in behind:
+                    found.missing += missing
+                    found.changed += not missing
+            found.surplus = len(before)
+            if store is not None and made.judged >= 0:
+                changed = {*store.group_changes(max(made.changes, 0))[1], *(stream.removeprefix(projection.prefix) for stream in behind)}
+                differing = {row[0] for row in stood ^ set(db.execute("SELECT id, scope, state, last_us FROM standing"))}
+                found.changed += len(differing - changed)
         return found
 
     def close(self) -> None:
