@@ -28,7 +28,7 @@ def take(app: App, stem: str, *facts: NewFact, busy: str, scope: str = "real") -
 
     Raises: Conflict (`busy` says what) when others are always faster; UsageError for facts that cannot be recorded.
     """
-    number = max((_number(head.stream[len(stem) :]) for head in app.journal.heads(stem)), default=0)
+    number = last_number(app, stem)
     for _ in range(_TRIES):
         number += 1
         try:
@@ -36,6 +36,11 @@ def take(app: App, stem: str, *facts: NewFact, busy: str, scope: str = "real") -
         except FactConflict:
             continue
     raise Conflict(busy, hint="try again")
+
+
+def last_number(app: App, stem: str) -> int:
+    """The highest number that a stream `<stem><number>` has (0 = there is none)."""
+    return max((_number(head.stream[len(stem) :]) for head in app.journal.heads(stem)), default=0)
 
 
 def identity(stem: str, name: str) -> str:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from soc.application import outbox
 from soc.application.app import App
 from soc.application.incidents import checked
-from soc.application.numbered import local_day
+from soc.application.numbered import last_number, local_day
 from soc.application.playbooks import find as find_playbook
 from soc.application.playbooks import task_facts
 from soc.application.policies_people import Reached, owner_of, reached, wake
@@ -113,7 +113,7 @@ def _opened(app: App, loaded: Loaded, opening: Opening, scope: str, first: Firin
             if held and held[0].fact.data.get("effect") == first.effect:
                 return fold_incident(identity, [one.fact for one in held])
         if not identity or held:
-            identity = stem + f"{_last(app, INCIDENTS + stem) + 1:04d}"
+            identity = stem + f"{last_number(app, INCIDENTS + stem) + 1:04d}"
             fact = NewFact("IncidentReserved", {"effect": first.effect, "incident": identity})
             try:
                 app.journal.append(stream_of(loaded.name, scope), state.version, [fact], actor=_actor(loaded), scope=scope)
@@ -127,10 +127,6 @@ def _opened(app: App, loaded: Loaded, opening: Opening, scope: str, first: Firin
         app.crash("policies.opened")
         return fold_incident(identity, [one.fact for one in stored])
     raise Conflict("too many incidents are opened at the same moment", hint="try again")
-
-
-def _last(app: App, stem: str) -> int:
-    return max((int(head.stream[len(stem) :]) for head in app.journal.heads(stem) if head.stream[len(stem) :].isdigit()), default=0)
 
 
 def _first_facts(app: App, loaded: Loaded, opening: Opening, scope: str, first: Firing, firings: Sequence[Firing]) -> list[NewFact]:

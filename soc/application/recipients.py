@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import date
-from zoneinfo import ZoneInfo
 
 from soc.application.app import App
-from soc.clock import to_datetime
+from soc.application.numbered import local_day
 from soc.config import Settings
 from soc.model.message import MAIL, WEBHOOK, is_mail
 from soc.organization.model import Agency, Person
@@ -15,11 +13,6 @@ from soc.organization.registry import Registry
 
 Way = tuple[str, str]
 """Channel and recipient, as a message has them."""
-
-
-def today(app: App) -> date:
-    """The day it is where the users are."""
-    return to_datetime(app.clock.now_us()).astimezone(ZoneInfo(app.settings.timezone)).date()
 
 
 def ways(person: Person, settings: Settings) -> list[Way]:
@@ -41,7 +34,7 @@ def contacts(app: App, agencies: Collection[str]) -> dict[str, tuple[str, str, s
     """By agency its name, and name and telephone of the contact person to call: one with a telephone, if there is any. What is not known is ""."""
     registry = Registry(app.journal, (Agency.kind, Person.kind))
     people: dict[str, list[Person]] = {}
-    for one in registry.all(Person, today(app)):
+    for one in registry.all(Person, local_day(app)):
         if one.agency in agencies and one.role == "contact":
             people.setdefault(one.agency, []).append(one)
     found = {}
@@ -55,6 +48,6 @@ def contacts(app: App, agencies: Collection[str]) -> dict[str, tuple[str, str, s
 
 def leads(app: App) -> list[Way]:
     """How the leads are told: those of the registry by all their ways, and the addresses of the settings."""
-    people = [one for one in Registry(app.journal, ("people",)).all(Person, today(app)) if one.role == "lead"]
+    people = [one for one in Registry(app.journal, ("people",)).all(Person, local_day(app)) if one.role == "lead"]
     found = [way for one in people for way in ways(one, app.settings)]
     return list(dict.fromkeys([*found, *((MAIL, one) for one in app.settings.outbox.leads if is_mail(one))]))

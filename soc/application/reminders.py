@@ -181,14 +181,13 @@ def _on_call(app: App) -> list[Way]:
 def _message(app: App, incident: Incident, duty: Obligation, one: Reminder, way: Way) -> Message:
     language = app.settings.outbox.language
     zone = ZoneInfo(app.settings.timezone)
-    due = to_datetime(from_iso(duty.due_at)).astimezone(zone)
     facts = {
         "id": incident.id,
         "duty": duty.title.get(language) or duty.title["en"],
-        "due": f"{due:%d/%m/%Y %H:%M}",
+        "due": local(duty.due_at, zone),
         "to": duty.to,
         "source": duty.source,
-        "detected": f"{to_datetime(from_iso(duty.begin_at)).astimezone(zone):%d/%m/%Y %H:%M}",
+        "detected": local(duty.begin_at, zone),
         # what TLP:RED covers stays where people log in
         "title": "TLP:RED" if incident.tlp == "RED" else incident.title,
         "obligation": duty.id,
@@ -216,12 +215,13 @@ def _message(app: App, incident: Incident, duty: Obligation, one: Reminder, way:
         text += said(language, Phrase("To be confirmed by the office's jurist: {what}", what=duty.unverified)) + "\n"
     for was in duty.earlier[-1:]:
         text += (
-            said(language, Phrase("Was due before: {was} (changed by {by}: {reason})", was=_local(was.due_at, zone), by=was.ended_by, reason=was.reason)) + "\n"
+            said(language, Phrase("Was due before: {was} (changed by {by}: {reason})", was=local(was.due_at, zone), by=was.ended_by, reason=was.reason)) + "\n"
         )
     return message(
         KIND, f"{incident.id}/{duty.id}", one.key, way[1], said(language, subject), text, channel=way[0], scope=incident.scope, cause=INCIDENT + incident.id
     )
 
 
-def _local(moment: str, zone: ZoneInfo) -> str:
+def local(moment: str, zone: ZoneInfo) -> str:
+    """A time as messages write it: `21/11/2026 22:05`."""
     return f"{to_datetime(from_iso(moment)).astimezone(zone):%d/%m/%Y %H:%M}"

@@ -15,8 +15,8 @@ import msgspec
 from soc.application import outbox
 from soc.application.app import App
 from soc.application.recipients import Way
-from soc.application.reminders import recipients
-from soc.clock import from_iso, iso, to_datetime
+from soc.application.reminders import local, recipients
+from soc.clock import iso
 from soc.errors import ConfigError, Conflict, NotFound, Phrase, UsageError
 from soc.i18n import said
 from soc.incidents.listing import incident_of
@@ -148,10 +148,7 @@ def _message(app: App, incident: Incident, told: Told, way: Way) -> Message:
     late = [one for one in left if one.due_at <= now]
     hidden = incident.tlp == "RED"  # what TLP:RED covers stays where people log in
     facts = {"id": incident.id, "title": "TLP:RED" if hidden else incident.title, "count": len(late)}
-    lines = [
-        f"{one.id}  {to_datetime(from_iso(one.due_at)).astimezone(zone):%d/%m/%Y %H:%M}" + ("" if hidden else f"  {one.title}")
-        for one in sorted(left, key=lambda one: (one.due_at, one.id))
-    ]
+    lines = [f"{one.id}  {local(one.due_at, zone)}" + ("" if hidden else f"  {one.title}") for one in sorted(left, key=lambda one: (one.due_at, one.id))]
     subject = Phrase("OVERDUE {id}: {count} tasks are not done", **facts) if late else Phrase("Reminder {id}: tasks that are due", **facts)
     head = said(language, Phrase("{id}: {title}\nThese tasks are yours, with the time by which they are to be done:", **facts))
     tail = said(

@@ -89,19 +89,17 @@ class ElasticLists(Base):
         self._make()
         uuid, through = self._end()
         made, before = f"{projection.version}/{uuid}", self._through(f"{projection.version}/{uuid}", projection)
-        behind = {stream for some in self._grown(projection, before, through) for stream in some} if before >= 0 else set()
         self.refresh("lists")
         old = {hit["_id"]: hit for hit in self._scan(self._index, {"term": {"list": projection.name}}, versions=True)}
         fresh: list[Document] = []
+        suspect: list[tuple[str, bool]] = []
         for stream, facts in self._journal.under(projection.prefix):
             one = projection.document(stream, [each.fact for each in facts])
             found.documents += 1
             kept = old.pop(_name(made, projection, stream), None)
             if kept is not None and _plain(kept["_source"]) == _plain(_body(made, projection, one)):
                 continue
-            if before >= 0 and stream not in behind:
-                found.missing += kept is None
-                found.changed += kept is not None
+            suspect.append((stream, kept is None))
             if kept is not None:  # of whatever version it says it is; somebody who wrote it since has the last word
                 body = _body(made, projection, one)
                 self._send([put(self._index, kept["_id"], body, seq_no=kept["_seq_no"], term=kept["_primary_term"])])
@@ -111,6 +109,12 @@ class ElasticLists(Base):
                 self._put(made, projection, fresh)
                 fresh = []
         self._put(made, projection, fresh)
+        # Asked last: what others recorded while the list was made was to be made at the next look anyway.
+        behind = {stream for some in self._grown(projection, before, self._end()[1]) for stream in some} if before >= 0 else set()
+        for stream, missing in suspect if before >= 0 else ():
+            if stream not in behind:
+                found.missing += missing
+                found.changed += not missing
         found.surplus = sum(hit["_source"].get("made") == made for hit in old.values())
         self._send([delete(self._index, name) for name in old])
         self._note(made, projection, through)
