@@ -25,13 +25,16 @@ if TYPE_CHECKING:
     from soc.model.signing import SigningKey
 
 
-def open_app(settings: Settings, actor: Actor, *, pipeline: bool = False, clock: Clock | None = None, crash: CrashPoint | None = None) -> App:
+def open_app(
+    settings: Settings, actor: Actor, *, pipeline: bool = False, serve_metrics: bool = False, clock: Clock | None = None, crash: CrashPoint | None = None
+) -> App:
     """The application of these settings; close it, or use it in a `with`.
 
-    `pipeline`: it will run the pipeline, so the embedded store is locked when it is opened.
+    `pipeline`: it will run the pipeline, so the embedded store is locked when it is opened. `serve_metrics`: it goes on until it is
+    stopped, so what the settings say of metrics is for it; every other command would ask for a port that this one has.
     """
     clock = clock or SystemClock()
-    metrics = make_metrics(settings)
+    metrics = make_metrics(settings if serve_metrics else Settings())
     return App(settings, actor, clock, metrics, _Wiring(settings, clock, metrics), pipeline, crash or crash_point_from_environment())
 
 

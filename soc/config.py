@@ -153,7 +153,7 @@ class SyslogSource(SourceBase):
     client_ca_file: Path | None = None
     """With it, TLS senders must show a certificate of this authority."""
     max_record_bytes: int = Field(default=65_536, ge=480)
-    """Longer lines are cut, and end as dead letters that say so."""
+    """Longer lines are cut; `soc.truncated_bytes` of their events says by how much."""
     max_connections: int = Field(default=512, ge=1)
     """TCP connections at a time; further ones are closed."""
 
@@ -168,7 +168,7 @@ class FileSource(SourceBase):
     follow: bool = True
     """Go on reading what is appended, through rotation; false = read once, to the end."""
     max_record_bytes: int = Field(default=1_048_576, ge=480)
-    """Longer lines are cut, and end as dead letters that say so."""
+    """Longer lines are cut; `soc.truncated_bytes` of their events says by how much."""
 
 
 class KafkaSource(SourceBase):
@@ -198,7 +198,7 @@ class HttpSource(SourceBase):
     max_body_bytes: int = Field(default=16_777_216, ge=1024)
     """Larger requests are refused with 413."""
     max_record_bytes: int = Field(default=1_048_576, ge=480)
-    """Longer lines are cut, and end as dead letters that say so."""
+    """Longer lines are cut; `soc.truncated_bytes` of their events says by how much."""
 
 
 SourceSettings = Annotated[SyslogSource | FileSource | KafkaSource | HttpSource, Field(discriminator="type")]
@@ -463,6 +463,10 @@ class Settings(Section):
         return self.rules.model_copy(update={"timezone": self.rules.timezone or self.timezone})
 
 
+SECRET_S = 30
+"""A command that prints a secret ends before; one that waits for a person never would."""
+
+
 def secret(name: str, file: Path | None, command: str) -> str:
     """The secret `name` from its file or command ("" when neither is set), without the line end.
 
@@ -482,7 +486,14 @@ def secret(name: str, file: Path | None, command: str) -> str:
             )
         return text.rstrip("\r\n")
     if command:
-        done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=30, check=False)  # noqa: S602 - the operator's own command from a file that only they may write
+        try:
+            done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=SECRET_S, check=False)  # noqa: S602 - the operator's own command from a file that only they may write
+        except subprocess.TimeoutExpired as error:
+            raise ConfigError(
+                Phrase("the command of {name} did not end within {seconds} s", name=name, seconds=SECRET_S),
+                key=f"{name}_command",
+                hint="it must print the secret without asking for anything",
+            ) from error
         if done.returncode:
             raise ConfigError(
                 Phrase("the command of {name} failed with {returncode}: {stderr}", name=name, returncode=done.returncode, stderr=done.stderr.strip()[:200]),

@@ -54,3 +54,11 @@ def test_a_secret_is_what_a_command_prints() -> None:
         secret("store.password", None, "echo s3cret; echo no vault >&2; exit 3")
     assert "s3cret" not in str(caught.value)
     assert secret("store.password", None, "") == ""
+
+
+def test_a_command_that_waits_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command of a secret that asks a person would hold everything up: it is told, with its setting."""
+    monkeypatch.setattr("soc.config.SECRET_S", 0.2)
+    with pytest.raises(ConfigError, match=r"store\.password did not end within 0\.2 s") as told:
+        secret("store.password", None, "sleep 20")
+    assert told.value.key == "store.password_command"

@@ -47,7 +47,10 @@ def execute(words: Sequence[str]) -> int:
         # The only one there is: click turns a pipe that nobody reads into it, with exit code 1.
         return _unread()
     except Exception as error:  # noqa: BLE001 - the border of the program: whatever it is, the user gets words, not a traceback
-        return _errors.tell(error, debug=session.debug or "--debug" in words, zone=session.zone)
+        code = _errors.tell(error, debug=session.debug or "--debug" in words, zone=session.zone)
+        if isinstance(error, OSError):
+            _let_go()  # what stdout could not take would be tried again at the end, and told as a fault of the interpreter
+        return code
     finally:
         session.close()
     return value if isinstance(value, int) else 0
@@ -55,5 +58,9 @@ def execute(words: Sequence[str]) -> int:
 
 def _unread() -> int:
     """0: the reader of our output has gone (`| head`), and that is its right."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+    _let_go()
     return 0
+
+
+def _let_go() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)

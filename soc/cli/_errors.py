@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from soc.model.text import display_safe
 
 INTERRUPTED = 130
 INTERNAL = 70
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def exit_codes() -> list[tuple[int, str]]:
@@ -56,6 +58,10 @@ def tell(error: Exception, *, debug: bool, zone: str = "UTC") -> int:
     if isinstance(error, PermissionError):
         _line(_("error"), str(error))
         return errors.NotAllowed.exit_code
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        _line(_("error"), _("{place} cannot be written: {reason}").format(place=error.filename or _("standard output"), reason=error.strerror))
+        _line(_("hint"), _("make room, then run it again"))
+        return errors.StoreFull.exit_code
     _line(_("internal error"), f"{type(error).__name__}: {error}")
     _line(_("hint"), _("run it again with --debug and report what it prints"))
     return INTERNAL

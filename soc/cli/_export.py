@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
@@ -18,17 +19,21 @@ from soc.errors import NotAllowed, Phrase, StoreFull
 def text_file(target: Path | None) -> Iterator[Callable[[str], object]]:
     """A function that writes text to `target` (gzip when it ends in `.gz`), or to stdout without one.
 
-    The file is written beside its place, synced and renamed; after an error nothing of it is left.
+    The file is written beside its place, synced and renamed; after an error nothing of it is left. What is no file (`/dev/stdout`,
+    a pipe) is written to, never replaced.
     Raises: NotAllowed, StoreFull.
     """
     if target is None:
         yield sys.stdout.write
         sys.stdout.flush()
         return
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    place = Path(os.path.realpath(target))
+    stream = place.exists() and not place.is_file()
+    part = place.with_name(f".{place.name}.{os.getpid()}.part")
     try:
-        with part.open("xb") as raw:
-            os.fchmod(raw.fileno(), 0o600)
+        with place.open("wb") if stream else part.open("xb") as raw:
+            if not stream:
+                os.fchmod(raw.fileno(), 0o600)
             packed = gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) if target.suffix == ".gz" else None
             with io.TextIOWrapper(packed or raw, encoding="utf-8", newline="") as text:
                 yield text.write
@@ -36,12 +41,19 @@ def text_file(target: Path | None) -> Iterator[Callable[[str], object]]:
                 if packed is not None:
                     packed.close()
                 raw.flush()
-                os.fsync(raw.fileno())
-        part.replace(target)
+                if not stream:
+                    os.fsync(raw.fileno())
+        if not stream:
+            part.replace(place)
     except OSError as error:
-        raise (StoreFull if error.errno == 28 else NotAllowed)(f"{target} cannot be written: {error.strerror}") from error  # noqa: PLR2004 - ENOSPC
+        if isinstance(error, BrokenPipeError):
+            raise  # who read it has gone
+        raise (StoreFull if error.errno == errno.ENOSPC else NotAllowed)(
+            Phrase("{path} cannot be written: {strerror}", path=target, strerror=error.strerror)
+        ) from error
     finally:
-        part.unlink(missing_ok=True)
+        if not stream:
+            part.unlink(missing_ok=True)
 
 
 @contextmanager

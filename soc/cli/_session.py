@@ -75,7 +75,7 @@ class Session:
         """The settings."""
         return self.load()[0]
 
-    def app(self, *, pipeline: bool = False, settings: Settings | None = None, new_store: bool = False) -> App:
+    def app(self, *, pipeline: bool = False, serve_metrics: bool = False, settings: Settings | None = None, new_store: bool = False) -> App:
         """The wired application of the settings (or of others made from them); closed when the command ends.
 
         `new_store`: it is no surprise that the folder of `--store` does not exist.
@@ -92,7 +92,7 @@ class Session:
             logging.getLogger().setLevel(logging.ERROR)
         if self.store is not None and not (pipeline or new_store or self.store.exists()):
             self.out.warn(_("there is no store at {path}: an empty one is looked at").format(path=self.store))
-        app = open_app(settings or self.settings, Actor(actor_name()), pipeline=pipeline)
+        app = open_app(settings or self.settings, Actor(actor_name()), pipeline=pipeline, serve_metrics=serve_metrics)
         self._apps.append(app)
         self._admit(app)
         return app

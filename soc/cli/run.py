@@ -22,7 +22,7 @@ def command(session: Session, once: bool, roles: str | None, as_json: bool) -> N
 
     if roles:
         session.overrides["roles"] = [role.strip() for role in roles.split(",") if role.strip()]
-    app = session.app(pipeline=True)
+    app = session.app(pipeline=True, serve_metrics=True)
     out = session.out
 
     def ready(addresses: list[str]) -> None:

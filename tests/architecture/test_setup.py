@@ -103,3 +103,15 @@ def test_scripts_are_plain_shell(script: str) -> None:
     """They run on any POSIX shell."""
     subprocess.run(["sh", "-n", str(ROOT / script)], check=True)
     assert os.access(ROOT / script, os.X_OK)
+
+
+def test_the_launcher_tells_a_missing_environment_from_one_that_cannot_run(checkout: Path) -> None:
+    """Without `.venv` it says how to make one; with one whose interpreter is gone or forbidden it does not say that it is missing."""
+    told = [subprocess.run([str(checkout / "bin/soc")], capture_output=True, text=True, check=False)]
+    (checkout / ".venv/bin").mkdir(parents=True)
+    (checkout / ".venv/bin/python").symlink_to(checkout / "gone")
+    told.append(subprocess.run([str(checkout / "bin/soc")], capture_output=True, text=True, check=False))
+    assert [done.returncode for done in told] == [3, 3]
+    assert ["is missing" in done.stderr for done in told] == [True, False]
+    assert "cannot be run" in told[1].stderr
+    assert all("hint: " in done.stderr and "make -C" in done.stderr for done in told)

@@ -421,3 +421,18 @@ def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
     os.close(writer)
     os.close(reader)
     assert (process.communicate(timeout=30)[1], process.returncode) == (b"", 0)
+
+
+def test_no_room_for_what_is_told(tmp_path: Path) -> None:
+    """Output that goes to a full disk: what failed, what to do, exit code 7; no fault of ours, and none of the interpreter at the end."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "soc", "--lang", "en", "commands", "--json"],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (7, "error: standard output cannot be written: No space left on device\nhint: make room, then run it again\n")

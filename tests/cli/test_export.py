@@ -1,13 +1,15 @@
-"""Files that must not have been there before."""
+"""Files that appear only when they are whole, and files that must not have been there before."""
 
 from __future__ import annotations
 
 import os
+import stat
+import threading
 from pathlib import Path
 
 import pytest
 
-from soc.cli._export import new_file
+from soc.cli._export import new_file, text_file
 from soc.errors import NotAllowed
 
 
@@ -47,3 +49,30 @@ def test_after_an_error_nothing_is_left(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(NotAllowed, match="cannot be written"), new_file(tmp_path / "no" / "a"):
         raise AssertionError
+
+
+def test_what_is_no_file_is_written_to_and_never_replaced(tmp_path: Path) -> None:
+    """A pipe or a device gets the text and stays what it is: `--to /dev/stdout` must not put a file in its place."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text(encoding="utf-8")))
+    reader.start()
+    with text_file(pipe) as write:
+        write("đăng\n")
+    reader.join(10)
+    assert read == ["đăng\n"]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_a_link_stays_one(tmp_path: Path) -> None:
+    """What a link leads to is replaced, not the link."""
+    (tmp_path / "there").mkdir()
+    link = tmp_path / "link.csv"
+    link.symlink_to(tmp_path / "there" / "real.csv")
+    for text in ("one", "two"):
+        with text_file(link) as write:
+            write(text)
+    assert link.is_symlink()
+    assert [file.read_text(encoding="utf-8") for file in (tmp_path / "there").iterdir()] == ["two"]

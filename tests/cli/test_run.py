@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -127,3 +128,21 @@ def test_a_taken_port_is_told(tmp_path: Path) -> None:
     assert done.returncode in (3, 5)
     assert str(port) in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_metrics_are_served_by_the_run_alone(tmp_path: Path) -> None:
+    """Other commands with the same settings work beside it, as the port of metrics is its own."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    running = Running(tmp_path, f'[sources.fw]\ntype = "syslog"\nudp = "127.0.0.1:0"\n[metrics]\nlisten = "127.0.0.1:{port}"\n')
+    try:
+        running.wait_for(r"udp 127\.0\.0\.1:(\d+)")
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            assert answer.status == 200
+        done = running.soc("alerts", "list", "--json")
+        assert (done.returncode, json.loads(done.stdout)["total"]) == (0, 0), done.stderr
+        assert running.end(signal.SIGINT) == 0
+    finally:
+        running.process.kill()
+        running.process.communicate(timeout=10)

@@ -6,6 +6,7 @@ when the spool is made and stored in it. One process holds it.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from soc.adapters.spool.frames import next_whole, unpack, wants
 from soc.adapters.spool.stream import Stream
-from soc.errors import ConfigError, Locked, Phrase, SourceUnavailable, StoreCorrupt, StoreFull
+from soc.errors import ConfigError, Locked, NotAllowed, Phrase, SourceUnavailable, StoreCorrupt, StoreFull
 from soc.model.record import RawRecord
 from soc.ports import CrashPoint, no_crash
 
@@ -28,7 +29,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 class Spool:
     """Durable streams of received lines in `folder`, at most `most_bytes` in all.
 
-    Delivery: what `append` returned for survives kill -9 and power cuts. Raises (construction): Locked, ConfigError.
+    Delivery: what `append` returned for survives kill -9 and power cuts. Raises (construction): Locked, NotAllowed, StoreFull.
     """
 
     def __init__(self, folder: Path, *, most_bytes: int, crash: CrashPoint = no_crash) -> None:
@@ -41,11 +42,10 @@ class Spool:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise ConfigError(
-                Phrase("the spool {folder} cannot be made: {strerror}", folder=folder, strerror=error.strerror),
-                key="data_dir",
-                hint="see the rights and the space of its disk",
-            ) from error
+            told = Phrase("the spool {folder} cannot be made: {strerror}", folder=folder, strerror=error.strerror)
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StoreFull(told, hint="make room on its disk, or set data_dir") from error
+            raise NotAllowed(told, hint="give this user the right to write there, or set data_dir") from error
         self._hold()
         self.collector = self._identity()
 

@@ -13,7 +13,7 @@ import pytest
 
 from soc.adapters.spool import Spool
 from soc.adapters.spool.frames import MAGIC, pack
-from soc.errors import ConfigError, Locked, StoreFull
+from soc.errors import ConfigError, Locked, NotAllowed, StoreFull
 from soc.model.record import RawRecord
 
 BIG = 1 << 30
@@ -225,3 +225,11 @@ def test_streams_of_sources_that_are_gone_are_known(tmp_path: Path) -> None:
     assert again.unread(read_to) == {"old": 3, "read": 0}
     assert again.unread({}) == {"old": 5, "read": 3}
     again.close()
+
+
+def test_a_folder_that_cannot_be_made_is_not_allowed(tmp_path: Path) -> None:
+    """Where nothing may be written, the error is that of every other command there, and names the folder and the reason."""
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(NotAllowed, match=r"file/spool cannot be made: Not a directory") as told:
+        Spool(tmp_path / "file" / "spool", most_bytes=1 << 20)
+    assert "data_dir" in told.value.hint
