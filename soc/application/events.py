@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
@@ -11,8 +12,9 @@ from soc.application.access import only_agencies, require
 from soc.application.app import App
 from soc.errors import Conflict, NotFound, Phrase
 from soc.model.event import Doc
+from soc.model.query.fields import ALIASES
 from soc.model.query.parse import parse
-from soc.model.query.tree import And, Or, Term
+from soc.model.query.tree import All, And, Node, Not, Or, Term, Text
 from soc.ports import Bucket, EventQuery
 
 PAGE = 1000
@@ -70,6 +72,31 @@ def search(app: App, query: EventQuery) -> Found:
         if not after:
             return Found(len(docs), docs)
     return Found(app.store.count(query), docs)
+
+
+def unknown_fields(app: App, query: EventQuery) -> list[tuple[str, str]]:
+    """Fields of a query that none of the newest events has, each with the field that it may be a slip of ("" = none).
+
+    Cost: one page of events, whatever the query.
+    """
+    asked = dict.fromkeys(_fields(query.where))
+    if not asked:
+        return []
+    page = app.store.search(_own(app, EventQuery(where=All(), scope=query.scope, limit=PAGE))).docs
+    known = {key for doc in page for key in doc}
+    known |= {key[: at + 1] for key in known for at, char in enumerate(key[1:]) if char == "."}
+    usual = sorted(known | {field for fields in ALIASES.values() for field in fields})
+    return [(field, next(iter(difflib.get_close_matches(field, usual, 1)), "")) for field in asked if known and field not in usual]
+
+
+def _fields(node: Node) -> Iterator[str]:
+    if isinstance(node, And | Or):
+        for child in node.nodes:
+            yield from _fields(child)
+    elif isinstance(node, Not):
+        yield from _fields(node.node)
+    elif not isinstance(node, All | Text):
+        yield node.field
 
 
 def get(app: App, prefix: str) -> Doc:

@@ -6,8 +6,10 @@ Lines are read one by one and never kept: memory does not grow with the input.
 from __future__ import annotations
 
 import codecs
+import gzip
 import io
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, BinaryIO
@@ -96,13 +98,43 @@ class _Utf16(io.RawIOBase):
         return len(part)
 
 
+class _Unpacked(io.RawIOBase):
+    """What a gzip stream holds."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._file = gzip.GzipFile(fileobj=stream)
+
+    def readable(self) -> bool:
+        """Always so."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """How many bytes were put into `buffer`; 0 at the end.
+
+        Raises: UsageError when the data are damaged or end too soon.
+        """
+        try:
+            part = self._file.read1(len(buffer))
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise UsageError(Phrase("the gzip data are damaged: {error}", error=error), hint="what came before was answered") from error
+        buffer[: len(part)] = part
+        return len(part)
+
+
 _CHUNK = 1 << 16
+# Reference: RFC 1952 section 2.3.1
+_GZIP = b"\x1f\x8b"
 
 
 def _utf8(stream: BinaryIO) -> BinaryIO:
-    """The stream itself, or, where a byte order mark says UTF-16 (what PowerShell's `>` writes), its text in UTF-8."""
+    """The stream itself, unpacked where it is gzip and, where a byte order mark says UTF-16 (what PowerShell's `>` writes), as UTF-8."""
     peek = getattr(stream, "peek", None)
-    if peek is None or peek(2)[:2] not in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+    if peek is None:
+        return stream
+    if peek(2)[:2] == _GZIP:
+        stream = io.BufferedReader(_Unpacked(stream), _CHUNK)
+        peek = stream.peek
+    if peek(2)[:2] not in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         return stream
     return io.BufferedReader(_Utf16(stream), _CHUNK)
 

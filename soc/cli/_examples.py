@@ -42,6 +42,7 @@ soc doctor
 soc duties calendar 2026
 soc duties run
 soc duties steps > reminders.yml
+soc enrich --since 2026-11-01 --why 'điểm mạng đã chuyển về xã' --dry-run
 soc events export 'soc.threat.level:critical' --since 7d --to critical.jsonl
 soc events get omiekwhuxj --raw
 soc events search 'source.ip:10.0.0.0/8 -event.action:accept' --since 24h
@@ -81,7 +82,7 @@ soc mailboxes show an@tinh.vn
 soc outbox cancel m-2jx7 --reason 'sai số'
 soc outbox deliver
 soc outbox retry m-2jx7
-soc parse fortigate.log --format json
+soc parse fortigate.log --format pretty
 soc partners import partners.yml --yes
 soc partners list
 soc partners show vnpt

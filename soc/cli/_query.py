@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -13,6 +14,9 @@ from soc.clock import SystemClock
 from soc.i18n import gettext as _
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+# Reference: `real`, or `exercise:` and the id of a drill, as sources name it
+_SCOPE = re.compile(r"real|exercise:[A-Za-z0-9_.-]+")
 
 
 __all__ = ["limit_option", "period_options", "read_time", "scope_option"]
@@ -26,11 +30,15 @@ def period_options(command: F) -> F:
     )
 
 
-def _time(ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+def _time(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
     if value is None:
         return None
     session = ctx.ensure_object(Session)
-    return read_time(value, SystemClock().now_us(), session.timezone or session.settings.timezone)
+    moment = read_time(value, SystemClock().now_us(), session.timezone or session.settings.timezone)
+    other = ctx.params.get("until_us" if param.name == "since_us" else "since_us")
+    if other is not None and moment != other and (moment > other) == (param.name == "since_us"):
+        raise click.BadParameter(_("the period ends before it begins"), ctx=ctx, param=param)
+    return moment
 
 
 def scope_option(command: F) -> F:
@@ -38,10 +46,18 @@ def scope_option(command: F) -> F:
     return click.option(
         "--scope",
         default="real",
-        callback=lambda _ctx, _param, value: None if value == "all" else value,
+        callback=_scope,
         help=_("real, exercise:ID, or all."),
         show_default=True,
     )(command)
+
+
+def _scope(ctx: click.Context, param: click.Parameter, value: str) -> str | None:
+    if value == "all":
+        return None
+    if not _SCOPE.fullmatch(value):
+        raise click.BadParameter(_("no scope: {text} (real, exercise:ID or all)").format(text=value), ctx=ctx, param=param)
+    return value
 
 
 def limit_option(default: int = 100) -> Callable[[F], F]:

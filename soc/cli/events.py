@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from soc.model.event import Doc
+    from soc.ports import EventQuery
 
 QUERY = click.argument("query", nargs=-1, metavar="[QUERY]")
 
@@ -93,6 +94,18 @@ def search(
         session.out.tell_rest(len(found.docs), found.total)
     else:
         session.out.items("events", found.docs, _columns(session.settings.timezone), total=found.total, form=form)
+    if not found.total:
+        _tell_none(session, asked)
+
+
+def _tell_none(session: Session, asked: EventQuery) -> None:
+    """Say that there are none, and why that may be a slip."""
+    from soc.application import events
+
+    session.out.say(_("no events"))
+    for field, meant in events.unknown_fields(session.app(), asked):
+        told = _("none of the newest events has the field {field}").format(field=field)
+        session.out.say(told + (_("; did you mean {name}?").format(name=meant) if meant else ""))
 
 
 @command.command(help=_("Follow events as they come in; Ctrl-C ends it."))

@@ -93,10 +93,11 @@ A query is words and conditions; a space means "and".
   exists:email.subject           the field has a value
   -event.action:accept           not; also: not event.action:accept
   a:1 or (b:2 and not c:3)       or, and, not, brackets
-  soc.threat.level:critical      what the classification rules said
+  level:>=high                   what the classification rules said (none < low < medium < high < critical)
   email.subject:"trúng thưởng"   a value with spaces stands in quotes
 
 Field names are those of ECS (source.ip, destination.port, event.action, email.from.address, …) and soc.*.
+Short names: level, kind, ip, src, dst, port, sport, dport, user, host, action, rule, from, to, subject, url, domain, hash, …
 Period, number and order are options: --since 24h --until 2026-11-20 --limit 50 --oldest-first""",
     "vi": """\
 Câu truy vấn gồm các từ và điều kiện; dấu cách nghĩa là «và».
@@ -112,10 +113,11 @@ Câu truy vấn gồm các từ và điều kiện; dấu cách nghĩa là «và
   exists:email.subject           trường có giá trị
   -event.action:accept           phủ định; hoặc: not event.action:accept
   a:1 or (b:2 and not c:3)       or (hoặc), and (và), not (không), dấu ngoặc
-  soc.threat.level:critical      mức độ do quy tắc phân loại xác định
+  level:>=high                   mức độ do quy tắc phân loại xác định (none < low < medium < high < critical)
   email.subject:"trúng thưởng"   giá trị có dấu cách đặt trong ngoặc kép
 
 Tên trường theo ECS (source.ip, destination.port, event.action, email.from.address, …) và soc.*.
+Tên ngắn: level, kind, ip, src, dst, port, sport, dport, user, host, action, rule, from, to, subject, url, domain, hash, …
 Khoảng thời gian, số lượng, thứ tự là tùy chọn: --since 24h --until 2026-11-20 --limit 50 --oldest-first""",
 }
 

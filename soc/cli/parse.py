@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from soc.application.parse import Answer
 
 
-@click.command(help=_("Parse lines of FILE (or - for standard input) into ECS: one JSON answer per line. Needs no store and no configuration."))
+@click.command(help=_("Parse lines of FILE (.gz too; or - for standard input) into ECS: one JSON answer per line. Needs no store and no configuration."))
 @click.option("--product", default="", metavar="NAME", help=_("Parser to try first, as fortinet_fortigate; a wrong one falls back to recognition."))
 @click.option("--tz", default="Asia/Ho_Chi_Minh", show_default=True, metavar="ZONE", help=_("Completes times without a zone."))
 @click.option("--received-at", default="", metavar="TIME", help=_("Completes dates without a year; default: now."))
@@ -44,7 +44,7 @@ def command(product: str, tz: str, received_at: str, form: str, file: str) -> in
             raise UsageError(Phrase("{file} cannot be read: {strerror}", file=file, strerror=error.strerror)) from error
         out = sys.stdout.buffer
         sys.stdout.flush()
-        for answer in parse_stream(stream, registry, context, product=product, records=file.endswith(".raw.ndjson")):
+        for answer in parse_stream(stream, registry, context, product=product, records=file.endswith((".raw.ndjson", ".raw.ndjson.gz"))):
             failed += bool(answer.error)
             if form == "ndjson":
                 out.write(orjson.dumps(answer.record(), option=orjson.OPT_APPEND_NEWLINE))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import subprocess
@@ -58,6 +59,24 @@ def test_utf16_files_are_read(encoding: str) -> None:
         sum(not answer.error for answer in parse_stream(io.BufferedReader(io.BytesIO(long.encode("utf-16"))), installed(), context_of("UTC", "", NOW_US)))
         == 20_000
     )
+
+
+def test_packed_files_are_read() -> None:
+    """Rotated logs come packed, also in several members."""
+    lines = b"Nov 20 08:00:00 mx postfix/smtpd[1]: connect from unknown[192.0.2.7]\n" * 3
+    stream = io.BufferedReader(io.BytesIO(gzip.compress(lines) + gzip.compress(lines)))
+    answers = list(parse_stream(stream, installed(), context_of("Asia/Ho_Chi_Minh", "", NOW_US)))
+    assert [(answer.n, answer.error, answer.doc["source.ip"]) for answer in answers] == [(n, "", "192.0.2.7") for n in range(1, 7)]
+
+
+@pytest.mark.parametrize(("end", "count"), [(-4, 3), (-12, 3), (14, 0)])
+def test_packed_files_that_are_torn_are_told(end: int, count: int) -> None:
+    """What could be read is answered first."""
+    packed = gzip.compress(b"Nov 20 08:00:00 mx postfix/smtpd[1]: connect from unknown[192.0.2.7]\n" * 3)[:end]
+    answers: list[Answer] = []
+    with pytest.raises(UsageError, match="the gzip data are damaged"):
+        answers.extend(parse_stream(io.BufferedReader(io.BytesIO(packed)), installed(), context_of("Asia/Ho_Chi_Minh", "", NOW_US)))
+    assert [answer.error for answer in answers] == [""] * count
 
 
 def test_every_line_has_its_answer() -> None:

@@ -301,6 +301,9 @@ def test_every_command_shows_how_it_is_typed() -> None:
             found, at = inner, click.Context(inner, parent=at, info_name=name)  # type: ignore[assignment]
         given, rest, _order = found.make_parser(at).parse_args(list(words))
         assert not rest, line
+        for param in found.params:
+            if isinstance(param.type, click.Choice) and (value := given.get(param.name or "")) is not None and value is not param.default:
+                param.type_cast_value(at, value)
         assert [param.name for param in found.params if param.required and given.get(param.name or "") in (None, ())] == [], line
         paths.add(at.command_path)
     assert len(paths) == len(_examples.lines())

@@ -483,3 +483,23 @@ def test_an_unreachable_store_exits_4(soc: Run, monkeypatch: pytest.MonkeyPatch)
     assert "cause: " in done.err
     assert "hint: " in done.err
     assert "WARNING" not in done.err
+
+
+def test_a_search_without_results_says_so_and_what_may_be_a_slip(on: Callable[..., Done]) -> None:
+    """An empty list alone would look as if all were well: fields that no event has are named, with the one that may be meant."""
+    done = on("events", "search", "sourc.ip:10.1.1.5")
+    assert (done.code, "no events" in done.err) == (0, True)
+    assert "none of the newest events has the field sourc.ip; did you mean source.ip?" in done.err
+    assert "has the field" not in on("events", "search", "source.ip:10.9.9.9").err
+    assert "has the field" not in on("events", "search", "-nothing:1").err
+    assert json.loads(on("events", "search", "sourc.ip:10.1.1.5", "--json").out)["items"] == []
+
+
+def test_periods_and_scopes_that_can_hold_nothing_are_refused(on: Callable[..., Done]) -> None:
+    """Swapped ends and a scope that is none would find nothing for ever."""
+    for words in (("--since", "1h", "--until", "2h"), ("--until", "2026-01-01", "--since", "2026-02-01")):
+        done = on("events", "search", *words)
+        assert (done.code, "ends before it begins" in done.err) == (2, True), words
+    assert on("events", "search", "--since", "2h", "--until", "1h").code == 0
+    for scope, code in (("drill", 2), ("exercise:", 2), ("exercise:tap-1", 0), ("real", 0), ("all", 0)):
+        assert on("events", "search", "--scope", scope).code == code, scope

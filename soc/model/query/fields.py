@@ -1,9 +1,11 @@
-"""What the query language knows of fields: short names for daily use, and which fields are times.
+"""What the query language knows of fields: short names for daily use, and what they hold: times, addresses, numbers, levels.
 
 Adding a short name is adding a line to `ALIASES`; `docs/reference/query-language.md` lists them (a test compares).
 """
 
 from __future__ import annotations
+
+from soc.model.level import KINDS, THREAT_LEVELS
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "level": ("soc.threat.level",),
@@ -48,3 +50,22 @@ ALIASES: dict[str, tuple[str, ...]] = {
 
 TIME_FIELDS = frozenset({"@timestamp", "event.created", "event.start", "event.end", "event.ingested", "soc.received_at"})
 """Fields whose values are RFC 3339 UTC times: queries may write them as dates or relative to now."""
+
+ORDERED_FIELDS: dict[str, tuple[str, ...]] = {"soc.threat.level": THREAT_LEVELS}
+"""Field → the only values that it has, the least first: comparisons go by this order, not by the alphabet."""
+
+CLOSED_FIELDS: dict[str, tuple[str, ...]] = {**ORDERED_FIELDS, "soc.kind": KINDS}
+"""Field → the only values that it has; another one is a slip of the hand."""
+
+_NUMBERS = frozenset({"port", "bytes", "packets"})
+
+
+def holds_addresses(field: str) -> bool:
+    """Whether a field holds IP addresses and nothing else.  Source: ECS, whose fields named `ip` are of type ip."""
+    return field.rpartition(".")[2] == "ip"
+
+
+def holds_numbers(field: str) -> bool:
+    """Whether a field of ECS holds whole numbers and nothing else."""
+    head, _dot, name = field.rpartition(".")
+    return name in _NUMBERS and head in ("source", "destination", "client", "server", "network", "url", "source.nat", "destination.nat")

@@ -20,11 +20,11 @@ from ipaddress import ip_network
 
 from soc.clock import iso
 from soc.errors import Phrase, QuerySyntaxError
-from soc.model.query.evaluate import as_address
-from soc.model.query.fields import ALIASES, TIME_FIELDS
+from soc.model.query.evaluate import as_address, as_number
+from soc.model.query.fields import ALIASES, CLOSED_FIELDS, ORDERED_FIELDS, TIME_FIELDS, holds_addresses, holds_numbers
 from soc.model.query.moment import stretch
 from soc.model.query.tree import All, And, Cidr, Exists, Node, Not, Or, Range, Term, Text
-from soc.model.text import MOST_TOKEN, runs_of
+from soc.model.text import MOST_TOKEN, runs_of, vi_fold
 
 MOST_LENGTH = 4096
 """Characters of a query: longer ones are not typed by people."""
@@ -219,7 +219,29 @@ class _Parser:
             raise self.error("this is not a time", at=at, hint="relative times are written now-24h, now-7d, now-30m")
         if not quoted and "/" in value and (network := _network(value)):
             return Cidr(field, network)
-        return Term(field, value, wildcard=not quoted and ("*" in value or "?" in value))
+        wildcard = not quoted and ("*" in value or "?" in value)
+        if not wildcard:
+            self.possible(field, value, at)
+        return Term(field, value, wildcard=wildcard)
+
+    def possible(self, field: str, value: str, at: int) -> None:
+        """Refuse a value that the field never has: such a query finds nothing, and looks as if there were nothing."""
+        if field in CLOSED_FIELDS and vi_fold(value) not in CLOSED_FIELDS[field]:
+            raise self.error(
+                Phrase("{name} never is {value!r}", name=field, value=value), at=at, hint=Phrase("one of {names}", names=", ".join(CLOSED_FIELDS[field]))
+            )
+        if holds_addresses(field) and as_address(value) is None:
+            raise self.error(
+                Phrase("{name} holds addresses, and {value!r} is neither one nor a network", name=field, value=value),
+                at=at,
+                hint=Phrase("as in {name}:203.0.113.7, {name}:10.0.0.0/8, {name}:[10.0.0.1 TO 10.0.0.9] or {name}:10.1.*", name=field),
+            )
+        if holds_numbers(field) and as_number(value) is None:
+            raise self.error(
+                Phrase("{name} holds numbers, and {value!r} is none", name=field, value=value),
+                at=at,
+                hint=Phrase("as in {name}:443, {name}:>=1024 or {name}:[22 TO 25]", name=field),
+            )
 
     def range_of(self, name: str, start: int) -> Node:
         opened = self.at
@@ -253,6 +275,11 @@ class _Parser:
         return self.each(name, start, lambda field: self.between(field, low, high, include_low=include, include_high=include))
 
     def between(self, field: str, low: tuple[str, int] | None, high: tuple[str, int] | None, *, include_low: bool, include_high: bool) -> Node:
+        for bound in (low, high):
+            if bound and field not in TIME_FIELDS:
+                self.possible(field, *bound)
+        if field in ORDERED_FIELDS:
+            return _of_order(field, low[0] if low else None, high[0] if high else None, include_low=include_low, include_high=include_high)
         if field not in TIME_FIELDS:
             return Range(field, low[0] if low else None, high[0] if high else None, include_low or low is None, include_high or high is None)
         lower = upper = None
@@ -373,6 +400,14 @@ def _join(kind: type[And | Or], nodes: list[Node]) -> Node:
     for node in nodes:
         flat.extend(node.nodes if isinstance(node, kind) else (node,))
     return flat[0] if len(flat) == 1 else kind(tuple(flat))
+
+
+def _of_order(field: str, low: str | None, high: str | None, *, include_low: bool, include_high: bool) -> Node:
+    """The values between the bounds, by the order that the field has."""
+    values = ORDERED_FIELDS[field]
+    first = 0 if low is None else values.index(vi_fold(low)) + (not include_low)
+    end = len(values) if high is None else values.index(vi_fold(high)) + include_high
+    return _join(Or, [Term(field, value) for value in values[first:end]]) if first < end else Not(All())
 
 
 def _network(text: str) -> str | None:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soc.errors import QuerySyntaxError
+from soc.model.level import THREAT_LEVELS
 from soc.model.query import All, And, Cidr, Exists, Node, Not, Or, Range, Term, Text, matches, parse, to_text
 from soc.model.query.parse import MOST_DEPTH, MOST_LENGTH, MOST_TERMS
 
@@ -93,6 +94,14 @@ def test_a_text_has_the_tree_that_the_reference_says(text: str, tree: Node) -> N
         ("time:now-1y", 5, "not a time"),
         ("time>2026-13-01", 5, "not a time"),
         ("*evil*", 0, "only stand at the end"),
+        ("sport:0443x", 6, "source.port holds numbers"),
+        ("a dport:[22 TO ssh]", 15, "destination.port holds numbers"),
+        ("src:10.0.0.0/33", 4, "source.ip holds addresses"),
+        ('dst:(10.0.0.1 or "unknown")', 17, "destination.ip holds addresses"),
+        ("src>=10.0.0", 5, "source.ip holds addresses"),
+        ("level:crit", 6, "soc.threat.level never is 'crit'"),
+        ("level:>=hihg", 8, "soc.threat.level never is 'hihg'"),
+        ("kind:fire", 5, "soc.kind never is 'fire'"),
         ("x &&", 2, "no letter or digit"),
         ('""', 0, "nothing between the quotes"),
         ("exists:*", 7, "name of a field"),
@@ -107,6 +116,24 @@ def test_an_error_points_at_the_first_wrong_character(text: str, position: int, 
     with pytest.raises(QuerySyntaxError) as caught:
         parse(text, NOW)
     assert (caught.value.position, words in caught.value.reason) == (position, True), caught.value
+
+
+@pytest.mark.parametrize(
+    ("text", "levels"),
+    [
+        ("level:>=high", ["high", "critical"]),
+        ("level>High", ["critical"]),
+        ("level<low", ["none"]),
+        ("level:[low TO high}", ["low", "medium"]),
+        ("level:{none TO *]", ["low", "medium", "high", "critical"]),
+        ("level:>critical", []),
+        ("-level:>=medium", ["none", "low"]),
+        ("level:h*", ["high"]),
+    ],
+)
+def test_levels_compare_by_how_bad_they_are(text: str, levels: list[str]) -> None:
+    """By the alphabet, `none` and `medium` would be above `high`."""
+    assert [level for level in THREAT_LEVELS if matches(parse(text), {"soc.threat.level": level})] == levels
 
 
 FIELDS = st.sampled_from(["source.ip", "n", "@timestamp", "ip", "level", "url.original", "x.y-z", "rule"])
