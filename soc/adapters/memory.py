@@ -139,7 +139,7 @@ class MemoryStore:
 
     def _put_event(self, event: Event, committed: Committed, replays: Counter[str], faults: Counter[str]) -> None:
         known = self._all.events.get(event.id)
-        if event.doc.get("soc.derived"):
+        if event.derived:
             if known is None:
                 self._all.events[event.id] = _own(event)
             return
@@ -346,7 +346,7 @@ class MemoryStore:
 
     def ledger(self) -> list[LedgerItem]:
         with self._lock:
-            stored = Counter(f"{event.source}\x1f{event.partition}" for event in self._all.events.values() if not event.doc.get("soc.derived"))
+            stored = Counter(f"{event.source}\x1f{event.partition}" for event in self._all.events.values() if not event.derived)
             dead = Counter(f"{letter.source}\x1f{letter.partition}" for letter in self._all.letters.values() if letter.state != "redriven")
             rows = []
             for key, kept in sorted(self._all.ledger.items()):
@@ -424,7 +424,7 @@ class MemoryStore:
                 if event.kind == kind and f"{to_datetime(event.ts_us):%Y.%m}" in months:
                     del self._all.events[event.id]
                     row = self._all.ledger.get(f"{event.source}\x1f{event.partition}")
-                    if row is not None and not event.doc.get("soc.derived"):
+                    if row is not None and not event.derived:
                         row.dropped["retention"] = row.dropped.get("retention", 0) + 1
             self.record_fact("retention", {"at": iso(self._clock.now_us()), "kind": kind, "before": iso(before_us), "partitions": dropped})
         return dropped
@@ -442,7 +442,7 @@ class MemoryStore:
                 counts["changed"] += 1
                 counts[f"{event.level}→{new[0]}"] += 1
                 if not dry_run:
-                    event.doc = reclassified(event.doc, *new)
+                    event.kept = reclassified(event.doc, *new)
                     event.level, event.category = new
                     event.tokens = event_tokens(event.doc)
             if not dry_run:
@@ -488,11 +488,11 @@ def _copy(value: _Struct) -> _Struct:
 
 def _own(event: Event) -> Event:
     """A copy that the caller cannot change any more."""
-    return msgspec.structs.replace(event, doc=dict(event.doc))
+    return event.with_doc(dict(event.doc))
 
 
 def _under(event: Event, identity: str) -> Event:
-    return msgspec.structs.replace(event, id=identity, doc={**event.doc, "soc.id": identity})
+    return event.with_doc({**event.doc, "soc.id": identity}, id=identity)
 
 
 def _order(event: Event) -> tuple[int, str]:

@@ -25,7 +25,7 @@ from soc.clock import Clock, iso
 from soc.config import PipelineSettings
 from soc.ingest.storm import Breaker, fold_into_storm
 from soc.model.alert import Alert, RuleRef
-from soc.model.event import Doc
+from soc.model.event import Doc, document_of
 from soc.model.health import health_alert
 from soc.model.ids import digest_id
 from soc.model.signal import Signal, unpack
@@ -43,7 +43,7 @@ BOUNDS_RULE = RuleRef(
     "soc-correlation-bounds", "A correlation has more groups or members than it keeps", "medium", digest_id("soc-correlation-bounds", "1"), (), "health"
 )
 MOST_RECENT = 10_000
-"""Documents that are at hand for alerts; about 30 MB."""
+"""Documents that are at hand for alerts; at some 3 kB."""
 HOUR_US = 3_600_000_000
 _PACE = 5.0
 """Folding anew for stragglers may take one part in so many of the time."""
@@ -128,7 +128,7 @@ class CorrelationStage:
         self._signals = signals or store.signals
         self._read_marks = marks or store.marks
         self._read = documents or store.get_events
-        self._recent: dict[str, Doc] = {}
+        self._recent: dict[str, Doc | bytes] = {}
         self._crash = crash
         self._marks: dict[str, int] = {}
         self._heard: dict[str, int] = {}
@@ -161,9 +161,9 @@ class CorrelationStage:
             self._remember({doc["soc.id"]: doc for doc in self._read(missing)})
         found = [(name, self._recent.pop(name)) for name in ids if name in self._recent]
         self._recent.update(found)  # what an alert shows is wanted again when it grows: it goes last
-        return [doc for _, doc in found]
+        return [document_of(doc) if isinstance(doc, bytes) else doc for _, doc in found]
 
-    def _remember(self, docs: Mapping[str, Doc]) -> None:
+    def _remember(self, docs: Mapping[str, Doc | bytes]) -> None:
         if len(self._recent) + len(docs) > MOST_RECENT:
             for name in list(self._recent)[: len(docs) + MOST_RECENT // 8]:
                 del self._recent[name]
@@ -234,7 +234,7 @@ class CorrelationStage:
         """`take` for a batch that was committed: what is to be committed after it."""
         if effects.signals:
             told = {signal.id for signal in effects.signals}
-            self._remember({event.id: event.doc for event in effects.events if event.id in told})
+            self._remember({event.id: event.body or event.doc for event in effects.events if event.id in told})
         found = self.take(effects.signals, effects.marks)
         return [found] if found.alerts or found.state else []
 

@@ -60,7 +60,7 @@ def _redriven(app: App, pipelines: dict[tuple[str, str], Pipeline], letters: Seq
         if at not in pipelines:
             pipelines[at] = pipeline_again(app, app.store, *at)
         effects = pipelines[at].process([record_of_dead_letter(letter, raw_override)])
-        own = next((event for event in effects.events if "soc.derived" not in event.doc), None)
+        own = next((event for event in effects.events if not event.derived), None)
         if own is None:
             failed = effects.dead_letters[0] if effects.dead_letters else None
             results.append(Redriven(letter.id, "", failed.error if failed is not None else "nothing is left of it (an empty record)"))

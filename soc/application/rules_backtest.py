@@ -210,7 +210,7 @@ class _Run:
     def _signals(self, matches: tuple[int, ...], doc: Doc, seen: Doc) -> None:
         if doc.get("soc.counted") is False:  # a repetition is no occurrence of its own: it counts in no correlation
             return
-        signals = self._engine.signals(matches, msgspec.structs.replace(event_of(doc, ""), doc=seen))
+        signals = self._engine.signals(matches, event_of(doc, "").with_doc(seen))
         if not signals:
             return
         scope = str(doc.get("soc.scope", "real"))

@@ -81,7 +81,7 @@ def _reparser(app: App) -> Callable[[Doc], Doc]:
         if "soc.derived" in doc or "event.original" not in doc:
             return doc
         events = pipeline.process([record_of(doc)]).events
-        new = next((event.doc for event in events if "soc.derived" not in event.doc), None)
+        new = next((event.doc for event in events if not event.derived), None)
         if new is None:
             return doc
         kept = {key: value for key, value in doc.items() if key.startswith(_KEPT)}

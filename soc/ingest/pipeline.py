@@ -144,7 +144,7 @@ class Pipeline:
 
     def _chunk(self, batch: _Batch, records: Sequence[RawRecord]) -> None:
         """Take in some records: few enough that what was made of them is still in the processor's cache when the next step wants it."""
-        before = len(batch.effects.events)
+        before = batch.mark()
         assembler_of = self._registry.assembler
         for record, ready in zip(records, self._read(batch, records), strict=True):
             batch.count(record)
@@ -277,7 +277,10 @@ class Pipeline:
             doc["soc.parse_error"] = parsed.error
         elif parser is not None and parser.fields_hold_line:
             doc[TEXT_FROM] = "fields"
-        return Event(identity, ts_us, same.kind, source.name, record.partition, record.seq, hashed, "none", "", source.scope, doc, "", parsed.natural_key)
+        return Event(
+            *(identity, ts_us, same.kind, source.name, record.partition, record.seq, hashed, "none", "", source.scope, doc, "", parsed.natural_key),
+            *(True, b"", False, record.origin, record.origin_seq),
+        )
 
     # occurrences of several lines ------------------------------------------------------------------------------
 
@@ -341,7 +344,9 @@ class Pipeline:
             doc["soc.network_point"] = source.network_point
         if self._enrich is not None:
             self._enrich(doc)
-        return Event(identity, ts_us, kind, source.name, record.partition, record.seq, hashed, "none", "", source.scope, doc, "", parsed.natural_key)
+        return Event(
+            identity, ts_us, kind, source.name, record.partition, record.seq, hashed, "none", "", source.scope, doc, "", parsed.natural_key, derived=True
+        )
 
     # the end of a batch ----------------------------------------------------------------------------------------
 
@@ -356,6 +361,8 @@ class Pipeline:
                     event.counted = False
                     event.doc["soc.counted"] = False
                     event.body = b""
+                else:
+                    event.let_go()
             effects.claims = {key: owner for key, owner in claims.items() if owners[key] == owner}
             if effects.signals:  # what is no occurrence of its own counts nowhere
                 repeated = {event.id for event, key in batch.claimants if owners[key] != event.id}
@@ -432,7 +439,7 @@ class _Batch:
         return out
 
     def mark(self) -> tuple[int, int, int, int]:
-        """How much there is, for `back_to`."""
+        """How much there is, for `back_to` and `finish`."""
         return len(self.effects.events), len(self.effects.alerts), len(self.claimants), len(self.effects.signals)
 
     def back_to(self, mark: tuple[int, int, int, int]) -> None:
@@ -529,13 +536,16 @@ class _Batch:
         event.level = event.doc["soc.threat.level"] = "none"
         self.effects.events.append(event)
 
-    def finish(self, begin: int) -> None:
-        """Work out what the store needs of the events from number `begin` on: their documents are complete."""
-        events = self.effects.events[begin:]
+    def finish(self, mark: tuple[int, int, int, int]) -> None:
+        """Work out what the store needs of the events since `mark`: their documents are complete."""
+        events = self.effects.events[mark[0] :]
+        claimants = {event.id for event, _ in self.claimants[mark[2] :]}
         for event, tokens in zip(events, events_tokens([event.doc for event in events]), strict=True):
             event.tokens = tokens
             if self.encode is not None:
                 event.body = self.encode(event.doc)
+                if event.id not in claimants:  # `_settle` may still say something of those
+                    event.let_go()
 
 
 class _Same:

@@ -344,7 +344,7 @@ class Worker:
         totals = self.totals
         received = sum(progress.received for progress in effects.progress)
         dropped = sum(sum(progress.dropped.values()) for progress in effects.progress)
-        derived = sum(1 for event in effects.events if "soc.derived" in event.doc)
+        derived = sum(1 for event in effects.events if event.derived)
         # Signs of life of our own collectors stand in the ledger, but nobody sent them.
         beats = sum(progress.dropped.get("heartbeat", 0) for progress in effects.progress)
         totals.received += received - beats

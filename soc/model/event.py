@@ -11,11 +11,13 @@ under one dotted prefix per product (`fortinet.firewall.`), as strings.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 import msgspec
+import orjson
 
 from soc.clock import from_datetime
 
@@ -33,6 +35,8 @@ class Event(msgspec.Struct, gc=False):
     or `received_at` where that is out of bounds. `natural_key` identifies the occurrence at its device ("" = each
     line counts); `doc` holds `soc.id`, `soc.scope`, `soc.source`, `soc.partition`, `soc.seq`, `soc.kind`,
     `soc.raw_hash`, `soc.threat.level` and all the rest. `tokens` is what free text searches (space-joined, folded).
+    `origin`/`origin_seq` is where its record was first collected ("" = where it was read), `derived` says that it was made of
+    several records.
     """
 
     id: str
@@ -45,13 +49,39 @@ class Event(msgspec.Struct, gc=False):
     level: str
     category: str
     scope: str
-    doc: Doc
+    kept: Doc | None = msgspec.field(name="doc")
+    """The document, or None once only its bytes are kept (`let_go`)."""
     tokens: str
     natural_key: str = ""
     counted: bool = True
     """False for a line that repeats an occurrence already counted (its natural key is known)."""
     body: bytes = b""
-    """`doc` as its store writes it, if that was made already (`EncodingStore`); whoever changes `doc` empties it."""
+    """`doc` as its store writes it, if that was made already (`EncodingStore`): one line of JSON."""
+    derived: bool = False
+    origin: str = ""
+    origin_seq: int = -1
+
+    @property
+    def doc(self) -> Doc:
+        """The document; read from its bytes, and then a new one each time, where those are all that is kept."""
+        if self.kept is not None:
+            return self.kept
+        return document_of(self.body)
+
+    def let_go(self) -> None:
+        """Keep the bytes alone, if there are any: a document takes four times as much, and a batch has thousands."""
+        if self.body:
+            self.kept = None
+
+    def with_doc(self, doc: Doc, **changes: Any) -> Event:
+        """A copy with another document, and with other values of the fields that are named."""
+        return msgspec.structs.replace(self, kept=doc, body=b"", **changes)
+
+
+def document_of(body: bytes) -> Doc:
+    """The document of an event's `body`."""
+    document: Doc = orjson.loads(body)
+    return document
 
 
 _SHAPES: dict[tuple[str, ...], Callable[..., dict[str, Any]]] = {}
@@ -152,10 +182,13 @@ def event_of(doc: Doc, tokens: str) -> Event:
         level=doc.get("soc.threat.level", "none"),
         category=doc.get("soc.threat.category", ""),
         scope=doc["soc.scope"],
-        doc=doc,
+        kept=doc,
         tokens=tokens,
         natural_key=doc.get("soc.natural_key", ""),
         counted=doc.get("soc.counted", True),
+        derived=bool(doc.get("soc.derived")),
+        origin=doc.get("soc.origin", ""),
+        origin_seq=doc.get("soc.origin_seq", -1),
     )
 
 
@@ -166,3 +199,15 @@ def reclassified(doc: Mapping[str, Any], level: str, category: str) -> Doc:
     if not category:
         del out["soc.threat.category"]
     return out
+
+
+def other_class(change: Callable[[Doc], tuple[str, str] | None], counts: Counter[str], doc: Doc) -> Doc | None:
+    """The document with the level and category that `change` says, counted as `seen`, `changed` and `old→new`; None when it keeps its own."""
+    old = (doc.get("soc.threat.level", "none"), doc.get("soc.threat.category", ""))
+    counts["seen"] += 1
+    new = change(dict(doc))
+    if new is None or new == old:
+        return None
+    counts["changed"] += 1
+    counts[f"{old[0]}→{new[0]}"] += 1
+    return reclassified(doc, *new)

@@ -70,7 +70,12 @@ def event(
         doc["soc.natural_key"] = natural_key
     if not counted:
         doc["soc.counted"] = False
-    return Event(identity, ts_us, kind, source, partition, seq, doc["soc.raw_hash"], level, category, scope, doc, event_tokens(doc), natural_key, counted)
+    return Event(
+        *(identity, ts_us, kind, source, partition, seq, doc["soc.raw_hash"], level, category, scope, doc, event_tokens(doc), natural_key, counted),
+        derived=bool(derived),
+        origin="" if derived else origin,
+        origin_seq=-1 if derived else origin_seq,
+    )
 
 
 def progress(*events: Event, letters: int = 0, dropped: dict[str, int] | None = None, first: int = -1, until: int = -1) -> list[Progress]:

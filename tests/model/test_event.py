@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
 from soc.model import event
-from soc.model.event import flatten, nest, values
+from soc.model.event import Event, flatten, nest, values
 
 NAMES = st.lists(st.sampled_from(["source", "ip", "event", "a", "b-c", "d'e", 'f"g', "x{y}", "đ"]), min_size=1, max_size=4).map(".".join)
 SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=20)
@@ -60,3 +62,18 @@ def test_names_that_ever_change_are_not_compiled() -> None:
         nest({"message": "m", f"cef.extensions.k{number}": "1"})
     assert set(event._SHAPES) == before
     assert len(event._SEEN) <= event._MOST_SHAPES
+
+
+def test_an_event_that_let_its_document_go_reads_it_from_its_bytes() -> None:
+    """What was encoded is not kept twice, and says the same; another document takes the place of both."""
+    doc = {"soc.id": "e1", "source.ip": "10.0.0.1", "soc.seq": 7}
+    one = Event("e1", 0, "firewall", "fw", "p", 7, "h", "none", "", "real", doc, "")
+    one.let_go()
+    assert one.doc is doc  # there are no bytes to read it from
+    one.body = orjson.dumps(doc)
+    one.let_go()
+    assert one.kept is None
+    assert one.doc == doc
+    other = one.with_doc({**one.doc, "soc.counted": False}, counted=False)
+    assert (other.doc["soc.counted"], other.counted, other.body, other.seq) == (False, False, b"", 7)
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(one), type=Event).doc == doc

@@ -197,13 +197,13 @@ class Writing(Alerts, Base):
         faulty: list[Event] = []
         repeated = self._create_events(events, tally, budget)
         for event, hit in zip(repeated, self._stored(repeated), strict=True):
-            if event.doc.get("soc.derived"):
+            if event.derived:
                 continue
             if hit["raw_hash"] != event.raw_hash:
                 tally.faults[event.partition] += 1
                 tally.committed.faults.append(event.id)
                 second = digest_id(event.id, event.raw_hash)
-                faulty.append(msgspec.structs.replace(event, id=second, doc={**event.doc, "soc.id": second}))
+                faulty.append(event.with_doc({**event.doc, "soc.id": second}, id=second))
             else:
                 _count_repeated(event, hit, tally)
         if faulty:
@@ -227,7 +227,7 @@ class Writing(Alerts, Base):
         repeated: list[Event] = []
         for event, outcome in zip(sent, outcomes, strict=True):
             if outcome.status == CREATED:
-                tally.committed.stored += "soc.derived" not in event.doc
+                tally.committed.stored += not event.derived
             elif outcome.status == EXISTS:
                 repeated.append(event)
             elif outcome.status == 400:  # noqa: PLR2004 - document_parsing_exception and its like: the document, not the cluster

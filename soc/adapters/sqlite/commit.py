@@ -16,8 +16,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
-import msgspec
-
 from soc.adapters.sqlite.alerts import Alerts
 from soc.adapters.sqlite.catalog import Catalog
 from soc.adapters.sqlite.control import Control
@@ -78,7 +76,7 @@ class Writer:
             self.recover()
         fresh = [progress for progress in effects.progress if self._is_fresh(progress)]
         waiting = self._control.inbox()
-        derived = [event.id for event in effects.events if "soc.derived" in event.doc]
+        derived = [event.id for event in effects.events if event.derived]
         sifted = _Sifted(self._known, self._maybe_seen, waiting, self._control.owners(derived).keys())
         for event in effects.events:
             sifted.take(event)
@@ -214,14 +212,13 @@ class _Sifted:
 
     def take(self, event: Event) -> None:
         """Sort out one event. Cost: two look-ups in dicts for the ordinary one."""
-        doc = event.doc
-        if "soc.derived" in doc:
+        if event.derived:
             if event.id not in self._here and (event.id not in self._claimed or self._stored(event) is None):
                 self.derived.append(event.id)
                 self._add(event)
             return
-        origin = doc.get("soc.origin", event.partition)
-        position = doc.get("soc.origin_seq", event.seq)
+        origin = event.origin or event.partition
+        position = event.origin_seq if event.origin else event.seq
         known: tuple[str, str, int] | None = None
         if event.id in self._here or self._maybe_seen(origin, position, event.partition, event.seq):
             known = self._stored(event)
@@ -254,4 +251,4 @@ class _Sifted:
 
 
 def _under(event: Event, identity: str) -> Event:
-    return msgspec.structs.replace(event, id=identity, doc={**event.doc, "soc.id": identity}, body=b"")
+    return event.with_doc({**event.doc, "soc.id": identity}, id=identity)

@@ -33,7 +33,7 @@ _BESIDE_KIB = 2_048
 _HOUR_MS = 3_600_000
 
 
-_SORT = attrgetter("source", "partition", "scope", "level", "category", "counted")
+_SORT = attrgetter("source", "partition", "scope", "level", "category", "counted", "derived")
 
 
 class Name(NamedTuple):
@@ -149,7 +149,7 @@ class EventFile:
         lines = [event.body or codec.dump(event.doc) for event in events]
         first, key_of = self.next, self.name.month.key
         keys = [key_of(event.ts_us // 1000, event.id) for event in events]
-        found = self._rows_of([(*sort, "soc.derived" in event.doc) for sort, event in zip(map(_SORT, events), events, strict=True)])
+        found = self._rows_of(list(map(_SORT, events)))
         counts: dict[tuple[int, int, int, int, int], list[int]] = {}
         for key, row in zip(keys, found, strict=True):
             at = ((key >> 15) // _HOUR_MS, row.scope, row.level, row.category, row.part)

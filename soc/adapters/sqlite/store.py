@@ -251,7 +251,7 @@ class SqliteStore:
         self.control.put_claims({key: event.id})
         if self.control.owner(key) == event.id:
             return event
-        return msgspec.structs.replace(event, counted=False, doc={**event.doc, "soc.counted": False}, body=b"")
+        return event.with_doc({**event.doc, "soc.counted": False}, counted=False)
 
     # ledger, silence -----------------------------------------------------------------------------------------------
 
@@ -318,7 +318,7 @@ class SqliteStore:
                 doc = reclassified(event.doc, *new)
                 with guarded(self.control.path, "reclassifying"), transaction(self.control.db):
                     self.control.put_taken([event.id])
-                    self.control.put_inbox(msgspec.structs.replace(event, doc=doc, level=new[0], category=new[1], tokens=event_tokens(doc), body=b""))
+                    self.control.put_inbox(event.with_doc(doc, level=new[0], category=new[1], tokens=event_tokens(doc)))
 
     def migrate(self, reparse: Callable[[Doc], Doc] | None, *, dry_run: bool, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
         with self._alone(dry_run=dry_run):
