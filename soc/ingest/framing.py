@@ -59,15 +59,24 @@ _CISCO_SEQUENCE = re.compile(r"(?:\d{1,10})?: ?(?=[*.]?[A-Z][a-z]{2} [ \d]\d|\d{
 
 _NO_HEADER = frozenset(["date", "devn", "CEF:", "LEEF"])
 """How the commonest lines without a header begin; only a short cut, the long way finds the same."""
+# Reference: RFC 6587 3.4.1: `MSG-LEN SP SYSLOG-MSG`, the count left standing by a receiver that splits at line ends.
+_OCTET_COUNT = re.compile(r"\d{1,7} (?=<\d{1,3}>)")
+# Reference: the log files of Kubernetes (CRI): `TIME stdout F text`; F is a full line, P a part of one.
+_STREAMS = frozenset(["stdout", "stderr"])
+_PARTS_OF_LINES = frozenset(["F ", "P "])
+# Reference: `docker compose logs`: the service's name, blanks, a bar.
+_COMPOSE = re.compile(r"[A-Za-z0-9_][\w.-]{0,63} {0,64}\| ", re.ASCII)
+_JUNK = frozenset("\x00\n\r")
 
 
 def frame(text: str) -> Line:
     """The line with its syslog header (RFC 5424, RFC 3164 or what passes for it) taken off; a JSON wrapper of a shipper too.
 
     A header inside a header (a relay that puts its own before) is taken off as well; the innermost one counts.
+    A NUL or line end after the line is no part of the message.
     Cost: about 0.5 µs for header-less lines (`<188>date=...`, `CEF:0|`), 2-3 µs with an RFC 3164 header.
     """
-    return _frame(text, text, MOST_WRAPPERS)
+    return _frame(text.rstrip("\x00\r\n") if text[-1:] in _JUNK else text, text, MOST_WRAPPERS)
 
 
 def _frame(text: str, whole: str, depth: int) -> Line:
@@ -89,16 +98,38 @@ def _frame(text: str, whole: str, depth: int) -> Line:
             if inner.priority < 0:
                 inner.priority = priority
             return inner
+    if priority < 0 and depth and "| " in text[:130]:
+        return _of_service(text, whole, depth)
     return Line(whole, text, priority)
+
+
+def _of_service(text: str, whole: str, depth: int) -> Line:
+    """The line behind the name of a container's service, the whole text where no header or known beginning stands there."""
+    name = _COMPOSE.match(text)
+    if name is not None:
+        inner = _frame(text[name.end() :], whole, depth - 1)
+        if inner.priority >= 0 or inner.header_time or inner.message[:4] in _NO_HEADER:
+            return inner
+    return Line(whole, text, -1)
 
 
 def _with_header(text: str, whole: str, priority: int, depth: int) -> Line:
     """The line of a text that may begin with a header."""
+    if priority < 0 and depth and text[:1].isdigit():
+        counted = _OCTET_COUNT.match(text)
+        if counted is not None:
+            return _frame(text[counted.end() :], whole, depth - 1)
     if text[:2] == "1 ":
         line = _rfc5424(text, whole, priority)
         if line is not None:
             return _inner(line, depth)
-    return _inner(_rfc3164(text, whole, priority), depth)
+    line = _rfc3164(text, whole, priority)
+    if line.host in _STREAMS and depth and line.message[:2] in _PARTS_OF_LINES and not line.app:
+        inner = _frame(line.message[2:], whole, depth - 1)
+        if not inner.header_time:
+            inner.header_time = line.header_time
+        return inner
+    return _inner(line, depth)
 
 
 def _rfc5424(text: str, whole: str, priority: int) -> Line | None:
@@ -171,14 +202,24 @@ def _host(rest: str) -> tuple[str, str]:
     return host, rest[match.end() :].removeprefix(": ") if rest[match.end() : match.end() + 3] == ": %" else rest[match.end() :]
 
 
+_WRAPPING = frozenset("<{")
+
+
 def _inner(line: Line, depth: int) -> Line:
     """The line itself, or what it wraps: another header (`<189>...`) or a JSON object."""
-    if not depth or line.message[:1] not in ("<", "{"):
+    first = line.message[:1]
+    if not depth or not (first in _WRAPPING or (not line.app and (first.isdigit() or line.message[:3].lower() in _MONTHS))):
         return line
-    if line.message[0] == "<" and line.message[1:2].isdigit():
+    if first == "<" and line.message[1:2].isdigit():
         inner = _frame(line.message, line.text, depth - 1)
         if inner.priority < 0:
             return line
+    elif first not in _WRAPPING:
+        if not line.host:
+            return line
+        inner = _rfc3164(line.message, line.text, line.priority)
+        if not inner.header_time or not (inner.message[:4] in _NO_HEADER or (inner.host and inner.pid)):
+            return line  # a time of the program's own, not the header that a relay put its own before
     else:
         found = _unwrap(line.message, line.text, depth)
         if found is None:
@@ -347,6 +388,7 @@ _CEF_FIELD = re.compile(r"((?:[^|\\]|\\.)*)\|", re.DOTALL)
 # Reference: CEF extension keys: at the start or after a space, up to an unescaped `=`; keys of ArcSight's flex
 # connectors hold dots, brackets and commas (`ad.foo[0]`, `ad.Error_,Code`).
 _CEF_KEY = re.compile(r"(?:^|(?<=\s))([A-Za-z0-9_][A-Za-z0-9_.,\-\[\]]{0,127})=")
+_CEF_FIRST_KEY = re.compile(r" ?[A-Za-z0-9_][A-Za-z0-9_.,\-\[\]]{0,127}=")
 _CEF_HEADER_FIELDS = 7
 
 
@@ -362,6 +404,9 @@ def cef(text: str) -> Cef | None:
     header: list[str] = []
     at = start + 4
     while len(header) < _CEF_HEADER_FIELDS:
+        if len(header) == _CEF_HEADER_FIELDS - 1 and _CEF_FIRST_KEY.match(text, at):  # some senders leave the severity out
+            header.append("")
+            break
         match = _CEF_FIELD.match(text, at)
         if match is None:
             break

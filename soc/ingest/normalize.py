@@ -256,10 +256,13 @@ _MONTH_FIRST = re.compile(
     r"[*.]?(?:[A-Za-z]{3,9},? )?(?:(?P<y0>\d{4}) )?(?P<month>[A-Za-z]{3})[a-z]{0,6}  ?(?P<day>\d{1,2})(?:,? (?P<y1>\d{4}))?,? "
     r"(?P<clock>\d\d:\d\d:\d\d(?:[.,]\d{1,9})?)(?: (?P<half>[AP]M))?(?: (?P<y2>\d{4})$)?(?: (?P<zone>[A-Z]{1,5}|(?:UTC|GMT)?[+-]\d\d?:?(?:\d\d)?|[A-Za-z_]+/[A-Za-z_/+-]+)(?: (?P<y3>\d{4}))?)?$"
 )
-# Reference: RFC 5322 3.3 and the NCSA log format (`10/Oct/2000:13:55:36 -0700`).
+# Reference: RFC 5322 3.3 and the NCSA log format (`10/Oct/2000:13:55:36 -0700`); months in full as SecureSphere writes them.
 _DAY_FIRST = re.compile(
-    r"(?:[A-Za-z]{3}, )?(?P<day>\d{1,2})[ /-](?P<month>[A-Za-z]{3})[ /-](?P<y1>\d{4})[ :T](?P<clock>\d\d:\d\d:\d\d(?:[.,]\d{1,9})?)(?: (?P<half>[AP]M))?(?: ?(?P<zone>[A-Z]{1,5}|[+-]\d\d:?\d\d))?$"
+    r"(?:[A-Za-z]{3,9}, )?(?P<day>\d{1,2})[ /-](?P<month>[A-Za-z]{3})[a-z]{0,6}[ /-](?P<y1>\d{4})[ :T](?P<clock>\d\d:\d\d:\d\d(?:[.,]\d{1,9})?)(?: (?P<half>[AP]M))?(?: ?(?P<zone>[A-Z]{1,5}|[+-]\d\d:?\d\d))?$"
 )
+
+# Reference: `11/20/2026 10:11:12 AM` of Windows programs and databases.
+_NUMBERED = re.compile(r"(?P<first>\d{1,2})/(?P<second>\d{1,2})/(?P<year>\d{4}),? (?P<clock>\d{1,2}:\d\d:\d\d(?:[.,]\d{1,9})?)(?: (?P<half>[AP]M))?$")
 
 
 def time_us(text: str, context: Context) -> int:
@@ -280,7 +283,24 @@ def time_us(text: str, context: Context) -> int:
         clock = match["clock"]
         civil = midnight_us(match["date"]) + _half_day_us(clock_us(clock if len(clock) > 5 else clock + ":00"), match["half"])  # noqa: PLR2004
         return to_utc_us(civil, match["zone"] or "", context.timezone) + context.offset_us
+    match = _NUMBERED.match(text)
+    if match is not None:
+        return _numbered_month_us(match, context) + context.offset_us
     return _named_month_us(text, context) + context.offset_us
+
+
+def _numbered_month_us(match: re.Match[str], context: Context) -> int:
+    """The moment of a date in three numbers. Which is the month must be certain: by a number above 12, or by the clock of twelve hours (America).
+
+    Raises: ValueError.
+    """
+    first, second = int(match["first"]), int(match["second"])
+    american = match["half"] is not None or second > 12  # noqa: PLR2004 - months of a year
+    if not american and first <= 12:  # noqa: PLR2004
+        raise ValueError("a day or a month")
+    month, day = (first, second) if american else (second, first)
+    clock = _half_day_us(clock_us(match["clock"] if match["clock"][2] == ":" else "0" + match["clock"]), match["half"])
+    return to_utc_us((date(int(match["year"]), month, day).toordinal() - _EPOCH_DAY) * DAY_US + clock, "", context.timezone)
 
 
 def _half_day_us(clock: int, half: str | None) -> int:

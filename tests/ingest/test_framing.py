@@ -35,6 +35,20 @@ from soc.ingest.framing import Cef, cef, decode, frame, json_object, key_values
         ("\ufeff<13>Nov 20 10:00:00 h t: x", 13, "Nov 20 10:00:00", "h", "t", "", "x"),
         ("Oct  2 08:05:12 mx smtpd[7]: [ID 197553 mail.info] hello", -1, "Oct  2 08:05:12", "mx", "smtpd", "7", "hello"),
         ("Oct  2 08:05:12 mx smtpd[7]: [ID] hello", -1, "Oct  2 08:05:12", "mx", "smtpd", "7", "[ID] hello"),
+        ("30 <14>Nov 20 10:00:00 h t[1]: x", 14, "Nov 20 10:00:00", "h", "t", "1", "x"),
+        ("77 <14>1 2026-11-20T10:00:00Z h a - - - m", 14, "2026-11-20T10:00:00Z", "h", "a", "", "m"),
+        ("2026-11-20T03:00:00.1Z stdout F <14>Nov 20 10:00:00 h t: x", 14, "Nov 20 10:00:00", "h", "t", "", "x"),
+        ("2026-11-20T03:00:00.1Z stderr F CEF:0|a|b|c|d|e|1|", -1, "2026-11-20T03:00:00.1Z", "", "", "", "CEF:0|a|b|c|d|e|1|"),
+        ("2026-11-20T03:00:00.1Z stdout F: x", -1, "2026-11-20T03:00:00.1Z", "stdout", "F", "", "x"),
+        ("mail-1  | Nov 20 10:00:00 h t: x", -1, "Nov 20 10:00:00", "h", "t", "", "x"),
+        ("fw | <189>date=1", 189, "", "", "", "", "date=1"),
+        ("a | b", -1, "", "", "", "", "a | b"),
+        ("Nov 20 10:00:00 relay Nov 20 09:59:59 mail sshd[1]: x", -1, "Nov 20 09:59:59", "mail", "sshd", "1", "x"),
+        ("2026-11-20T10:00:00Z relay 2026-11-20T09:59:59Z gw CEF:0|a|b|c|d|e|1|", -1, "2026-11-20T09:59:59Z", "gw", "", "", "CEF:0|a|b|c|d|e|1|"),
+        ("Nov 20 10:00:00 web 2026-11-20 10:00:00 INFO started", -1, "Nov 20 10:00:00", "web", "", "", "2026-11-20 10:00:00 INFO started"),
+        ("Nov 20 10:00:00 web app: 2026-11-20 10:00:00 main x[1]: y", -1, "Nov 20 10:00:00", "web", "app", "", "2026-11-20 10:00:00 main x[1]: y"),
+        ("<189>date=1 a=b\x00", 189, "", "", "", "", "date=1 a=b"),
+        ("<13>Nov 20 10:00:00 h t: x\r\n\x00", 13, "Nov 20 10:00:00", "h", "t", "", "x"),
         ("no header at all", -1, "", "", "", "", "no header at all"),
         ("Mayor of town: hello", -1, "", "", "", "", "Mayor of town: hello"),
         ("", -1, "", "", "", "", ""),
@@ -115,6 +129,13 @@ def test_cef_escapes() -> None:
     assert record == Cef("0", "Ven|dor", "Prod", "1\\0", "id", "na=me", "5", {"msg": "a=b c \n d \\q", "cs1": "e|f", "request": "http://x/?a=b&c=d", "act": ""})
 
 
+def test_cef_without_a_severity() -> None:
+    """A pair where the severity should stand begins the extension; any other text is the severity."""
+    record = cef("CEF:0|a|b|c|d|name|src=192.0.2.1 act=x|y")
+    assert record == Cef("0", "a", "b", "c", "d", "name", "", {"src": "192.0.2.1", "act": "x|y"})
+    assert cef("CEF:0|a|b|c|d|name|High") == Cef("0", "a", "b", "c", "d", "name", "High", {})
+
+
 @pytest.mark.parametrize("text", ["CEF:0|a|b|c", "CEF:", "nothing", "CEF:0|a\\|b|c|d|e|f"])
 def test_a_broken_cef_header_is_no_record(text: str) -> None:
     """Too few header fields make no record."""
@@ -153,7 +174,7 @@ def test_rfc3164_round_trip(priority: int, host: str, app: str, pid: int, messag
     head = f"<{priority}>" if priority >= 0 else ""
     line = frame(f"{head}Nov 20 10:00:00 {host} {app}[{pid}]: {message}")
     if message[:1] not in ("<", "{"):
-        assert (line.priority, line.host, line.app, line.pid, line.message) == (priority, host, app, str(pid), message)
+        assert (line.priority, line.host, line.app, line.pid, line.message) == (priority, host, app, str(pid), message.rstrip("\x00\r\n"))
 
 
 @pytest.mark.parametrize(
@@ -180,6 +201,9 @@ def test_rfc3164_round_trip(priority: int, host: str, app: str, pid: int, messag
         "a[",
         "0",
         "a b=c ",
+        "1 <1>",
+        "a | ",
+        "2026-11-20T03:00:00Z stdout F ",
     ],
 )
 def test_a_megabyte_of_anything_takes_linear_time(unit: str) -> None:

@@ -17,7 +17,23 @@ import yaml
 
 from soc.errors import MalformedRecord, UnknownFormat
 from soc.ingest.framing import Cef, cef
-from soc.ingest.normalize import TRANSPORTS, count, decimal, duration_ns, hash_kind, integer, ip, iso, known_zone, mac, mail_address, midnight_us, port, time_us
+from soc.ingest.normalize import (
+    TRANSPORTS,
+    count,
+    decimal,
+    duration_ns,
+    hash_kind,
+    integer,
+    ip,
+    ip_port,
+    iso,
+    known_zone,
+    mac,
+    mail_address,
+    midnight_us,
+    port,
+    time_us,
+)
 from soc.ingest.parser import Context, Line, Parsed
 from soc.ingest.syslog import syslog_fields
 from soc.model.event import Doc
@@ -75,6 +91,7 @@ _BETWEEN_WORDS = re.compile(r"[:_/-]")
 _NOT_PLAIN = re.compile(r"[^a-z0-9]")
 _NOTHING = frozenset(["-", "N/A", "n/a", "null", "NULL", "(null)", "None"])
 """What senders write where they know nothing: no name or address, so only the extensions keep it."""
+_TRANSPORT_NAMES = frozenset(TRANSPORTS.values())
 _TIMES = ("deviceReceiptTime", "endTime", "startTime", "agentReceiptTime", "managerReceiptTime")
 """Which time is the event's: what the device says, then what the connector says."""
 
@@ -152,10 +169,12 @@ def natural_keys() -> list[tuple[int, list[str]]]:
 
 
 def _transport(text: str) -> str:
-    name = TRANSPORTS.get(text) or text.lower()
-    if name not in TRANSPORTS.values():
-        raise ValueError("not a transport")
-    return name
+    """The transport of `6`, `TCP`, `udp/dns` (SonicWall) or `IPv4/TCP` (Tofino): the last part that is one."""
+    for part in reversed(text[:64].split("/")):
+        name = TRANSPORTS.get(part) or part.strip().lower()
+        if name in _TRANSPORT_NAMES:
+            return name
+    raise ValueError("not a transport")
 
 
 def _chosen(table: Mapping[str, str]) -> Callable[[str], str]:
@@ -205,7 +224,7 @@ class CefGeneric:
     """The parser of CEF records."""
 
     name = NAME
-    version = 2
+    version = 3
     kind = "other"
     fields_hold_line = True
 
@@ -312,14 +331,13 @@ def _labelled(key: str, value: str, record: Cef, habits: Sender, doc: Doc) -> bo
 
 
 def _put(doc: Doc, field: str, kind: str, value: str) -> bool:
-    if kind == "ip" and field.endswith(".ip") and value.count(":") == 1:  # `192.0.2.1:443`
-        address, _, number = value.partition(":")
-        placed = _put(doc, field, kind, address)
-        if placed:
-            _put(doc, f"{field[:-3]}.port", "port", number)
-        return placed
     try:
-        if kind == "hash":
+        if kind == "ip" and field.endswith(".ip"):
+            text = value.rstrip("|").strip('"')  # a bar after the last value, quotes around an address
+            converted, number = ip_port(text) if "/" not in text else (ip(text), None)  # `[2001:db8::1]:443`; `192.0.2.0/24` is no port
+            if number is not None and field not in doc:
+                doc.setdefault(f"{field[:-3]}.port", number)
+        elif kind == "hash":
             field, converted = f"file.hash.{hash_kind(value)}", value.lower()
         elif field.startswith("file.hash."):
             converted = value.lower()

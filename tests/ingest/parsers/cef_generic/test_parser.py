@@ -100,6 +100,41 @@ def test_an_address_with_its_port() -> None:
     assert parse(HEAD + "src=nowhere:80").doc["cef.extensions.sourceAddress"] == "nowhere:80"
 
 
+@pytest.mark.parametrize(
+    ("value", "address", "port"),
+    [
+        ("[2001:db8::5]:80", "2001:db8::5", 80),
+        ("2001:db8::5", "2001:db8::5", None),
+        ("192.0.2.1|", "192.0.2.1", None),
+        ('"192.0.2.1"', "192.0.2.1", None),
+        ("192.0.2.0/24", None, None),
+        ("10.01.01.123", None, None),
+        ("192.0.2.1:70000", None, None),
+        ("192.0.2.1 and more", None, None),
+    ],
+)
+def test_addresses_as_senders_write_them(value: str, address: str | None, port: int | None) -> None:
+    """Brackets, quotes and a bar after the last value are no part of an address; a network or a broken one is none."""
+    doc = parse(HEAD + f"act=x src={value}").doc
+    assert (doc.get("source.ip"), doc.get("source.port")) == (address, port)
+    assert address is not None or doc["cef.extensions.sourceAddress"] == value
+
+
+@pytest.mark.parametrize(
+    ("value", "transport"), [("udp/dns", "udp"), ("IPv4/TCP", "tcp"), ("6", "tcp"), ("Icmp", "icmp"), ("a/b", None), ("/" * 10_000, None), ("255", None)]
+)
+def test_transports_as_senders_write_them(value: str, transport: str | None) -> None:
+    """A name or number, perhaps beside another protocol."""
+    assert parse(HEAD + f"proto={value}").doc.get("network.transport") == transport
+
+
+def test_a_record_without_a_severity() -> None:
+    """What a sender left out makes nothing else fall out."""
+    doc = parse("CEF:0|Example|Gate|1.0|19|Login|src=192.0.2.1 act=Deny").doc
+    assert (doc["source.ip"], doc["event.type"], doc["message"]) == ("192.0.2.1", ["denied"], "Login")
+    assert "event.severity" not in doc
+
+
 def test_labels_tell_category_and_alert() -> None:
     """A Check Point record of a protection is an intrusion; with a rule and a risk it is an alert."""
     head = "CEF:0|Check Point|SmartDefense|v|IPS|n|5|"
