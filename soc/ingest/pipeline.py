@@ -27,7 +27,7 @@ from soc.ingest.storm import Breaker
 from soc.model.alert import Alert
 from soc.model.deadletter import DeadLetter
 from soc.model.event import SCHEMA, Doc, Event
-from soc.model.ids import derived_event_id, digest_id, event_id, raw_hash
+from soc.model.ids import derived_event_id, digest_id, event_id, event_ids, raw_hash
 from soc.model.record import RawRecord
 from soc.model.text import TEXT_FROM, events_tokens
 from soc.ports import Classifier, Effects, Progress
@@ -146,11 +146,12 @@ class Pipeline:
         """Take in some records: few enough that what was made of them is still in the processor's cache when the next step wants it."""
         before = batch.mark()
         assembler_of = self._registry.assembler
-        for record, ready in zip(records, self._read(batch, records), strict=True):
+        ids = event_ids([(record.origin, record.origin_seq, record.sub) for record in records])
+        for record, ready, identity in zip(records, self._read(batch, records), ids, strict=True):
             batch.count(record)
             if ready is not None:
                 try:
-                    self._take(batch, record, ready)
+                    self._take(batch, record, ready, identity)
                 except (Unreachable, StoreRefused, NotAllowed, Conflict):
                     raise  # of the store that kept state is read from: no fault of the record
                 except Exception as error:  # noqa: BLE001 - a fault of ours in one line must not stop the stream; the record is kept whole
@@ -221,14 +222,14 @@ class Pipeline:
             return repr(error)
         return ""
 
-    def _take(self, batch: _Batch, record: RawRecord, ready: _Ready) -> None:
+    def _take(self, batch: _Batch, record: RawRecord, ready: _Ready, identity: str) -> None:
         """Take in a line; nothing of it is in the batch when this raises."""
         if ready.fault is not None:
             raise ready.fault
         parser, parsed = ready.parser, ready.parsed
         if parsed is None:
             parsed = read_line(parser, ready.line, Context(record.received_us, batch.source.timezone, 0, record.host))
-        event = self._complete(batch, record, parser, parsed)
+        event = self._complete(batch, record, identity, parser, parsed)
         event.doc["event.original"] = ready.text
         if ready.broken:
             event.doc["soc.raw"] = b64encode(record.raw).decode()
@@ -246,7 +247,7 @@ class Pipeline:
             finished = self._assembly(record.partition, assembler).fold(event.id, event.ts_us, record.received_us, event.doc)
             self._add_derived(batch, record, assembler, finished)
 
-    def _complete(self, batch: _Batch, record: RawRecord, parser: Parser | None, parsed: Parsed) -> Event:
+    def _complete(self, batch: _Batch, record: RawRecord, identity: str, parser: Parser | None, parsed: Parsed) -> Event:
         source = batch.source
         doc = parsed.doc
         same = batch.same
@@ -261,7 +262,6 @@ class Pipeline:
         ts_us = parsed.ts_us
         if not same.oldest_us <= ts_us <= same.latest_us or same.offset_us or not ts_us:
             ts_us = _usable_time(doc, ts_us, record.received_us, same.offset_us)
-        identity = event_id(record.origin, record.origin_seq, record.sub)
         hashed = raw_hash(record.raw)
         doc.update(same.fields)
         doc["soc.id"] = identity

@@ -6,11 +6,16 @@ An event's id is the hash of its origin position, an alert's of its rule and eve
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import blake2b
 
 _SEPARATOR = "\x1f"
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+_LENGTH = 20
+_DIGEST = 13
+_TOGETHER = 256
+"""Ids whose characters are found by the same few operations on one large number."""
 
 
 def digest_id(*parts: str) -> str:
@@ -33,6 +38,50 @@ def _digest(text: str) -> str:
         + pairs[n >> 10 & 1023]
         + pairs[n & 1023]
     )
+
+
+def _steps() -> list[tuple[int, int, int]]:
+    """How the groups of five bits at the top of 20 bytes get a byte each: (bits that stay, bits that move, how far to the right).
+
+    Character k moves by 3(k + 1) bits, in as many steps as that has binary digits, the widest first, so that no two ever meet.
+    """
+    whole = (1 << 8 * _LENGTH) - 1
+    at = [8 * _LENGTH - 5 * (place + 1) for place in range(_LENGTH)]
+    steps = []
+    for digit in (16, 8, 4, 2, 1):
+        moving = [place for place in range(_LENGTH) if place + 1 & digit]
+        mask = sum(0b11111 << at[place] for place in moving)
+        steps.append((_repeated(whole & ~mask), _repeated(mask), 3 * digit))
+        for place in moving:
+            at[place] -= 3 * digit
+    return steps
+
+
+def _repeated(mask: int) -> int:
+    return int.from_bytes(mask.to_bytes(_LENGTH, "big") * _TOGETHER, "big")
+
+
+_STEPS = _steps()
+_USED = _repeated(((1 << 5 * _LENGTH) - 1) << 3 * _LENGTH)
+_CHARACTERS = _ALPHABET.encode() + bytes(256 - len(_ALPHABET))
+_REST = bytes(_LENGTH - _DIGEST)
+
+
+def event_ids(positions: Iterable[tuple[str, int, int]]) -> list[str]:
+    """`event_id` of each (origin, seq, sub). Cost: half of `event_id` for many."""
+    digests = [
+        blake2b(f"event\x1f{origin}\x1f{seq}\x1f{sub}".encode("utf-8", "surrogateescape"), digest_size=_DIGEST).digest() for origin, seq, sub in positions
+    ]
+    out: list[str] = []
+    for begin in range(0, len(digests), _TOGETHER):
+        some = digests[begin : begin + _TOGETHER]
+        size = _LENGTH * len(some)
+        bits = int.from_bytes(_REST.join(some) + _REST, "big") & _USED
+        for stay, move, by in _STEPS:
+            bits = bits & stay | (bits & move) >> by
+        text = bits.to_bytes(size, "big").translate(_CHARACTERS).decode()
+        out += [text[at : at + _LENGTH] for at in range(0, size, _LENGTH)]
+    return out
 
 
 def event_id(origin: str, seq: int, sub: int = 0) -> str:

@@ -91,7 +91,7 @@ def text_tokens(texts: Iterable[str]) -> str:
 
 def _runs(text: str) -> list[str]:
     if text.isascii():
-        return text.encode().translate(_RUN_BYTES).decode().split()
+        return text.encode().translate(_RUN_BYTES).replace(b": ", b" ").decode().split()  # a colon at the end is taken off anyway
     return _RUN.findall(vi_fold(text))
 
 
@@ -210,18 +210,19 @@ def _shape_of(names: tuple[str, ...], doc: Mapping[str, Any]) -> _Shape:
 
 def _tokens_by(shape: _Shape, doc: Mapping[str, Any]) -> str:
     line = "" if doc.get(TEXT_FROM) == "fields" else doc.get("event.original") or _sentence(doc)
+    values = shape.some(doc)
     try:
-        few = shape.few(doc)
+        few = shape.few(values)
         common = _GROUPS.get(few)
         if common is None:
             common = _group(few)
-        own = chain(shape.texts(doc), shape.items(doc)) if shape.lists else shape.texts(doc)
+        own = chain(shape.texts(values), shape.items(values)) if shape.lists else shape.texts(values)
         tokens = f"{_with_line(line, dict.fromkeys(own)) if line else ' '.join(map(_VALUES.__getitem__, own))} {common}"
     except TypeError:  # no text where one stood when this shape was first seen
         tokens = " ".join(chain(_tokens(line), map(_any_tokens, map(doc.__getitem__, shape.names))))
     else:
         if shape.others:
-            tokens = f"{tokens} {shape.rest(doc)}"
+            tokens = f"{tokens} {shape.rest(values)}"
     if "  " in tokens or tokens[:1] == " " or tokens[-1:] == " ":  # a value without a token
         tokens = " ".join(tokens.split())
     return tokens if len(tokens) <= MOST_TOKENS else " ".join(islice(dict.fromkeys(tokens.split()), MOST_TOKENS))
@@ -265,44 +266,42 @@ _MOST_ALIKE = 512
 
 
 def _alike_tokens(shape: _Shape, docs: Sequence[Mapping[str, Any]]) -> list[str] | None:
-    """The tokens of documents of one shape whose fields hold their lines; None where some value is not what the shape expects."""
+    """The tokens of documents of one shape whose fields hold their lines; None where some value is not what the shape expects, or has no token."""
+    fields = list(zip(*map(shape.needed, docs), strict=True))
+    if set(fields[-1]) != _FROM_FIELDS:
+        return None
+    columns: list[Sequence[str]] = []
     try:
-        columns: list[Sequence[str]] = []
         numerals, known = shape.numerals, _VALUES.__getitem__
-        for number, values in enumerate(zip(*map(shape.texts, docs), strict=True)):
-            if number in numerals:
+        for place in shape.texts_at:
+            values = fields[place]
+            if place in numerals:
                 if _are_numerals(values):
                     columns.append(values)
                     continue
-                numerals.discard(number)
+                numerals.discard(place)
             columns.append(list(map(known, values)))
-        for name in shape.lists:
-            columns += _list_column([doc[name] for doc in docs])
-        fews = list(map(shape.few, docs))
+        columns += [_list_column(fields[place]) for place in shape.lists]
+        fews = list(zip(*[fields[place] for place in shape.few_at], strict=True)) if shape.few_at else [()] * len(docs)
         commons = list(map(_GROUPS.get, fews))
         columns.append([_group(few) if common is None else common for few, common in zip(fews, commons, strict=True)])
     except TypeError:
         return None
+    if not all(map(all, columns)):
+        return None
     if shape.others:
-        numbers = [list(map(str, values)) for values in zip(*map(shape.numbers, docs), strict=True)]
+        if not shape.numbers_at:
+            return None
+        numbers = [list(map(str, fields[place])) for place in shape.numbers_at]
         digits = "".join(map("".join, numbers))
         if not (digits.isdecimal() and digits.isascii()):
             return None
         columns += numbers
-    if any(doc[TEXT_FROM] != "fields" for doc in docs):
-        return None
     found = list(map(" ".join, zip(*columns, strict=True)))
-    everything = "\n".join(found)
-    if (
-        "  " in everything
-        or "\n " in everything
-        or " \n" in everything
-        or everything[:1] == " "
-        or everything[-1:] == " "
-        or max(map(len, found)) > MOST_TOKENS
-    ):
-        return None
-    return found
+    return found if max(map(len, found)) <= MOST_TOKENS else None
+
+
+_FROM_FIELDS = {"fields"}
 
 
 def _are_numerals(values: tuple[Any, ...]) -> bool:
@@ -322,14 +321,15 @@ def _are_numerals(values: tuple[Any, ...]) -> bool:
     )
 
 
-def _list_column(values: list[Any]) -> list[list[str]]:
+def _list_column(values: Sequence[Any]) -> list[str]:
     """The tokens of the items of one field's lists; those that many documents share are looked at once. Raises: TypeError for what is no list of texts."""
+    ids = list(map(id, values))
     known: dict[int, str] = {}
-    for value in {id(value): value for value in values}.values():
+    for name, value in dict(zip(ids, values, strict=True)).items():
         if value.__class__ is not list:
             raise TypeError
-        known[id(value)] = " ".join(map(_VALUES.__getitem__, value))
-    return [list(map(known.__getitem__, map(id, values)))]
+        known[name] = " ".join(map(_VALUES.__getitem__, value))
+    return list(map(known.__getitem__, ids))
 
 
 def _group(values: tuple[Any, ...]) -> str:
@@ -350,51 +350,54 @@ def _with_line(line: str, values: dict[str, None]) -> str:
 
 
 class _Shape:
-    """How the tokens of documents with one sequence of field names are found."""
+    """How the tokens of documents with one sequence of field names are found: by the places of their values."""
 
-    __slots__ = ("few", "lists", "names", "numbers", "numerals", "others", "texts")
+    __slots__ = ("few", "few_at", "lists", "names", "needed", "numbers", "numbers_at", "numerals", "others", "some", "texts", "texts_at")
 
     def __init__(self, doc: Mapping[str, Any]) -> None:
         self.names = searched_fields(doc)
+        at = {name: place for place, name in enumerate(self.names)}
+        self.needed = itemgetter(*self.names, TEXT_FROM)
+        self.some = itemgetter(*self.names) if len(self.names) > 1 else (lambda doc: tuple(doc[name] for name in self.names))
         kinds = {name: doc[name].__class__ for name in self.names}
-        few = [name for name, kind in kinds.items() if kind is str and name in OF_FEW_VALUES]
-        self.few = _getter(few)
-        self.texts = _getter([name for name, kind in kinds.items() if kind is str and name not in few])
-        """Takes out the values that were texts when the first such document was seen; `few` those of fields with few values."""
-        self.numerals = set(range(len(self.names)))
-        """Which of `texts` held numbers and plain addresses only, as far as was seen."""
-        self.lists = [name for name, kind in kinds.items() if kind is list]
-        self.numbers = _getter([name for name, kind in kinds.items() if kind is int])
-        self.others = [name for name, kind in kinds.items() if kind is not str and kind is not list]
-        if any(kinds[name] is not int for name in self.others):
-            self.numbers = lambda _doc: (-1,)
+        self.few_at = [at[name] for name, kind in kinds.items() if kind is str and name in OF_FEW_VALUES]
+        self.few = _getter(self.few_at)
+        self.texts_at = [at[name] for name, kind in kinds.items() if kind is str and at[name] not in self.few_at]
+        self.texts = _getter(self.texts_at)
+        """Takes out of the values those that were texts when the first such document was seen; `few` those of fields with few values."""
+        self.numerals = set(self.texts_at)
+        """Which of them held numbers and plain addresses only, as far as was seen."""
+        self.lists = [at[name] for name, kind in kinds.items() if kind is list]
+        self.others = [at[name] for name, kind in kinds.items() if kind is not str and kind is not list]
+        self.numbers_at = self.others if all(kinds[name] is int for name in kinds if at[name] in self.others) else []
+        self.numbers = _getter(self.numbers_at)
 
-    def items(self, doc: Mapping[str, Any]) -> Iterable[Any]:
+    def items(self, values: Sequence[Any]) -> Iterable[Any]:
         """The items of all lists. Raises: TypeError when something else stands there by now."""
         found: list[Any] = []
-        for name in self.lists:
-            found += doc[name] if doc[name].__class__ is list else [None]
+        for place in self.lists:
+            found += values[place] if values[place].__class__ is list else [None]
         return found
 
-    def rest(self, doc: Mapping[str, Any]) -> str:
+    def rest(self, values: Sequence[Any]) -> str:
         """The tokens of what was neither a text nor a list."""
-        numbers = " ".join(map(str, self.numbers(doc)))
+        numbers = " ".join(map(str, self.numbers(values)))
         if numbers.replace(" ", "").isdecimal() and numbers.isascii():
             return numbers
-        return " ".join([_any_tokens(doc[name]) for name in self.others])
+        return " ".join([_any_tokens(values[place]) for place in self.others])
 
 
 _SHAPES: dict[tuple[str, ...], _Shape] = {}
 
 
-def _getter(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+def _getter(places: Sequence[int]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
     """Like `itemgetter`, but always a tuple."""
-    if not names:
-        return lambda _doc: ()
-    if len(names) == 1:
-        only = names[0]
-        return lambda doc: (doc[only],)
-    return itemgetter(*names)
+    if not places:
+        return lambda _values: ()
+    if len(places) == 1:
+        only = places[0]
+        return lambda values: (values[only],)
+    return itemgetter(*places)
 
 
 def _any_tokens(value: Any) -> str:

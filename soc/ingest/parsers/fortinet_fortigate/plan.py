@@ -343,7 +343,7 @@ class Plans:
                 match = fullmatch(message)
                 if match is not None:
                     found = match.groups()
-                    if "N/A" not in message or "N/A" not in found:
+                    if "/" not in message or "N/A" not in found:  # looking for one character is ten times as fast
                         return plan, found
                     break
         tokens = tokenise(message)
