@@ -15,7 +15,7 @@ MOST_RECIPIENTS = 200
 # Reference: amavisd-new, `$log_templ` in the program's own defaults (amavisd.conf-default): `(id) Passed CATEGORY (name)
 # {actions}, POLICY [client]:port [origin] <sender> -> <recipient>,…, key: value, …, N ms`.
 _VERDICT = re.compile(
-    r"\((?P<id>[\w-]{1,64})\) (?P<action>Passed|Blocked) (?P<category>[A-Z][\w-]{1,32})(?: \((?P<match>[^()]{0,1024}(?:\([^()]{0,256}\)[^()]{0,1024}){0,4})\))?"
+    r"\((?P<id>[\w-]{1,64})\) (?P<action>Passed|Blocked)(?: (?P<category>[A-Z][\w-]{1,32}))?(?: \((?P<match>[^()]{0,1024}(?:\([^()]{0,256}\)[^()]{0,1024}){0,4})\))?"
     r"(?: \{(?P<actions>[^{}]{0,1024})\})?,? ?(?P<rest>.*)",
     re.DOTALL,
 )
@@ -61,7 +61,7 @@ def read_amavis(message: str, doc: Doc) -> None:
     if match is None:
         _other(message, doc)
         return
-    category = match["category"]
+    category = match["category"] or "CLEAN"  # before 2.2 `Passed, <a> -> <b>` said so
     doc["amavis.id"] = match["id"]
     doc["amavis.category"] = category
     verdict = doc["amavis.verdict"] = "bad-header" if category.startswith("BAD-HEADER") else VERDICTS.get(category, "unknown")
@@ -102,7 +102,11 @@ def _envelope(rest: str, doc: Doc) -> str:
                 if origin := ip_of(rest[1:close]):
                     doc["amavis.origin_ip"] = origin
                 rest = rest[close + 1 :].lstrip(" ,")
-    # Older templates write `(sender) -> <…>` after other words; the first `<` begins the sender.
+    return _parties(rest, doc)
+
+
+def _parties(rest: str, doc: Doc) -> str:
+    """Sender and recipients, the first `<` before the arrow begins the sender; what follows them comes back."""
     arrow = rest.find("> -> <")
     start = rest.rfind("<", 0, arrow + 1) if arrow >= 0 else -1
     if start < 0:
@@ -161,7 +165,7 @@ def _fields(rest: str, doc: Doc) -> None:
         elif key == "Hits":
             if value != "-":
                 doc["amavis.hits"] = value
-        elif key == "size":
+        elif key in ("size", "Size"):
             doc["amavis.size"] = value
         elif key == "Subject":
             doc["email.subject"] = header_text(value)
@@ -196,8 +200,13 @@ def _other(message: str, doc: Doc) -> None:
     if word == "Checking":
         # Reference: amavis `Checking: MAILID POLICY [client] <sender> -> <recipient>`
         doc["event.action"] = "checking"
+        mail_id, _, rest = rest.partition(" ")
+        if mail_id:
+            doc["amavis.mail_id"] = mail_id
         _envelope(rest, doc)
-    elif " from MTA(" in text and "queued as " in text:
+        return
+    _parties(text, doc)
+    if " from MTA(" in text and "queued as " in text:
         doc["event.action"] = "forwarded"
         queued = text.rpartition("queued as ")[2].split(" ", 1)[0].rstrip(".,;)")
         if is_queue_id(queued):

@@ -208,6 +208,7 @@ VERBS = frozenset(
         "proxy-reject",
     ]
 )
+_CONTENT_STAGES = ("DATA content", "BDAT content")
 _DENY = frozenset(("reject", "discard", "proxy-reject", "milter-reject", "milter-discard"))
 # Reference: Postfix src/smtpd/smtpd_check.c: `… blocked using DOMAIN; …`.
 _BLOCKED_USING = re.compile(r"blocked using (?P<list>[^\s;]{1,255})")
@@ -231,7 +232,7 @@ def _verdict(verb: str, text: str, doc: Doc) -> None:
         reason, tail = text[:at], text[at + 2 :]
         envelope(doc, pairs(tail))
     stage, space, after = reason.partition(" from ")
-    if space and " " not in stage and ":" not in stage:
+    if space and (" " not in stage or stage in _CONTENT_STAGES) and ":" not in stage:
         doc["postfix.stage"] = stage
         end = endpoint(doc, "source", after)
         reason = after[end:].removeprefix(":").lstrip(" ") if end > 0 else after
@@ -314,7 +315,7 @@ def _other(rest: str, doc: Doc) -> None:
 
 
 # Reference: the first word of a line, up to what may follow one.
-_WORD = re.compile(r"[A-Za-z_-]{1,32}(?:=|$|(?= ))")
+_WORD = re.compile(r"[A-Za-z_-]{1,32}(?:=|$|(?=[ ,]))")
 
 _BY_WORD: dict[str, Callable[[str, Doc], None]] = {
     "from=": _from,
@@ -333,4 +334,5 @@ _BY_WORD: dict[str, Callable[[str, Doc], None]] = {
     "released": _word("release"),
     "requeued": _word("requeue"),
     "skipped": _word("skip"),
+    "expired": _word("expire"),
 }

@@ -10,9 +10,10 @@ from soc.model.event import Doc
 
 MOST_RECIPIENTS = 200
 
-# Reference: https://docs.rspamd.com/configuration/logging: `(worker) <tag>; module; function: text`, in files with `#pid` before.
+# Reference: https://docs.rspamd.com/configuration/logging: `(worker) <tag>; module; function: text`, in files with `#pid` before; through
+# syslog newer versions leave the worker out, where syslog names it already.
 _PREFIX = re.compile(
-    r"(?:[\d-]{10} [\d:.]{8,15} )?(?:#\d{1,10})?\((?P<worker>[\w-]{1,32})\) (?:<(?P<tag>\w{1,32})>; )?(?P<module>[\w-]{1,64}); (?P<function>[\w.:-]{1,128}): (?P<text>.*)",
+    r"(?:[\d-]{10} [\d:.]{8,15} )?(?:#\d{1,10})?(?:\((?P<worker>[\w-]{1,32})\) )?(?:<(?P<tag>\w{1,32})>; )?(?P<module>[\w-]{1,64}); (?P<function>[\w.:-]{1,128}): (?P<text>.*)",
     re.DOTALL,
 )
 # Reference: the same page, `log_format`: `id: <$mid>, $if_qid{ qid: <$>,}$if_ip{ ip: $,}$if_user{ user: $,}$if_smtp_from{ from: <$>,}
@@ -46,13 +47,17 @@ def read_rspamd(message: str, doc: Doc) -> None:
         text, function = message, message.partition(": ")[0]
         text = text.partition(": ")[2] if function == "rspamd_task_write_log" else text
     else:
-        doc["rspamd.worker"] = match["worker"]
+        if match["worker"]:
+            doc["rspamd.worker"] = match["worker"]
         if match["tag"]:
             doc["rspamd.tag"] = match["tag"]
         function, text = match["function"], match["text"]
         doc["rspamd.function"] = function
     if function == "rspamd_task_write_log":
         _task(text, doc)
+        return
+    if function == "rspamd_message_parse":
+        _loaded(text, doc)
         return
     connection = _CONNECTION.search(text)
     if connection is not None and ip_of(connection["ip"]):
@@ -62,6 +67,15 @@ def read_rspamd(message: str, doc: Doc) -> None:
         doc["source.ip"] = doc["source.address"] = ip_of(connection["ip"])
         if int(connection["port"]) <= 65535:  # noqa: PLR2004
             doc["source.port"] = int(connection["port"])
+
+
+# Reference: rspamd src/libmime/message.c: `loaded message; id: <x>; queue-id: <y>; size: 1; checksum: <z>`.
+_LOADED = re.compile(r"; (?P<key>id|queue-id): <(?P<value>[^>]*)>")
+
+
+def _loaded(text: str, doc: Doc) -> None:
+    values = {match["key"]: match["value"] for match in _LOADED.finditer(text)}
+    _envelope({"id": values.get("id", ""), "qid": values.get("queue-id", "")}, doc)
 
 
 def _task(text: str, doc: Doc) -> None:
@@ -124,6 +138,6 @@ def _envelope(values: dict[str, str], doc: Doc) -> None:
     digest = values.get("digest", "").strip()
     if digest.isascii() and digest.isalnum():
         doc["rspamd.digest"] = digest[:64]
-    elapsed = values.get("time", "").strip()
+    elapsed = values.get("time", "").strip().partition(" ")[0]  # `2.8ms`, before 2.0 `2.8ms real, 1.2ms virtual`
     if elapsed.endswith("ms") and elapsed[:-2].replace(".", "", 1).isdigit() and len(elapsed) < 16:  # noqa: PLR2004 - digits of a duration
         doc["event.duration"] = round(float(elapsed[:-2]) * 1e6)

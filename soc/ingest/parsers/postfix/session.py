@@ -20,10 +20,17 @@ def read_session(message: str, doc: Doc) -> None:
         read_queued(message, doc)
     elif " TLS connection established " in message or " TLS connection reused " in message:
         _tls(message, doc)
+    elif "certificate verification failed" in message or message.startswith("TLS handshake failed "):
+        _certificate(message, doc)
     elif word in (">", "<"):  # a conversation, told line by line (`debug_peer_list`, `-v`)
         endpoint(doc, _other_side(doc), message, 2)
     else:
         _peers(message, doc)
+
+
+def ends_a_session(text: str) -> bool:
+    """Whether a text tells how a session broke off; newer versions put `NOQUEUE: ` before it."""
+    return text.partition(" ")[0] in _BREAKS and " after " in text
 
 
 def _peers(message: str, doc: Doc) -> None:
@@ -147,21 +154,26 @@ def _tls_error(message: str, doc: Doc) -> None:
 
 
 def _certificate(message: str, doc: Doc) -> None:
+    # Reference: Postfix src/tls/tls_verify.c, src/smtp/smtp_proto.c, src/tlsproxy/tlsproxy.c: `[server |client ]certificate verification
+    # failed for NAMADDR: reason`, `NAMADDR: certificate verification failed: reason`, `TLS handshake failed for service=s peer=ADDR`.
     doc["event.category"] = ["network"]
     doc["event.type"] = ["protocol", "error"]
-    doc["event.action"] = "certificate-verification"
+    doc["event.action"] = "tls-handshake" if message.startswith("TLS ") else "certificate-verification"
     doc["event.outcome"] = "failure"
-    side, marker = (_other_side(doc), " for ") if " for " in message else ("source", " from ")
-    end = endpoint_after(doc, side, message, marker)
+    markers = ((_other_side(doc), " peer="), (_other_side(doc), " for "), ("source", " from "))
+    end = endpoint(doc, _other_side(doc), message) if "[" in message.partition(": ")[0] and " " not in message.partition(": ")[0] else -1
+    for side, marker in markers:
+        if end < 0:
+            end = endpoint_after(doc, side, message, marker)
     if end > 0:
-        _reason(doc, message[end:].lstrip(": "))
+        _reason(doc, message[end:].removeprefix(": certificate verification failed").lstrip(": "))
 
 
 # postscreen, dnsblog ------------------------------------------------------------------------------------------------------
 
 # Reference: https://www.postfix.org/POSTSCREEN_README.html: words in capitals, then `[address]:port`, and for violations
 # `after TIME` or `after COMMAND: text`.
-_SCREEN = re.compile(r"(?P<what>[A-Z][A-Z -]{2,31}?)(?: (?:rank )?(?P<number>[\d.]{1,12}))?(?: after (?P<time>[\d.]{1,12}))?(?: (?:from|for))? \[")
+_SCREEN = re.compile(r"(?P<what>[A-Z][A-Z -]{2,31}?)(?: (?:rank )?(?P<number>[\d.]{1,12}))?(?: after (?P<time>[\d.]{1,12}))?(?: (?P<way>from|for|to))? \[")
 _SCREEN_TYPE = {
     "CONNECT": ["connection", "start"],
     "DISCONNECT": ["connection", "end"],
@@ -183,7 +195,7 @@ def _screen(message: str, doc: Doc) -> None:
     doc["event.category"] = ["network"]
     doc["event.type"] = list(_SCREEN_TYPE.get(what, ("connection", "info")))
     doc["event.action"] = what.lower().replace(" ", "-")
-    end = endpoint(doc, "source", message, match.end() - 1)
+    end = endpoint(doc, "destination" if match["way"] == "to" else "source", message, match.end() - 1)
     if what == "DNSBL":
         doc["postfix.dnsbl_rank"] = match["number"] or ""
         return
@@ -289,6 +301,8 @@ def _level(message: str, doc: Doc) -> None:
     first = text.partition(": ")[0]
     if (first[-1:] == "]" and " " not in first) or ip_of(first):
         endpoint(doc, "source", first if "[" in first else f"[{first}]")
+        if " verification failed" in text or ": address not listed for hostname " in text:
+            doc["event.action"] = "hostname-mismatch"
     else:
         _peers(text, doc)
         if text.startswith("Illegal address syntax"):
@@ -316,7 +330,7 @@ def _sasl(text: str, doc: Doc) -> bool:
 # daemons ------------------------------------------------------------------------------------------------------------------
 
 # Reference: Postfix src/postsuper/postsuper.c: `Deleted: 3 messages`, `Placed on hold: 1 message`.
-_SUMMARY = re.compile(r"(?P<what>Deleted|Requeued|Placed on hold|Released from hold): (?P<count>\d{1,12}) messages?$")
+_SUMMARY = re.compile(r"(?P<what>Deleted|Requeued|Placed on hold|Released from hold|Expired): (?P<count>\d{1,12}) messages?$")
 
 
 def _daemon(message: str, doc: Doc) -> None:
@@ -346,10 +360,11 @@ def _discarding(message: str, doc: Doc) -> None:
     doc["event.action"] = "discard-ehlo-keywords"
 
 
+_BREAKS = ("lost", "timeout", "too", "improper", "bare")
 _BY_WORD: dict[str, Callable[[str, Doc], None]] = {
     "connect": _connect,
     "disconnect": _disconnect,
-    **dict.fromkeys(("lost", "timeout", "too", "improper", "bare"), _after),
+    **dict.fromkeys(_BREAKS, _after),
     **dict.fromkeys(("SSL_accept", "SSL_connect"), _tls_error),
     "certificate": _certificate,
     **dict.fromkeys(("warning:", "error:", "fatal:", "panic:", "info:"), _level),
@@ -377,6 +392,6 @@ _BY_WORD: dict[str, Callable[[str, Doc], None]] = {
         _screen,
     ),
     **dict.fromkeys(("daemon", "reload", "terminating", "starting", "stopping", "refreshing"), _daemon),
-    **dict.fromkeys(("Deleted:", "Requeued:", "Placed", "Released"), _summary),
+    **dict.fromkeys(("Deleted:", "Requeued:", "Placed", "Released", "Expired:"), _summary),
     "discarding": _discarding,
 }

@@ -41,6 +41,8 @@ def read_spamassassin(message: str, doc: Doc) -> None:
     if match is not None:
         doc["event.action"] = match["what"]
         doc["user.name"] = match["user"]
+        if match["user"] == "(unknown)":
+            del doc["user.name"]
         if match["mid"][:1] == "<" and len(match["mid"]) > 2:  # noqa: PLR2004 - "<>"
             doc["email.message_id"] = match["mid"][1:-1]
         return
@@ -67,7 +69,7 @@ def _result(match: re.Match[str], doc: Doc) -> None:
         if mid:
             doc["email.message_id"] = mid[:LONGEST_VALUE]
         before += after
-    for pair in before.split(","):
+    for pair in before.replace(" autolearn", ",autolearn").split(","):
         key, _, value = pair.partition("=")
         if key in _RESULT_KEYS and value:
             doc["spamassassin." + key] = value[:LONGEST_VALUE]

@@ -61,7 +61,14 @@ def test_a_program_that_is_no_part_of_a_mail_gateway_is_not_claimed() -> None:
         "/usr/sbin/amavisd",
         "amavisd-new",
         "spamd",
+        "spamassassin",
         "rspamd",
+        "postgrey",
+        "postfix/postgrey",
+        "policyd-spf",
+        "postfix/policy-spf",
+        "opendkim",
+        "opendmarc",
     ],
 )
 def test_every_spelling_of_the_programs_is_claimed(program: str) -> None:
@@ -133,6 +140,96 @@ def test_the_client_is_found_in_every_form(message: str, address: str, port: int
     assert (doc["source.ip"], doc.get("source.port")) == (address, port)
 
 
+@pytest.mark.parametrize(
+    ("message", "program", "fields"),
+    [
+        (
+            "NOQUEUE: lost connection after AUTH from unknown[192.0.2.1]",
+            "postfix/smtpd",
+            {"event.action": "lost-connection", "postfix.stage": "AUTH", "postfix.queue_id": "NOQUEUE"},
+        ),
+        ("CONNECT to [192.0.2.25]:25", "postfix/tlsproxy", {"event.action": "connect", "destination.ip": "192.0.2.25", "event.type": ["connection", "start"]}),
+        (
+            "TLS handshake failed for service=smtp peer=[192.0.2.1]:6399",
+            "postfix/tlsproxy",
+            {"event.action": "tls-handshake", "event.outcome": "failure", "source.ip": "192.0.2.1", "source.port": 6399},
+        ),
+        (
+            "server certificate verification failed for mx.example[192.0.2.25]:25: expired",
+            "postfix/smtp",
+            {"event.action": "certificate-verification", "destination.domain": "mx.example", "event.reason": "expired"},
+        ),
+        (
+            "mx.example[192.0.2.25]:25: certificate verification failed: self-signed",
+            "postfix/smtp",
+            {"event.action": "certificate-verification", "destination.ip": "192.0.2.25", "event.reason": "self-signed"},
+        ),
+        (
+            "NOQUEUE: reject: BDAT content from a.example[192.0.2.1]: 521 5.5.2 mx Error: bare <LF> received; from=<a@b> to=<c@d> proto=ESMTP helo=<x>",
+            "postfix/smtpd",
+            {"postfix.stage": "BDAT content", "source.ip": "192.0.2.1", "postfix.reply_code": "521", "event.reason": "mx Error: bare <LF> received"},
+        ),
+        ("warning: 192.0.2.6: address not listed for hostname a.example", "postfix/smtpd", {"event.action": "hostname-mismatch", "source.ip": "192.0.2.6"}),
+        ("1A2B3C4D5E: skipped, still being delivered", "postfix/qmgr", {"event.action": "skip"}),
+        ("1A2B3C4D5E: expired", "postfix/postsuper", {"event.action": "expire"}),
+        ("Expired: 4 messages", "postfix/postsuper", {"event.action": "expired", "postfix.messages": "4"}),
+    ],
+)
+def test_lines_of_newer_versions(message: str, program: str, fields: Doc) -> None:
+    """What versions since 3.4 say of sessions, certificates and expired mail."""
+    assert fields.items() <= said(message, program).items()
+
+
+@pytest.mark.parametrize(
+    ("message", "fields"),
+    [
+        (
+            "(01-1) Passed, <a@b.example> -> <c@d.example>, Message-ID: <m@b.example>, Hits: 4.3",
+            {"event.action": "passed-clean", "email.from.address": ["a@b.example"], "email.to.address": ["c@d.example"], "amavis.hits": "4.3"},
+        ),
+        (
+            "(01-1) SMTP:[127.0.0.1]:10024 /var/tmp/amavis-1: <a@b.example> -> <c@d.example>,<e@d.example> SIZE=9",
+            {"email.from.address": ["a@b.example"], "email.to.address": ["c@d.example", "e@d.example"]},
+        ),
+        ("(01-1) spam-tag, <a@b.example> -> <c@d.example>, Yes, score=7.3", {"email.from.address": ["a@b.example"]}),
+        ("(01-1) Checking: abc MYNETS [192.0.2.1] <> -> <c@d.example>", {"amavis.mail_id": "abc", "amavis.policy": "MYNETS", "source.ip": "192.0.2.1"}),
+    ],
+)
+def test_amavis_lines_name_sender_and_recipients(message: str, fields: Doc) -> None:
+    """Also those that are no verdict, and verdicts of old versions; its own address is no client."""
+    doc = said(message, "amavis")
+    assert fields.items() <= doc.items()
+    assert ("source.ip" in doc) == ("Checking" in message)
+
+
+_SCAN = "<8ae27d>; proxy; rspamd_task_write_log: id: <m@b.example>, qid: <1A2B3C4D5E>, ip: 192.0.2.1, from: <a@b.example>, (default: F (no action): [-0.64/20.00] [A(-1.00){}]), len: 9"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Nov 20 08:00:00 mx1 rspamd[7]: {_SCAN}",
+        f"Nov 20 08:00:00 mx1 rspamd[7]: (proxy) {_SCAN}",
+        f"2026-11-20 08:00:00 #7(rspamd_proxy) {_SCAN}",
+        f"2026-11-20 08:00:00.123 #7(normal) {_SCAN}",
+        orjson.dumps({"log": f"2026-11-20 08:00:00 #7(normal) {_SCAN}\n", "stream": "stderr", "time": "2026-11-20T01:00:01Z"}).decode(),
+    ],
+)
+def test_rspamd_is_read_from_syslog_and_from_its_own_file(text: str) -> None:
+    """With its worker or without, with a host or none."""
+    assert PARSER.claims(frame(text))
+    doc = read(text).doc
+    assert (doc["event.dataset"], doc["email.local_id"], doc["source.ip"], doc["rspamd.score"]) == ("rspamd.log", "1A2B3C4D5E", "192.0.2.1", "-0.64")
+    assert doc["@timestamp"].startswith("2026-11-20T01:00:00.")
+    assert doc["process.pid"] == 7
+
+
+def test_rspamd_names_the_message_that_it_loads() -> None:
+    """Queue id and Message-ID stand in the line before the verdict."""
+    doc = said("<a1>; task; rspamd_message_parse: loaded message; id: <m@b>; queue-id: <1A2B3C4D5E>; size: 9; checksum: <0>", "rspamd")
+    assert (doc["email.message_id"], doc["email.local_id"]) == ("m@b", "1A2B3C4D5E")
+
+
 def test_a_resent_line_keeps_its_natural_key() -> None:
     """A relay adds a priority and rewrites the stamp; the line is the same occurrence. Another second is not."""
     first = read("Nov 20 08:00:00 mx1 postfix/smtpd[7]: connect from a[192.0.2.1]")
@@ -167,12 +264,15 @@ _PIECES = st.sampled_from(
         "to=<", ">, ", "from=<", "relay=", "status=sent (", "NOQUEUE", ": ", "reject", "RCPT from ", "a[192.0.2.1]", "[::1]:25", "1A2B3C4D5E: ", "; from=<",
         "header Subject: ", "=?utf-8?b?", "?=", "(1-2) Passed CLEAN ", "> -> <", "Queue-ID: ", "Tests: [", "A_B=1", "spamd: result: Y 15 - ", "mid=<",
         "(normal) <a1>; task; rspamd_task_write_log: ", "(default: T (reject): [1/2] [", "id: <", "time: 1e9ms", "999999999999999999999", "warning: ", "SASL X authentication failed",
-        "statistics: max x 1 for (", "after ", " queued as ", "proto=", "delay=", "đ", "\ud800",
+        "statistics: max x 1 for (", "after ", " queued as ", "action=", ", reason=", "client_address=", "Received-SPF: pass ", "client-ip=", "envelope-from=", "; queue-id: <", "TLS handshake failed for peer=", "proto=", "delay=", "đ", "\ud800",
     ]
 )  # fmt: skip
 
 
-@given(st.sampled_from(["postfix/smtpd", "amavis", "spamd", "rspamd"]), st.lists(_PIECES | st.text(max_size=20), max_size=30))
+@given(
+    st.sampled_from(["postfix/smtpd", "amavis", "spamd", "rspamd", "postgrey", "policyd-spf", "opendkim", "opendmarc"]),
+    st.lists(_PIECES | st.text(max_size=20), max_size=30),
+)
 def test_no_text_makes_the_parser_fail(program: str, pieces: list[str]) -> None:
     """Whatever a line holds, it is read or refused by a ParseError, with values that a store takes."""
     try:
@@ -193,7 +293,7 @@ def test_no_bytes_make_the_parser_fail(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("unit", ["A", "a ", "from ", "[", "<", "to=<", "a=b ", "> -> <", ",", ": ", "A_B=1,", "=?utf-8?q?a?= "])
-@pytest.mark.parametrize("program", ["postfix/smtpd", "amavis", "spamd", "rspamd"])
+@pytest.mark.parametrize("program", ["postfix/smtpd", "amavis", "spamd", "rspamd", "postgrey", "policyd-spf", "opendkim"])
 def test_a_line_of_a_megabyte_is_read_in_no_time(program: str, unit: str) -> None:
     """Reading is linear: 1 MB of what looks like the beginning of something costs less than a second."""
     for start in (
@@ -204,6 +304,7 @@ def test_a_line_of_a_megabyte_is_read_in_no_time(program: str, unit: str) -> Non
         "(1-2) Passed CLEAN {",
         "(normal) <a>; task; rspamd_task_write_log: ",
         "spamd: result: Y 1 - ",
+        "action=",
     ):
         line = Line("", start + unit * (1_000_000 // len(unit)), header_time="Nov 20 08:00:00", host="mx1", app=program, pid="7")
         begun = perf_counter()
