@@ -26,16 +26,24 @@ if TYPE_CHECKING:
 
 
 def open_app(
-    settings: Settings, actor: Actor, *, pipeline: bool = False, serve_metrics: bool = False, clock: Clock | None = None, crash: CrashPoint | None = None
+    settings: Settings,
+    actor: Actor,
+    *,
+    pipeline: bool = False,
+    reading: bool = False,
+    serve_metrics: bool = False,
+    clock: Clock | None = None,
+    crash: CrashPoint | None = None,
 ) -> App:
     """The application of these settings; close it, or use it in a `with`.
 
-    `pipeline`: it will run the pipeline, so the embedded store is locked when it is opened. `serve_metrics`: it goes on until it is
+    `pipeline`: it will run the pipeline, so the embedded store is locked when it is opened. `reading`: it will change nothing, so an
+    embedded store that is not there is not made, and looks empty. `serve_metrics`: it goes on until it is
     stopped, so what the settings say of metrics is for it; every other command would ask for a port that this one has.
     """
     clock = clock or SystemClock()
     metrics = make_metrics(settings if serve_metrics else Settings())
-    return App(settings, actor, clock, metrics, _Wiring(settings, clock, metrics), pipeline, crash or crash_point_from_environment())
+    return App(settings, actor, clock, metrics, _Wiring(settings, clock, metrics, reading=reading), pipeline, crash or crash_point_from_environment())
 
 
 def data_dir(settings: Settings) -> Path:
@@ -99,8 +107,9 @@ def make_metrics(settings: Settings) -> Metrics:
 class _Wiring:
     """See `soc.application.app.Wiring`."""
 
-    def __init__(self, settings: Settings, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, clock: Clock, metrics: Metrics, *, reading: bool = False) -> None:
         self._settings = settings
+        self._reading = reading
         self._clock = clock
         self._metrics = metrics
 
@@ -109,7 +118,7 @@ class _Wiring:
 
     def store(self, *, pipeline: bool, crash: CrashPoint = no_crash) -> Store:
         settings = self._settings
-        if settings.store.kind == "memory":
+        if settings.store.kind == "memory" or (self._absent() and not pipeline):
             return self.memory_store()
         if settings.store.kind == "elasticsearch":
             from soc.adapters.elastic.store import open_store as open_elastic
@@ -118,6 +127,9 @@ class _Wiring:
         from soc.adapters.sqlite.store import open_store as open_sqlite
 
         return open_sqlite(settings.store, store_path(settings), pipeline=pipeline, read_only=settings.read_only, clock=self._clock, crash=crash)
+
+    def _absent(self) -> bool:
+        return self._reading and self._settings.store.kind == "embedded" and not store_path(self._settings).exists()
 
     def memory_store(self) -> Store:
         from soc.adapters.memory import MemoryStore
@@ -158,7 +170,7 @@ class _Wiring:
 
             if isinstance(journal, ElasticJournal):
                 return ElasticLists(settings.store, journal, clock=self._clock, read_only=settings.read_only)
-        elif settings.store.kind == "embedded":
+        elif settings.store.kind == "embedded" and not self._absent():
             from soc.adapters.sqlite.journal import SqliteJournal
             from soc.adapters.sqlite.lists import SqliteLists
 

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from soc.application import access, audit, outbox, policies_people, policies_set, replies, reports
+from soc.application import access, audit, outbox, policies_people, policies_set, replies, reports, sources
 from soc.application.app import App
 from soc.application.correlating import by_topic, signal_lag
 from soc.application.recipients import leads
@@ -396,6 +396,21 @@ def check_rules(app: App) -> Iterator[Check]:
         Phrase("rule set {hash}, {errors} not usable", hash=classifier.hash, errors=errors),
         "mend the rules named above" if errors else "",
     )
+
+
+def check_sources(settings: Settings) -> Iterator[Check]:
+    """What is wrong with sources before any is opened, and which files are not there yet."""
+    for fault in sources.faults(settings):
+        yield Check("sources", "fail", fault.message, fault.hint)
+    for name, source in settings.sources.items():
+        missing = sources.missing_files(source)
+        if missing:
+            yield Check(
+                Phrase("source {name}", name=name),
+                "warn",
+                Phrase("no file is there yet: {paths}", paths=", ".join(missing)),
+                "soc run takes it up when it appears; is the path right, and may this user read the folder?",
+            )
 
 
 def check_source(app: App, name: str) -> Iterator[Check]:

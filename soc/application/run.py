@@ -15,6 +15,7 @@ from soc.application.pipelines import make_pipeline, note_registry, note_rules, 
 from soc.application.reload import Reloader
 from soc.application.rules_blind import blinded_by
 from soc.application.signal_log import SignalWriter
+from soc.application.sources import require as require_sources
 from soc.clock import iso
 from soc.config import FileSource, Settings, SourceSettings, SyslogSource
 from soc.errors import SocError, StoreFull, Unreachable
@@ -62,6 +63,7 @@ def run(
     app.use(with_default_sources(app.settings))
     roles = set(app.settings.roles)
     require_work(app.settings)
+    require_sources(app.settings)
     with ExitStack() as stack:
         sources: list[RecordSource] = []
         collectors: list[Collector] = []

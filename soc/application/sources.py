@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from soc.application.correlate_topic import SOURCE as SIGNALS
 from soc.application.correlating import by_topic, signal_lag
 from soc.clock import iso
 from soc.config import FileSource, HttpSource, KafkaSource, Settings, SourceBase, SyslogSource
-from soc.errors import AccessDenied, NotFound, Phrase, SocError, Unreachable
+from soc.errors import AccessDenied, ConfigError, NotFound, Phrase, SocError, Unreachable
+from soc.ingest.registry import installed
 from soc.model.query.tree import Term
 from soc.ports import EventQuery, LedgerItem
 from soc.telemetry import get_logger
@@ -69,6 +71,51 @@ def reads(source: SourceBase) -> list[str]:
     if isinstance(source, KafkaSource):
         return list(source.topics)
     return [f"http {source.listen}"] if isinstance(source, HttpSource) else []
+
+
+def faults(settings: Settings) -> list[ConfigError]:
+    """What is wrong with sources although each of their values is possible: such a source would receive nothing, and say nothing."""
+    parsers = installed().names()
+    taken: dict[str, str] = {}
+    out = []
+    for name, source in settings.sources.items():
+        at = f"sources.{name}."
+        places = reads(source)
+        if not places:
+            out.append(ConfigError(Phrase("source {name} reads nothing", name=name), key=at + "type", hint=_WANTED[type(source)]))
+        if source.product and source.product not in parsers:
+            told = Phrase("source {name}: no parser is named {product!r}", name=name, product=source.product)
+            out.append(ConfigError(told, key=at + "product", hint=Phrase("there are: {names}", names=", ".join(parsers))))
+        for place in places if isinstance(source, SyslogSource | HttpSource) else ():
+            address = place.replace("tls ", "tcp ").replace("http ", "tcp ")
+            other = taken.setdefault(address, name)
+            if other != name and not address.endswith(":0"):
+                told = Phrase("source {name}: {place} is that of source {other} already", name=name, place=place, other=other)
+                out.append(ConfigError(told, key=at + "type", hint="each receives on a port of its own"))
+    return out
+
+
+_WANTED: dict[type[SourceBase], str] = {
+    SyslogSource: 'udp = "0.0.0.0:5514", and tcp or tls',
+    FileSource: 'paths = ["/var/log/mail.log"]',
+    KafkaSource: 'topics = ["soc.raw.firewall"]',
+}
+
+
+def require(settings: Settings) -> None:
+    """Go on if every source can receive something.
+
+    Raises: ConfigError.
+    """
+    for fault in faults(settings):
+        raise fault
+
+
+def missing_files(source: SourceBase) -> list[str]:
+    """The paths and patterns of a source that follows files to which there is no file yet; one that reads once fails without."""
+    if not isinstance(source, FileSource) or not source.follow:
+        return []
+    return [path for path in source.paths if not (Path(path).exists() or glob.glob(path, recursive=True))]  # noqa: PTH207 - patterns may be absolute
 
 
 def status(app: App) -> list[SourceStatus]:

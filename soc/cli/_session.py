@@ -78,10 +78,10 @@ class Session:
     def app(self, *, pipeline: bool = False, serve_metrics: bool = False, settings: Settings | None = None, new_store: bool = False) -> App:
         """The wired application of the settings (or of others made from them); closed when the command ends.
 
-        `new_store`: it is no surprise that the folder of `--store` does not exist.
+        `new_store`: it is no surprise that there is no embedded store yet. A command that only looks makes none.
         """
         from soc.application.app import Actor
-        from soc.bootstrap import open_app
+        from soc.bootstrap import open_app, store_path
         from soc.telemetry import setup_logging
 
         log = self.settings.log
@@ -90,12 +90,23 @@ class Session:
         if not pipeline and self.verbosity < 1 and not self.debug:
             # What a library says between its tries; the error that is told in the end holds it.
             logging.getLogger().setLevel(logging.ERROR)
-        if self.store is not None and not (pipeline or new_store or self.store.exists()):
-            self.out.warn(_("there is no store at {path}: an empty one is looked at").format(path=self.store))
-        app = open_app(settings or self.settings, Actor(actor_name()), pipeline=pipeline, serve_metrics=serve_metrics)
+        settings = settings or self.settings
+        reading = not pipeline and self._only_looks()
+        if settings.store.kind == "embedded" and not (pipeline or new_store) and not store_path(settings).exists():
+            self.out.warn(_("there is no store at {path}: an empty one is looked at").format(path=store_path(settings)))
+        app = open_app(settings, Actor(actor_name()), pipeline=pipeline, reading=reading, serve_metrics=serve_metrics)
         self._apps.append(app)
         self._admit(app)
         return app
+
+    @staticmethod
+    def _only_looks() -> bool:
+        """Whether the command that runs changes nothing."""
+        from soc.application.access import COMMANDS
+
+        context = click.get_current_context(silent=True)
+        words = context.command_path.partition(" ")[2] if context is not None else ""
+        return words == "doctor" or (words in COMMANDS and COMMANDS[words].action.endswith(".view"))
 
     def opening(self) -> Callable[[Settings, Clock], App]:
         """Opens the application for the pipeline by other settings and clocks, one after the other; who opens it closes it."""

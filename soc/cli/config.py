@@ -61,9 +61,15 @@ def path(session: Session, form: str | None, fields: tuple[str, ...]) -> None:
 @pass_session
 def validate(session: Session, file: Path | None) -> None:
     """Check the configuration."""
+    from soc.application.sources import faults
+    from soc.errors import ConfigError
+
     if file is not None:
         session.config = file
-    session.load()
+    settings, origins = session.load()
+    for fault in faults(settings):
+        file_name, _colon, line = origins[fault.key].where.rpartition(":") if fault.key in origins else ("", "", "")
+        raise ConfigError(fault.message, file=file_name, line=int(line) if line.isdecimal() else 0, key=fault.key, hint=fault.hint)
     session.out.say(_("the configuration is right"))
 
 

@@ -76,14 +76,19 @@ def _all(session: Session) -> Iterator[Check]:
     app = session.app(new_store=True)
     yield from doctor.check_clock(app)
     yield from doctor.check_secrets(settings)
-    yield from doctor.check_store(app, store_path(settings) if settings.store.kind == "embedded" else None)
-    yield from doctor.check_access(app)
-    yield from doctor.check_journal(app)
-    yield from doctor.check_rules(app)
-    yield from doctor.check_messages(app)
-    yield from doctor.check_mailbox(app)
-    yield from doctor.check_policies(app)
-    yield from doctor.check_reports(app)
+    stored = list(doctor.check_store(app, store_path(settings) if settings.store.kind == "embedded" else None))
+    yield from stored
+    if any(check.state == "fail" and check.name == "store" for check in stored):
+        yield doctor.Check("not checked", "warn", "access, journal, rules, messages, policies and reports need the store", "mend the store first")
+    else:
+        yield from doctor.check_access(app)
+        yield from doctor.check_journal(app)
+        yield from doctor.check_rules(app)
+        yield from doctor.check_messages(app)
+        yield from doctor.check_mailbox(app)
+        yield from doctor.check_policies(app)
+        yield from doctor.check_reports(app)
+    yield from doctor.check_sources(settings)
     reached = True
     if doctor.uses_kafka(settings):
         for check in doctor.check_kafka(lambda: diagnose_kafka(settings)):

@@ -17,6 +17,7 @@ from soc.i18n import gettext as _
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from soc.application.app import App
     from soc.model.event import Doc
     from soc.ports import EventQuery
 
@@ -82,7 +83,8 @@ def search(
     from soc.model.event import nest
 
     asked = events.event_query(" ".join(query), scope=scope, since_us=since_us, until_us=until_us, limit=limit, oldest_first=oldest_first)
-    found = events.search(session.app(), asked)
+    app = session.app()
+    found = events.search(app, asked)
     if fields:
         rows: list[dict[str, Any]] = [events.pick(doc, fields) for doc in found.docs]
         session.out.items("events", rows, [], total=found.total, form=form, fields=tuple(dict.fromkeys(key for row in rows for key in row)) or fields)
@@ -95,15 +97,15 @@ def search(
     else:
         session.out.items("events", found.docs, _columns(session.settings.timezone), total=found.total, form=form)
     if not found.total:
-        _tell_none(session, asked)
+        _tell_none(session, app, asked)
 
 
-def _tell_none(session: Session, asked: EventQuery) -> None:
+def _tell_none(session: Session, app: App, asked: EventQuery) -> None:
     """Say that there are none, and why that may be a slip."""
     from soc.application import events
 
     session.out.say(_("no events"))
-    for field, meant in events.unknown_fields(session.app(), asked):
+    for field, meant in events.unknown_fields(app, asked):
         told = _("none of the newest events has the field {field}").format(field=field)
         session.out.say(told + (_("; did you mean {name}?").format(name=meant) if meant else ""))
 

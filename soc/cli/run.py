@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from soc.cli._io import json_option, write_json
 from soc.cli._session import Session, pass_session
 from soc.i18n import gettext as _
+
+if TYPE_CHECKING:
+    from soc.config import Settings
 
 
 @click.command(help=_("Receive, parse, classify and store until Ctrl-C; without any configuration: syslog on 127.0.0.1:5514."))
@@ -30,6 +35,7 @@ def command(session: Session, once: bool, roles: str | None, as_json: bool) -> N
         out.say(_("store: {place}").format(place=place_of(session)))
         for address in addresses:
             out.say(_("listens to {address}").format(address=address))
+        _tell_sources(session, app.settings)
         if app.settings.sources.keys() != session.settings.sources.keys():
             out.say(_("No source is configured. To try it, in another window:"))
             out.say("  logger --udp --server 127.0.0.1 --port 5514 --tag sshd 'Failed password for root from 203.0.113.7 port 40022 ssh2'")
@@ -41,6 +47,20 @@ def command(session: Session, once: bool, roles: str | None, as_json: bool) -> N
     if as_json:
         write_json(totals_item(totals))
     out.say(_("done: {totals}").format(totals=totals_text(totals)))
+
+
+def _tell_sources(session: Session, settings: Settings) -> None:
+    """Say what is read, where records are posted to, and which files are not there yet."""
+    from soc.application.sources import missing_files, reads
+    from soc.config import FileSource, HttpSource, KafkaSource
+
+    for name, source in settings.sources.items():
+        if isinstance(source, HttpSource):
+            session.out.say(_("takes records at {address}").format(address=f"POST /v1/records/{name}"))
+        elif isinstance(source, FileSource | KafkaSource) and "ingest" in settings.roles:
+            session.out.say(_("reads {places}").format(places=", ".join(reads(source))))
+            for path in missing_files(source):
+                session.out.warn(_("source {name}: no file is there yet: {path}").format(name=name, path=path))
 
 
 def place_of(session: Session) -> str:

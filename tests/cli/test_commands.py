@@ -503,3 +503,34 @@ def test_periods_and_scopes_that_can_hold_nothing_are_refused(on: Callable[..., 
     assert on("events", "search", "--since", "2h", "--until", "1h").code == 0
     for scope, code in (("drill", 2), ("exercise:", 2), ("exercise:tap-1", 0), ("real", 0), ("all", 0)):
         assert on("events", "search", "--scope", scope).code == code, scope
+
+
+def test_what_only_looks_makes_no_store(soc: Run, tmp_path: Path) -> None:
+    """A slip in --store, or a look before the first run, leaves nothing behind that somebody else could not write to."""
+    for words in (
+        ("alerts", "list"), ("events", "search"), ("events", "stats"), ("store", "ledger"), ("store", "status"), ("sources", "status"), ("deadletters", "list"),
+        ("incidents", "list"), ("audit", "log"), ("duties", "list"), ("doctor",),
+    ):  # fmt: skip
+        done = soc(*words, "--store", str(tmp_path / "none"))
+        assert done.code == 0, done.err
+        assert not (tmp_path / "none").exists(), words
+        assert done.err.count("there is no store at") == (words != ("doctor",)), done.err
+    assert soc("incidents", "new", "Gọi điện báo", "--store", str(tmp_path / "none")).code == 0
+    assert json.loads(soc("incidents", "list", "--json", "--store", str(tmp_path / "none")).out)["total"] == 1
+
+
+def test_run_says_what_it_reads_and_refuses_what_receives_nothing(soc: Run, tmp_path: Path) -> None:
+    """A file that is not there yet is named; a source without any place ends the command, as `config validate` tells with its line."""
+    config = tmp_path / "soc.toml"
+    config.write_text(f'[sources.fw]\ntype = "file"\npaths = ["{tmp_path}/none*.log"]\n', encoding="utf-8")
+    config.chmod(0o600)
+    done = soc("run", "--once", "--config", str(config), "--store", str(tmp_path / "s"))
+    assert (done.code, f"reads {tmp_path}/none*.log" in done.err) == (0, True), done.err
+    assert f"source fw: no file is there yet: {tmp_path}/none*.log" in done.err
+    assert "no file is there yet" in soc("doctor", "--config", str(config), "--store", str(tmp_path / "s")).out
+    config.write_text('[sources.fw]\nscope = "real"\ntype = "syslog"\n', encoding="utf-8")
+    for words in (("run", "--once"), ("config", "validate")):
+        done = soc(*words, "--config", str(config), "--store", str(tmp_path / "s"))
+        assert (done.code, "source fw reads nothing" in done.err) == (3, True), done.err
+    assert f"error: {config}:3: source fw reads nothing" in done.err
+    assert soc("doctor", "--config", str(config), "--store", str(tmp_path / "s")).code == 1
