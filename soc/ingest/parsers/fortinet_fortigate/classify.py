@@ -10,7 +10,7 @@ from typing import Any
 
 from soc.ingest.parsers.fortinet_fortigate.mapping import family
 
-TELLING = ("type", "subtype", "eventtype", "action", "status", "result", "utmaction", "app", "cfgpath")
+TELLING = ("type", "subtype", "eventtype", "action", "status", "result", "utmaction", "app", "cfgpath", "desc")
 """The fields that decide; `app` and `cfgpath` only by being there."""
 
 # Reference: FortiOS Log Message Reference, field `action` of traffic and of each UTM log.
@@ -101,7 +101,10 @@ def _utm(tell: Callable[[str], str]) -> dict[str, Any]:
 
 
 def _event(tell: Callable[[str], str]) -> dict[str, Any]:
-    action = tell("action")
+    action, result = tell("action"), tell("result")
+    said = tell("desc").lower().split()
+    if not action and said[:1] == ["user"] and said[1:2] in (["login/logout"], ["login"]):  # FortiManager: `User login/logout successful`
+        action, result = "login", result or said[-1]
     verb = action.lower()
     fields: dict[str, Any] = {"event.kind": "event"}
     if action:
@@ -114,7 +117,7 @@ def _event(tell: Callable[[str], str]) -> dict[str, Any]:
         fields |= {"event.category": ["configuration"], "event.type": [_CHANGES[verb]]}
     else:
         fields |= _BY_ACTION.get(verb) or _BY_SUBTYPE.get(tell("subtype")) or {}
-    outcome = _outcome(verb, tell("status").lower(), tell("result").lower())
+    outcome = _outcome(verb, tell("status").lower(), result.lower())
     if outcome:
         fields["event.outcome"] = outcome
     return fields

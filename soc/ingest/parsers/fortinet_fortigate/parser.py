@@ -11,22 +11,25 @@ from functools import lru_cache
 
 from soc.errors import MalformedRecord, UnknownFormat
 from soc.ingest.framing import cef
-from soc.ingest.normalize import HOUR_US, MINUTE_US, SECOND_US, clock_us, epoch_us, iso, midnight_us, time_us, to_utc_us
+from soc.ingest.normalize import HOUR_US, MINUTE_US, SECOND_US, TRANSPORTS, clock_us, epoch_us, iso, midnight_us, time_us, to_utc_us
 from soc.ingest.parser import Context, Line, Parsed
 from soc.ingest.parsers.fortinet_fortigate.keys import key_of_text, natural_key_fields
 from soc.ingest.parsers.fortinet_fortigate.mapping import table
 from soc.ingest.parsers.fortinet_fortigate.plan import NOTHING, Plan, Plans, document, pairs_of
-from soc.ingest.syslog import syslog_fields
+from soc.ingest.syslog import syslog_fields, syslog_tokens
 from soc.model.event import Doc
 
 NAME = "fortinet_fortigate"
-# Reference: serial numbers begin with the product: FortiMail, FortiWeb, FortiAnalyzer, FortiManager and FortiSandbox log alike.
-_OTHER_PRODUCTS = frozenset(["FE", "FV", "FL", "FA", "FM", "FS"])
+# Reference: serial numbers begin with the product: FortiMail, FortiWeb, FortiSandbox, FortiDDoS, FortiADC, FortiAuthenticator, FortiNDR
+# and FortiClient log alike. FortiManager and FortiAnalyzer (FMG, FAZ, FL) write the event logs that are read here.
+_OTHER_PRODUCTS = ("FE", "FV", "FS", "FI", "FAD", "FAC", "FAI", "FCT")
+_MANAGERS = ("FMG", "FAZ", "FL")
 FEW = 4
 """Lines of one sequence of keys that are not worth reading key by key."""
 HEAD = 600
 """Where the telling keys of a line must stand: FortiOS writes them first."""
 _NO_TIME = -(2**63)
+_NUMBERS = {name: number for number, name in TRANSPORTS.items()}
 CEF_PREFIXES = ("FTNTFGT", "FortinetFortiGate")
 
 
@@ -34,7 +37,7 @@ class FortiGate:
     """The parser of FortiGate lines."""
 
     name = NAME
-    version = 2
+    version = 3
     kind = "firewall"
     fields_hold_line = True
 
@@ -46,15 +49,14 @@ class FortiGate:
         message = line.message
         if message[:4] == "CEF:":
             return "|fortinet|fortigate" in message[:40].lower()
-        if message[:5] != "date=" and message.find("date=", 0, HEAD) < 0:  # a relay took the date off: `eventtime` has it too
-            return message.find("logid=", 0, HEAD) >= 0 and message.find("eventtime=", 0, HEAD) >= 0
+        if message[:5] != "date=" and message.find("date=", 0, HEAD) < 0:  # a relay took the date off: another time or the header has it too
+            return message.find("logid=", 0, HEAD) >= 0 and (message.find("eventtime=", 0, HEAD) >= 0 or message.find("devid=", 0, HEAD) >= 0)
         at = message.find("devid=", 0, HEAD)
-        if at < 0:
-            at = message.find("device_id=", 0, HEAD)
         if at >= 0:
-            serial = message[message.find("=", at) + 1 : at + 14].lstrip('"')[:2]
-            return serial not in _OTHER_PRODUCTS
-        return message.find("logid=", 0, HEAD) >= 0 or message.find("log_id=", 0, HEAD) >= 0 or (message[:5] == "date=" and " msg=" in message)
+            return not message[at + 6 : at + 13].lstrip('"').startswith(_OTHER_PRODUCTS)
+        if message.find("log_id=", 0, HEAD) < 0 and message.find("device_id=", 0, HEAD) < 0:
+            return message.find("logid=", 0, HEAD) >= 0 or (message[:5] == "date=" and " msg=" in message)
+        return _is_old(message)
 
     def parse(self, line: Line, context: Context) -> Parsed:
         """The ECS event of one line.
@@ -75,6 +77,8 @@ class FortiGate:
             return self._plain(pairs_of(line.message), line, context)
         date, clock, zone, event_time = plan.times(values)
         ts_us = moment(date, clock, zone, event_time, line, context)
+        if not ts_us:
+            return self._plain(pairs_of(line.message), line, context)
         return _finish(doc, ts_us, plan.identify(values, ts_us), line)
 
     def parse_many(self, lines: Sequence[Line], context: Context) -> list[Parsed | None]:
@@ -86,10 +90,10 @@ class FortiGate:
                 numbers = [usual[place] for place in places]
                 columns = list(zip(*rows, strict=True))
                 try:
-                    docs = plan.fill_all(columns)
+                    docs, tokens = plan.fill_all(columns)
                 except ValueError:
                     continue
-                _finish_all(plan, columns, docs, lines, numbers, context, out)
+                _finish_all(plan, columns, docs, tokens, lines, numbers, context, out)
         return out
 
     def _plain(self, pairs: dict[str, str], line: Line, context: Context) -> Parsed:
@@ -99,9 +103,18 @@ class FortiGate:
         keys, values = tuple(pairs), tuple(pairs.values())
         ts_us = moment(pairs.get("date", ""), pairs.get("time", ""), pairs.get("tz", ""), pairs.get("eventtime", ""), line, context)
         if not ts_us:
-            ts_us = next((us for us in (_usable(pairs.get(name, ""), context) for name in ("rt", "start", "itime", "timestamp")) if us), 0)
+            ts_us = next((us for us in (_usable(pairs.get(name, ""), context) for name in ("rt", "start", "timestamp", "itime")) if us), 0)
         identify = natural_key_fields({key: position for position, key in enumerate(keys)})
         return _finish(document(pairs), ts_us, identify(values, ts_us), line)
+
+
+def _is_old(message: str) -> bool:
+    """Whether a line with `device_id` or `log_id` is of FortiOS 4.3 or of a manager: Sophos and FortiMail have such keys too."""
+    at = message.find("device_id=", 0, HEAD)
+    serial = message[at + 10 : at + 17].lstrip('"') if at >= 0 else ""
+    if serial.startswith(_MANAGERS):
+        return True
+    return message.find("log_type=", 0, HEAD) < 0 <= message.find(" vd=", 0, HEAD) and not serial.startswith(_OTHER_PRODUCTS)
 
 
 def _finish(doc: Doc, ts_us: int, natural_key: str, line: Line) -> Parsed:
@@ -113,7 +126,14 @@ def _finish(doc: Doc, ts_us: int, natural_key: str, line: Line) -> Parsed:
 
 
 def _finish_all(
-    plan: Plan, columns: Sequence[Sequence[str]], docs: Sequence[Doc], lines: Sequence[Line], numbers: Sequence[int], context: Context, out: list[Parsed | None]
+    plan: Plan,
+    columns: Sequence[Sequence[str]],
+    docs: Sequence[Doc],
+    tokens: Sequence[str],
+    lines: Sequence[Line],
+    numbers: Sequence[int],
+    context: Context,
+    out: list[Parsed | None],
 ) -> None:
     """Add times, keys and what the header says, and put what came of it into `out`; nothing where a line has no plain time."""
     times: list[int] = []
@@ -139,11 +159,11 @@ def _finish_all(
     keys = plan.identify_all(columns, times)
     if keys is None:
         keys = [plan.identify([column[row] for column in columns], ts_us) for row, ts_us in enumerate(times)]
-    for number, doc, ts_us, stamp, key in zip(numbers, docs, times, stamps, keys, strict=True):
+    for number, doc, own, ts_us, stamp, key in zip(numbers, docs, tokens, times, stamps, keys, strict=True):
         line = lines[number]
         doc.update(syslog_fields(line))
         doc["@timestamp"] = stamp
-        out[number] = Parsed(doc, ts_us, key or key_of_text(line.message))
+        out[number] = Parsed(doc, ts_us, key or key_of_text(line.message), "", own and (own + syslog_tokens(line)))
 
 
 def _second_of(date: str, clock: str, zone: str, context: Context) -> tuple[int, str, str]:
@@ -206,7 +226,8 @@ def _utc(date: str, clock: str, zone: str, timezone: str) -> tuple[int, str]:
 def civil_us(date: str, clock: str) -> int:
     """Microseconds since 1970 on the device's own clock; `_NO_TIME` for a date that is none."""
     try:
-        us: int = midnight_us(date) + clock_us(clock.replace(" ", "").rjust(8, "0"))
+        clock = clock.replace(" ", "")
+        us: int = midnight_us(date) + clock_us(clock if len(clock) >= 8 else ":".join(part.rjust(2, "0") for part in clock.split(":")))  # noqa: PLR2004 - HH:MM:SS
         iso(us)
     except ValueError:
         return _NO_TIME
@@ -237,6 +258,8 @@ def _cef_pairs(line: Line) -> dict[str, str]:
                 name = key[len(prefix) :]
         if value not in NOTHING and name != "":
             pairs.setdefault(name or key, value)
+    if not pairs.get("proto", "0").isdigit():
+        pairs["proto"] = _NUMBERS.get(pairs["proto"].lower(), pairs["proto"])
     category: Sequence[str] = pairs.pop("cat", record.name.partition(" ")[0]).split(":")
     if len(category) > 1 or "subtype" in pairs:  # FortiAnalyzer puts the two into keys of their own
         pairs.setdefault("type", category[0])

@@ -255,13 +255,98 @@ def test_a_device_seven_hours_off() -> None:
     assert parsed.doc["@timestamp"] == "2026-03-02T08:15:30.123456Z"
 
 
-def test_lines_of_sister_products_are_not_claimed() -> None:
-    """FortiMail and FortiWeb log alike and are no FortiGates."""
+@pytest.mark.parametrize(
+    "text",
+    [
+        "date=2026-03-02 time=08:15:30 device_id=FEVM020000000001 log_id=0200012345 type=statistics",
+        'date=2026-03-02 time=08:15:30 devid="FVVM020000000001" log_id=1 type=attack',
+        "date=2026-03-02 time=08:15:30 log_id=0102007810 type=event vd=root device_id=FADV040000000001",
+        "date=2026-03-02 time=08:15:30.846 device_id=anonymous log_id=0200027993 type=statistics pri=information session_id=1",
+        'device="SFW" date=2026-03-02 time=08:15:30 timezone="IST" device_name="XG" device_id=C4431 log_id=010101600001 log_type="Firewall" log_subtype="Allowed"',
+        'date=2026-03-02 time=08:15:30 timezone="IST" device_name="CR" device_id=C07 log_id=010101600001 log_type="Firewall" vd=x',
+        'timestamp="2026-03-02T08:15:30+0700" device_serial_id="C01" log_id="010101600001" log_type="Firewall"',
+        "CEF:0|Fortinet|FortiWeb|1|2|3|4|",
+        "CEF:0|Example|Fortigate|1|2|3|4|",
+        "update=2026-03-02 done",
+    ],
+)
+def test_lines_of_other_products_are_not_claimed(text: str) -> None:
+    """FortiMail, FortiWeb, FortiADC and Sophos write the same keys and are no FortiGates."""
+    assert not FortiGate().claims(frame(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TRAFFIC,
+        "312 <189>" + TRAFFIC,
+        "2026-03-02T01:15:31Z stdout F <189>" + TRAFFIC,
+        "syslog-1  | <189>" + TRAFFIC,
+        "Mar  2 08:15:31 relay fortigate[7]: " + TRAFFIC,
+        "Mar  2 08:15:31 relay Mar  2 08:15:30 fw " + TRAFFIC,
+        "<189>" + TRAFFIC + "\x00",
+        "date=2012-03-04 time=05:06:07 devname=FG device_id=FGT60C log_id=0021000002 type=traffic subtype=allowed pri=notice vd=root src=10.20.1.15",
+        "itime=1772414131 " + TRAFFIC,
+        'logver=602051166 timestamp=1772414130 devid="FG1" vd="root" logid="0000000013" type="traffic" subtype="forward" srcip=10.20.1.15',
+    ],
+)
+def test_lines_behind_any_header_are_claimed(text: str) -> None:
+    """What relays, collectors and containers put before a line or leave out changes nothing of what it is about."""
     parser = FortiGate()
-    assert not parser.claims(frame("date=2026-03-02 time=08:15:30 device_id=FEVM020000000001 log_id=0200012345 type=statistics"))
-    assert not parser.claims(frame('date=2026-03-02 time=08:15:30 devid="FVVM020000000001" log_id=1 type=attack'))
-    assert not parser.claims(frame("CEF:0|Fortinet|FortiWeb|1|2|3|4|"))
-    assert parser.claims(frame(TRAFFIC))
+    assert parser.claims(frame(text))
+    doc = parse(text, parser).doc
+    assert (doc["source.ip"], doc["fortinet.firewall.type"]) == ("10.20.1.15", "traffic")
+    assert "@timestamp" in doc
+
+
+def test_a_line_without_date_has_the_time_that_it_tells_otherwise() -> None:
+    """Seconds since 1970 under `timestamp`, then `itime` of the collector; the fast way and the plain one agree."""
+    line = 'timestamp=1772414130 itime=1772414139 devid="FG1" logid="0000000013" type="traffic" srcip=10.20.1.15'
+    assert parse(line).doc["@timestamp"] == "2026-03-02T01:15:30.000Z"
+    assert parse(line.replace("timestamp=1772414130 ", "")).doc["@timestamp"] == "2026-03-02T01:15:39.000Z"
+    parser = FortiGate()
+    assert [parse(line, parser) for _ in range(SEEN_OFTEN + 2)] == [plainly(line)] * (SEEN_OFTEN + 2)
+
+
+@pytest.mark.parametrize(("clock", "moment"), [("8:5:3", "01:05:03"), ("8:05:03", "01:05:03"), ("08:05:03", "01:05:03"), ("805", None), ("8:5", None)])
+def test_times_of_day_with_few_digits(clock: str, moment: str | None) -> None:
+    """One digit of an hour, minute or second is enough; all three must be there."""
+    parsed = parse(f'date=2026-03-02 time={clock} tz="+0700" devid="FG1" logid="1" type="event"')
+    assert parsed.doc.get("@timestamp", "")[11:19] == (moment or "")
+
+
+def test_managers_log_who_logged_in() -> None:
+    """FortiManager and FortiAnalyzer: the address of the user, the login and what came of it, the zone under its other name."""
+    text = (
+        'date=2026-03-02 time=08:15:30 timezone="GMT+7" devname="FMG" device_id="FMG-VM0A1" log_id=0001010029 type=event subtype=system pri=information '
+        'desc="User login/logout successful" user="admin" userfrom="JSON(192.0.2.5)" msg="user admin login accepted" adminprof="Super_User"'
+    )
+    assert FortiGate().claims(frame(text))
+    doc = parse(text).doc
+    expected = {"event.action": "login", "event.category": ["authentication"], "event.outcome": "success", "source.ip": "192.0.2.5", "user.name": "admin"}
+    assert expected.items() <= doc.items()
+    assert doc["@timestamp"] == "2026-03-02T01:15:30.000Z"
+    failed = parse(text.replace("successful", "failed").replace('userfrom="JSON(192.0.2.5)"', "remote_ip=192.0.2.6 remote_port=4444")).doc
+    assert (failed["event.outcome"], failed["source.ip"], failed["source.port"]) == ("failure", "192.0.2.6", 4444)
+
+
+def test_the_user_of_a_tunnel_is_who_logged_in() -> None:
+    """IPsec writes the peer's address as user and the login as `xauthuser` or `eapuser`."""
+    head = 'date=2026-03-02 time=08:15:30 devid="FG1" logid="0101037138" type="event" subtype="vpn" action="tunnel-up" remip=192.0.2.9 locip=198.51.100.2 '
+    for tail, name in (('user="192.0.2.9" xauthuser="bob"', "bob"), ('user="192.0.2.9" xauthuser="N/A"', "192.0.2.9"), ('xauthuser="x" eapuser="eve"', "eve")):
+        assert parse(head + tail).doc["source.user.name"] == parse(head + tail).doc["user.name"] == name
+
+
+def test_the_host_of_an_event_is_no_address_of_a_page() -> None:
+    """A DHCP client's name is the source's; in web logs `hostname` is the server asked for."""
+    assert parse('date=2026-03-02 time=08:15:30 devid="FG1" logid="0100026001" type="event" subtype="system" hostname="pc7"').doc["source.domain"] == "pc7"
+    assert parse('date=2026-03-02 time=08:15:30 devid="FG1" logid="1" type="utm" subtype="webfilter" hostname="x.example"').doc["url.domain"] == "x.example"
+
+
+def test_cef_names_of_protocols_have_their_number() -> None:
+    """`network.iana_number` is a number also where the sender wrote the name."""
+    doc = parse("CEF:0|Fortinet|FortiGate|v7|13|traffic:forward deny|3|src=192.0.2.1 proto=ICMP").doc
+    assert (doc["network.iana_number"], doc["network.transport"]) == ("1", "icmp")
 
 
 def test_what_is_no_line_of_it_is_refused() -> None:
