@@ -78,7 +78,6 @@ ELSEWHERE = {
     "soc/application/rules.py": "tests/cli",
     "soc/application/run.py": "tests/cli/test_run.py",
     "soc/application/settings.py": "tests/cli/test_commands.py",
-    "soc/application/sources.py": "tests/cli/test_commands.py",
     "soc/application/store.py": "tests/application/test_pipelines.py",
     "soc/bootstrap.py": "tests/application/test_pipelines.py",
     "soc/ingest/parser.py": "tests/content/test_every_parser.py",
