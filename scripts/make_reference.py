@@ -76,6 +76,11 @@ def exit_codes_page() -> str:
 
     parts = [HEAD, "# Exit codes and errors\n", "| code | meaning |", "|---|---|"]
     parts += [f"| {code} | {meaning} |" for code, meaning in exit_codes()]
+    parts += [
+        "\nA preview (`--dry-run`, or a command that shows what it would do until it is told `--yes`) answers a question: it exits with 0 when all of it could",
+        "be done, and with 1 when some of it would be refused. So does saying no to its question. Whether anything was done stands in `--json`: `recorded`,",
+        "`written` or `removed`. A command that has nothing to show and asks before it acts (several objects at once) ends with 2 where nobody can answer.",
+    ]
     parts += ["\n| error | code | meaning |", "|---|---|---|"]
     for name, error in vars(soc.errors).items():
         if isinstance(error, type) and issubclass(error, soc.errors.SocError):

@@ -11,7 +11,7 @@ from soc.application.numbered import local_day
 from soc.clock import from_iso, iso
 from soc.incidents.clocks import Obligation, regime_at
 from soc.incidents.model import Incident
-from soc.incidents.playbook import WHO, Playbook
+from soc.incidents.playbook import T0, WHO, Playbook
 from soc.model.fact import ANY_VERSION, NewFact
 from soc.organization import roster
 from soc.organization.model import Agency, Partner, Person, Shift
@@ -95,7 +95,8 @@ def _guide(one: Playbook) -> Guide:
 
 
 def _span(text: str) -> str:
-    return f"{text[:-1]} {_UNITS.get(text[-1:], text[-1:])}"
+    span = text.removeprefix(T0)
+    return f"{span[:-1]} {_UNITS.get(span[-1:], span[-1:])}" + (" từ khi phát hiện" if span != text else "")
 
 
 def write(app: App, put: Callable[[bytes], str]) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from soc.i18n import said
 from soc.incidents.classes import TLP
 from soc.incidents.model import Incident
 from soc.intel import formats
-from soc.intel.blocking import ALLOWED, APPROVED, EXPIRED, PREFIX, PROPOSED, WITHDRAWN, Blocklist, Entry, LeftOut, fold
+from soc.intel.blocking import ALLOWED, APPROVED, EXPIRED, PREFIX, PROPOSED, SAID, WITHDRAWN, Blocklist, Entry, LeftOut, fold
 from soc.intel.blocking import allowed as allowed_by
 from soc.intel.observables import Observable, defanged, read
 from soc.model.fact import ANY_VERSION, Behalf, NewFact, Stored
@@ -238,7 +238,7 @@ def withdraw(app: App, name: str, *, reason: str) -> Blocklist:
 def _in(app: App, one: Blocklist, *states: str) -> None:
     state = one.state_at(iso(app.clock.now_us()))
     if state not in states:
-        raise Conflict(Phrase("{id} is {state}", id=one.id, state=state), hint=Phrase("soc intel show {id}", id=one.id))
+        raise Conflict(Phrase("{id} is {state}", id=one.id, state=SAID.get(state, state)), hint=Phrase("soc intel show {id}", id=one.id))
 
 
 def _appended(app: App, one: Blocklist, fact: NewFact) -> Blocklist:

@@ -17,7 +17,7 @@ from soc.clock import from_iso, iso
 from soc.errors import Conflict, NotAllowed, NotFound, Phrase, UsageError
 from soc.incidents.classes import ANSWERS, TLP
 from soc.incidents.letter import letter
-from soc.incidents.notices import ACTED, APPROVED, DRAFT, OUT, PREFIX, RECEIVED, VERIFIED, WAITING, Notice, Recipient, fold
+from soc.incidents.notices import ACTED, APPROVED, DRAFT, OUT, PREFIX, RECEIVED, SAID, VERIFIED, WAITING, Notice, Recipient, fold
 from soc.incidents.notices_listing import OPEN, SILENT, notice_of, projection
 from soc.model.fact import Behalf, NewFact, Stored
 from soc.model.journal import FactConflict
@@ -281,7 +281,7 @@ def in_state(notice: Notice, *states: str) -> None:
     Raises: Conflict.
     """
     if notice.state not in states:
-        raise Conflict(Phrase("{id} is {state}", id=notice.id, state=notice.state), hint=Phrase("soc notices show {id}", id=notice.id))
+        raise Conflict(Phrase("{id} is {state}", id=notice.id, state=SAID.get(notice.state, notice.state)), hint=Phrase("soc notices show {id}", id=notice.id))
 
 
 # --- the document ----------------------------------------------------------------------------------------------------

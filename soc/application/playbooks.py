@@ -8,6 +8,7 @@ from soc.application.access import require
 from soc.application.app import App
 from soc.application.incidents import get
 from soc.application.policies_people import name_of, people_of
+from soc.clock import iso
 from soc.config import Settings
 from soc.errors import ConfigError, Conflict, NotFound, Phrase
 from soc.incidents.model import PREFIX, Incident
@@ -78,7 +79,7 @@ def task_facts(app: App, playbook: Playbook, incident: Incident) -> list[NewFact
             "id": f"t{number}",
             "title": job.title.of(language),
             "owner": _owner(app, job, incident),
-            "due_at": due_at(job, incident.detected_at),
+            "due_at": due_at(job, incident.detected_at, iso(app.clock.now_us())),
             "origin": playbook.origin(job),
             "role": job.who,
             "phase": job.phase,

@@ -242,7 +242,7 @@ def texts(app: App, firing: Firing, language: str, incident: str = "") -> dict[s
     """What the places of texts stand for, in a language: agencies by their names, times where the users are."""
     values = dict(firing.values)
     if language == "en":
-        values["rule"] = values.get("rule_en", values.get("rule", ""))
+        values |= {name: values[f"{name}_en"] for name in ("rule", "key") if f"{name}_en" in values}
     if firing.agencies:
         known = Registry(app.journal, (Agency.kind,)).entries[Agency.kind]
         values["agency"] = ", ".join(str(getattr(known.get(one), "name", one)) for one in firing.agencies)

@@ -17,7 +17,7 @@ from soc.errors import Conflict, Locked, NotFound, Phrase
 from soc.ingest.pipeline import Pipeline
 from soc.ingest.records import record_of_dead_letter
 from soc.model.alert import Alert
-from soc.model.deadletter import DeadLetter
+from soc.model.deadletter import SAID, DeadLetter
 from soc.model.event import Event
 from soc.model.signal import Signal, blocks, pack
 
@@ -126,7 +126,7 @@ def _letter(app: App, letter_id: str) -> DeadLetter:
     if letter is None:
         raise NotFound(Phrase("there is no dead letter {letter_id}", letter_id=letter_id), hint="soc deadletters list")
     if letter.state != "open":
-        raise Conflict(Phrase("dead letter {id} is already {state} ({note})", id=letter.id, state=letter.state, note=letter.note))
+        raise Conflict(Phrase("dead letter {id} is already {state} ({note})", id=letter.id, state=SAID.get(letter.state, letter.state), note=letter.note))
     return letter
 
 

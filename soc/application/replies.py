@@ -16,7 +16,7 @@ from soc.application.app import App
 from soc.application.notices import KIND, about, answer, every
 from soc.errors import Conflict, NotFound, Phrase, UsageError
 from soc.incidents.notices import OUT, RECEIVED, WAITING, WITHDRAWN, Notice
-from soc.incidents.replies import MOST_TEXT, PREFIX, RECORDED, UNCLEAR, Known, Reply, codes_in, fold, identity, messages_in, said
+from soc.incidents.replies import MOST_TEXT, PREFIX, RECORDED, SAID, UNCLEAR, Known, Reply, codes_in, fold, identity, messages_in, said
 from soc.model.fact import ANY_VERSION, NewFact
 from soc.model.ids import digest_id
 from soc.model.journal import FactConflict
@@ -267,7 +267,7 @@ def _unclear(app: App, name: str) -> Reply:
     require(app, "notices.replies")
     reply = get(app, name)
     if reply.outcome != UNCLEAR:
-        raise Conflict(Phrase("{id} is {state}", id=reply.id, state=reply.outcome), hint="soc notices replies list --unclear")
+        raise Conflict(Phrase("{id} is {state}", id=reply.id, state=SAID.get(reply.outcome, reply.outcome)), hint="soc notices replies list --unclear")
     return reply
 
 

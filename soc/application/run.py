@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 from soc.application.app import App, Collector, Forwarder
@@ -20,7 +20,7 @@ from soc.clock import iso
 from soc.config import FileSource, Settings, SourceSettings, SyslogSource
 from soc.errors import SocError, StoreFull, Unreachable
 from soc.ingest.offsets import OffsetMeter, OffsetsInForce
-from soc.ingest.silence import SilenceWatch, silence_effects
+from soc.ingest.silence import SilenceWatch, Titled, silence_effects
 from soc.ingest.worker import Totals, Worker
 from soc.model.alert import Alert, RuleRef
 from soc.model.health import health_alert
@@ -332,14 +332,13 @@ class _Duties:
             effects.append(Effects(progress=[], state={f"source:{source}\x1fsilence": state for source, state in changes.items()}))
         return effects
 
-    def _blinded(self, overdue: Sequence[Gap]) -> dict[str, list[str]]:
-        """Per source that falls silent the titles of the rules that see nothing meanwhile; nothing of it when the store does not answer."""
+    def _blinded(self, overdue: Sequence[Gap]) -> Mapping[str, Sequence[Titled]]:
+        """Per source that falls silent the rules that see nothing meanwhile; nothing of it when the store does not answer."""
         try:
-            found = blinded_by(self._app, self._app.rules.engine.collection, {gap.source: gap.from_us for gap in overdue})
+            return blinded_by(self._app, self._app.rules.engine.collection, {gap.source: gap.from_us for gap in overdue})
         except Unreachable as error:  # the silence itself must be told all the same
             log.warning("it is not known which rules are blind", error=error.message)
             return {}
-        return {source: [rule.title for rule in rules] for source, rules in found.items()}
 
     def _behind(self, source: str) -> bool:
         """A backlog is being read: what was silent then is not silent now."""

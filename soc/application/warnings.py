@@ -14,7 +14,7 @@ from soc.errors import Conflict, NotFound, Phrase, UsageError
 from soc.incidents.classes import TLP
 from soc.incidents.letter import printed
 from soc.incidents.notices import Notice
-from soc.incidents.warnings import CLOSED, PREFIX, CentreWarning, Progress, fold, progress
+from soc.incidents.warnings import CLOSED, PREFIX, SAID, CentreWarning, Progress, fold, progress
 from soc.model.fact import Behalf, NewFact, Stored
 from soc.model.text import vi_fold
 from soc.organization.model import System
@@ -154,7 +154,7 @@ def fan_out(
     require(app, "warnings.handle")
     warning, done = get(app, name)
     if warning.state == CLOSED:
-        raise Conflict(Phrase("{id} is {state}", id=warning.id, state=warning.state), hint=Phrase("soc warnings show {id}", id=warning.id))
+        raise Conflict(Phrase("{id} is {state}", id=warning.id, state=SAID[warning.state]), hint=Phrase("soc warnings show {id}", id=warning.id))
     wanted = notices.recipients_of(app, to, below, annex)
     left = [agency for agency in wanted if agency not in done.agencies]
     if not left:
@@ -185,7 +185,7 @@ def close(app: App, name: str, *, summary: str = "", number: str = "", on: str =
     require(app, "warnings.handle")
     warning, done = get(app, name)
     if warning.state == CLOSED:
-        raise Conflict(Phrase("{id} is {state}", id=warning.id, state=warning.state), hint=Phrase("soc warnings show {id}", id=warning.id))
+        raise Conflict(Phrase("{id} is {state}", id=warning.id, state=SAID[warning.state]), hint=Phrase("soc warnings show {id}", id=warning.id))
     if on:
         notices.a_day(on)
     if len(summary) > _LONGEST["summary"]:

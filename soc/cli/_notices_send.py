@@ -107,7 +107,7 @@ def remind(
     elif sure:
         session.out.text(_("{count} recipients of {notices} notices are reminded").format(count=sum(not row["why"] for row in items), notices=len(found)))
         _tell_outbox(session, channel)
-    return 0 if (sure or not found) and not any(row["why"] for row in items) else 1
+    return 1 if any(row["why"] for row in items) else 0
 
 
 @click.command(
@@ -167,7 +167,7 @@ def _carry_out(session: Session, id: str, step: str, channel: str, to: tuple[str
             session.out.say("  ! " + _("{agency} wants it by {channel}: do it, then soc notices send {id} --channel {channel} --to {agency}").format(
                 agency=way.agency, channel=way.channel, id=notice.id))  # fmt: skip
         _tell_outbox(session, channel)
-    return 0 if sure and not any(way.why for way in ways) else 1
+    return 1 if any(way.why for way in ways) else 0
 
 
 def _sure(session: Session, ways: Any, channel: str, *, yes: bool, as_json: bool) -> bool:

@@ -25,7 +25,9 @@ def who_word(role: str) -> str:
 
 
 @click.command(
-    help=_("Give an incident the tasks of a playbook, with owners and due times counted from T0. Example: soc incidents playbook INC-2026-0007 ransomware")
+    help=_(
+        "Give an incident the tasks of a playbook, with owners and due times; those of the law count from T0, the others from now. Example: soc incidents playbook INC-2026-0007 ransomware"
+    )
 )
 @click.argument("id")
 @click.argument("playbook", metavar="NAME")

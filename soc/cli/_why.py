@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from soc.i18n import current
 from soc.i18n import gettext as _
 from soc.model.text import display_safe
 
@@ -46,7 +47,8 @@ def tree_lines(node: dict[str, Any], depth: int = 0, *, everything: bool = False
         yield _clause(node, indent, mark)
     blinds = node.get("blinds") or {}
     if blinds.get("count"):
-        names = ", ".join(display_safe(name, most=80) for name in blinds["rules"])
+        titles = (current() == "vi" and blinds.get("rules_vi")) or blinds["rules"]  # alerts of earlier versions have English ones only
+        names = ", ".join(display_safe(name, most=80) for name in titles)
         yield [(indent + "  ", ""), (_("{count} rules see nothing meanwhile: {names}").format(count=blinds["count"], names=names), "yellow")]
 
 

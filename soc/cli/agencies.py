@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from soc.cli._io import Column, list_options
+from soc.cli._io import Column, json_option, list_options, write_json
 from soc.cli._registry import make
 from soc.cli._session import Session, pass_session
 from soc.i18n import gettext as _
@@ -35,8 +35,9 @@ def _words() -> dict[str, str]:
 
 @command.command(help=_("Write the files of a sample province (152 network points, 8,023 mailboxes) into FOLDER, to try imports with."))
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@json_option
 @pass_session
-def sample(session: Session, folder: Path) -> None:
+def sample(session: Session, folder: Path, as_json: bool) -> None:
     """Write the sample province."""
     from importlib.resources import files
 
@@ -52,6 +53,10 @@ def sample(session: Session, folder: Path) -> None:
         raise Conflict(Phrase("{target} exists already", target=error.filename), hint="give an empty folder") from None
     except OSError as error:
         raise NotAllowed(Phrase("{path} cannot be written: {strerror}", path=folder, strerror=error.strerror)) from error
+    if as_json:
+        items = [{"kind": kind, "path": str(folder / f"{kind}.csv")} for kind in kinds]
+        write_json({"schema_version": 1, "kind": "sample", "total": len(items), "truncated": False, "items": items})
+        return
     for kind in kinds:
         session.out.text(f"soc {kind} import {folder / f'{kind}.csv'} --yes")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from soc.cli._io import Column, list_options, to_json, write_json
+from soc.cli._io import Column, json_option, list_options, to_json, write_json
 from soc.cli._session import Session, pass_session
 from soc.i18n import gettext as _
 
@@ -58,8 +58,9 @@ def path(session: Session, form: str | None, fields: tuple[str, ...]) -> None:
 
 @command.command(help=_("Check FILE (default: the files in use); every error with file, line and key."))
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@json_option
 @pass_session
-def validate(session: Session, file: Path | None) -> None:
+def validate(session: Session, file: Path | None, as_json: bool) -> None:
     """Check the configuration."""
     from soc.application.sources import faults
     from soc.errors import ConfigError
@@ -70,6 +71,9 @@ def validate(session: Session, file: Path | None) -> None:
     for fault in faults(settings):
         file_name, _colon, line = origins[fault.key].where.rpartition(":") if fault.key in origins else ("", "", "")
         raise ConfigError(fault.message, file=file_name, line=int(line) if line.isdecimal() else 0, key=fault.key, hint=fault.hint)
+    if as_json:
+        write_json({"schema_version": 1, "kind": "config-check", "valid": True})
+        return
     session.out.say(_("the configuration is right"))
 
 

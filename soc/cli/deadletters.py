@@ -137,8 +137,9 @@ def redrive(session: Session, ids: tuple[str, ...], everything: bool, raw_file: 
 @click.argument("ids", nargs=-1, required=True)
 @click.option("--why", required=True, help=_("The reason, for the record."))
 @click.option("--yes", is_flag=True, help=_("Do not ask."))
+@json_option
 @pass_session
-def discard(session: Session, ids: tuple[str, ...], why: str, yes: bool) -> None:
+def discard(session: Session, ids: tuple[str, ...], why: str, yes: bool, as_json: bool) -> None:
     """Give dead letters up."""
     from soc.application import redrive as work
 
@@ -146,5 +147,10 @@ def discard(session: Session, ids: tuple[str, ...], why: str, yes: bool) -> None
         if not may_ask(session):
             raise click.UsageError(_("several at once need --yes"))
         click.confirm(ngettext("Give up {count} dead letter?", "Give up {count} dead letters?", len(ids)).format(count=len(ids)), abort=True, err=True)
-    for letter_id in work.discard(session.app(), ids, why=why):
+    done = work.discard(session.app(), ids, why=why)
+    if as_json:
+        items = [{"id": letter_id, "state": "discarded"} for letter_id in done]
+        write_json({"schema_version": 1, "kind": "discarded", "total": len(items), "truncated": False, "items": items})
+        return
+    for letter_id in done:
         session.out.say(_("given up: {id}").format(id=letter_id))

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from soc.cli import _show
+from soc.cli._io import json_option, write_json
 from soc.cli._session import Session, pass_session
 from soc.errors import NotAllowed, Phrase
 from soc.i18n import gettext as _
@@ -32,9 +33,12 @@ SCENE_NAMES = ("account-takeover", "gateway-silent", "ransomware", "spam-wave", 
 )
 @click.option("--scene", type=click.Choice(SCENE_NAMES), default=None, help=_("Play the scene of one incident instead, with the sample registry."))
 @click.option("--seed", type=int, default=2026, show_default=True, help=_("Another seed, other traffic."))
+@json_option
 @pass_session
-def command(session: Session, folder: Path, scene: str | None, seed: int) -> None:
+def command(session: Session, folder: Path, scene: str | None, seed: int, as_json: bool) -> None:
     """Play the demonstration."""
+    import msgspec
+
     from soc.application import alerts, events
     from soc.application.demo.play import play, play_scene
     from soc.application.demo.scenarios import SCENES
@@ -63,20 +67,30 @@ def command(session: Session, folder: Path, scene: str | None, seed: int) -> Non
             played = play_scene(session.opening(), session.settings, folder / "traffic", SCENES[scene], seed=seed, clock=SystemClock(), progress=tell)
             app = session.app()
 
+    found = events.stats(app, events.event_query(""), interval="hour", by="", fields=(), most=1, tz=session.settings.timezone)
+    by_level: dict[str, int] = {}
+    for (level, _category), count in found.threats.items():
+        by_level[level] = by_level.get(level, 0) + count
+    total, groups = alerts.groups(app, AlertQuery(limit=0))
+    groups.sort(key=lambda group: -RuleLevel(group.rule.level).rank)
+    commands = _next_steps(folder, groups[0].id[:10] if groups else "")
+    if as_json:
+        head = {"schema_version": 1, "kind": "demo", "store": str(folder), "scene": scene, "files": played.files, "threats": by_level}
+        items = [
+            {"id": group.id, "rule": group.rule.id, "title": _show.title(group.rule), "level": group.rule.level, "count": group.count, "key": group.key}
+            for group in groups
+        ]
+        write_json({**head, "totals": msgspec.to_builtins(played.totals), "next": commands, "total": total, "truncated": total > len(items), "items": items})
+        return
+
     out.text(_("Taken in"), "bold")
     for name, lines in played.files.items():
         out.text(f"  {name:<14} {_show.number(lines):>9} " + _("lines"))
     out.text(f"  {totals_text(played.totals)}")
-    found = events.stats(app, events.event_query(""), interval="hour", by="", fields=(), most=1, tz=session.settings.timezone)
     out.text("\n" + _("Threats by level"), "bold")
-    by_level: dict[str, int] = {}
-    for (level, _category), count in found.threats.items():
-        by_level[level] = by_level.get(level, 0) + count
     for level in ("critical", "high", "medium", "low"):
         if by_level.get(level):
             out.text(f"  {_show.level(level):<16} {_show.number(by_level[level]):>9}", _show.style_of(level))
-    total, groups = alerts.groups(app, AlertQuery(limit=0))
-    groups.sort(key=lambda group: -RuleLevel(group.rule.level).rank)
     out.text("\n" + _("Open alerts ({count})").format(count=total), "bold")
     now = app.clock.now_us()
     for group in groups[:MOST_ALERTS]:
@@ -87,7 +101,9 @@ def command(session: Session, folder: Path, scene: str | None, seed: int) -> Non
         )
     if total > MOST_ALERTS:
         out.text("  …")
-    _next_steps(session, folder, groups[0].id[:10] if groups else "")
+    out.text("\n" + _("Next"), "bold")
+    for line in commands:
+        out.text(f"  {line}")
 
 
 def _fresh(folder: Path) -> None:
@@ -103,12 +119,11 @@ def _fresh(folder: Path) -> None:
     (folder / MARK).write_text("# Made by `soc demo`: this folder may be removed at any time.\n", encoding="utf-8")
 
 
-def _next_steps(session: Session, folder: Path, group: str) -> None:
+def _next_steps(folder: Path, group: str) -> list[str]:
+    """The commands that show more of it, as they are typed here."""
     # From a checkout the launcher stands at bin/soc; an installed soc is on PATH.
     launcher = Path(__file__).parents[2] / "bin" / "soc"
     name = shlex.quote(os.path.relpath(launcher)) if launcher.exists() else "soc"
     store = shlex.quote(str(folder))
-    session.out.text("\n" + _("Next"), "bold")
     why = (f"alerts why {group} --store {store}",) if group else ()
-    for line in (f"alerts list --store {store}", *why, f"events search 'soc.threat.level:critical' --store {store}"):
-        session.out.text(f"  {name} {line}")
+    return [f"{name} {line}" for line in (f"alerts list --store {store}", *why, f"events search 'soc.threat.level:critical' --store {store}")]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from soc.cli._io import json_option, write_json
 from soc.cli._session import Session, pass_session
 from soc.errors import Conflict, NotAllowed, Phrase
 from soc.i18n import gettext as _
@@ -77,8 +78,9 @@ TEMPLATE = """\
 @click.command(help=_("Write a commented configuration file (default: the user's own), which nothing overwrites, and make the key that signs the journal."))
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--stdout", "to_stdout", is_flag=True, help=_("Print it instead."))
+@json_option
 @pass_session
-def command(session: Session, file: Path | None, to_stdout: bool) -> None:
+def command(session: Session, file: Path | None, to_stdout: bool, as_json: bool) -> None:
     """Write a configuration file."""
     from soc.config_files import user_file
 
@@ -97,20 +99,24 @@ def command(session: Session, file: Path | None, to_stdout: bool) -> None:
     except OSError as error:
         raise NotAllowed(Phrase("{target} cannot be written: {strerror}", target=target, strerror=error.strerror)) from error
     session.out.say(_("written: {path}").format(path=target))
-    _make_key(session)
+    key = _make_key(session)
+    if as_json:
+        write_json({"schema_version": 1, "kind": "init", "path": str(target), "key": key})
+        return
     session.out.say(_("Next: edit it, then soc config validate, soc doctor, soc run"))
 
 
-def _make_key(session: Session) -> None:
-    """The key that signs checkpoints of the journal, unless there is one; and where what it signs is to be kept."""
+def _make_key(session: Session) -> str:
+    """The id of the key that signs checkpoints of the journal, made unless there is one ("" = none was made); and where what it signs is to be kept."""
     from soc.bootstrap import key_file
 
     app = session.app(new_store=True)
     if session.settings.read_only or app.wiring.signing_key() is not None:
-        return
+        return ""
     key = app.wiring.signing_key(make=True)
     assert key is not None  # made above
     session.out.say(_("key that signs the journal: {id} in {path} (only this user may read it)").format(id=key.id, path=key_file(session.settings)))
     session.out.say(
         _("Keep an anchor where nobody who can write to the store can change it, on another machine or on paper: soc audit checkpoint --anchor FILE")
     )
+    return key.id

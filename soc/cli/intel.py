@@ -164,7 +164,7 @@ def propose(
                 write_json({"schema_version": 1, "kind": "blocklist", "recorded": False, "preview": preview, "item": None})
             else:
                 session.out.say(_("nothing was recorded; --yes records it"))
-            return 1
+            return 0 if entries else 1
     made = intel.propose(app, incidents, all_open=all_open, expires_at=expires_at, types=types, only=only, reason=reason)
     _tell(session, made, as_json)
     if not as_json:

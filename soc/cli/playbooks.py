@@ -74,7 +74,7 @@ def show(session: Session, name: str, as_json: bool) -> None:
 
 
 def _tell(session: Session, found: Playbook) -> None:
-    from soc.incidents.playbook import PHASES
+    from soc.incidents.playbook import PHASES, T0
 
     out, language = session.out, current()
     out.text(f"{found.title.of(language)}  ({found.name}@{found.version})", "bold")
@@ -85,7 +85,7 @@ def _tell(session: Session, found: Playbook) -> None:
         if job.phase != phase:
             phase = job.phase
             out.text("\n" + PHASES[phase].of(language), "bold")
-        out.text(f"{number}. {job.title.of(language)}  [{job.id}]  {who_word(job.who)}  T0+{job.due}")
+        out.text(f"{number}. {job.title.of(language)}  [{job.id}]  {who_word(job.who)}  {job.due if job.due.startswith(T0) else '+' + job.due}")
         for at, step in enumerate(job.how.of(language), 1):
             out.text(out.folded(f"{at}) {step}", indent="   ", more="      "))
         out.text(out.folded(_("Record: {text}").format(text=job.record.of(language)), indent="   "), "dim")

@@ -314,8 +314,9 @@ def templates() -> None:
     "export", help=_record.example(_("Write the shipped templates into FOLDER; files that exist are not touched."), "soc reports templates export mau")
 )
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@json_option
 @pass_session
-def export_templates(session: Session, folder: Path) -> None:
+def export_templates(session: Session, folder: Path, as_json: bool) -> None:
     """Write the templates."""
     from soc.application import reports
     from soc.cli._export import new_file
@@ -327,7 +328,11 @@ def export_templates(session: Session, folder: Path) -> None:
     for name, data in reports.templates().items():
         with new_file(folder / name, hint="give an empty folder", mode=0o644) as file:
             file.write(data)
-        session.out.text(str(folder / name))
+        if not as_json:
+            session.out.text(str(folder / name))
+    if as_json:
+        items = [{"path": str(folder / name)} for name in reports.templates()]
+        write_json({"schema_version": 1, "kind": "report-templates", "total": len(items), "truncated": False, "items": items})
     session.out.say(
         _("Edit them with a word processor, then: soc reports templates check {folder}; use them: reports.templates in the settings").format(folder=folder)
     )

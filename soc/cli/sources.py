@@ -110,13 +110,17 @@ def test(session: Session, name: str, most: int, wait_s: float, as_json: bool) -
 @click.argument("seconds", type=float)
 @click.option("--from", "from_time", default="now", metavar="TIME", show_default=True, help=_("For lines received from this time on."))
 @click.option("--why", required=True, help=_("The reason, for the record."))
+@json_option
 @pass_session
-def offset(session: Session, name: str, seconds: float, from_time: str, why: str) -> None:
+def offset(session: Session, name: str, seconds: float, from_time: str, why: str, as_json: bool) -> None:
     """Record a clock offset."""
     from soc.application import store
 
     app = session.app()
     fact = store.record_offset(app, name, seconds, read_time(from_time, app.clock.now_us(), session.settings.timezone), why)
+    if as_json:
+        write_json({"schema_version": 1, "kind": "clock-offset", "item": fact})
+        return
     session.out.say(
         _("{source}: {seconds} s are added to device times received from {time} on; a running pipeline takes it up at its next start").format(
             source=name, seconds=f"{seconds:+g}", time=_show.when(fact["from"], session.settings.timezone)

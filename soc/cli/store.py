@@ -122,11 +122,13 @@ def restore(session: Session, source: Path, anchor: Path | None, yes: bool, as_j
     known = None if anchor is None else read_anchor(anchor)
     app = session.app(new_store=True)
     if not _agreed(session, yes, _("{path} will be restored into {store}.").format(path=source, store=_name(session))):
+        if as_json:
+            write_json({"schema_version": 1, "kind": "restore", "written": False, "manifest": None})
         return 0
     with Progress(session) as progress:
         manifest = copies.restore(app, source, progress, anchor=known)
     if as_json:
-        write_json({"schema_version": 1, "kind": "restore", "manifest": manifest})
+        write_json({"schema_version": 1, "kind": "restore", "written": True, "manifest": manifest})
     session.out.say(
         _("restored; check it: {command}").format(command="soc store ledger" + (f" --store {shlex.quote(str(session.store))}" if session.store else ""))
     )

@@ -62,7 +62,7 @@ def _fields(words: tuple[str, ...]) -> dict[str, str]:
 @click.option("--yes", is_flag=True, help=_("Record it; without it the preview is shown."))
 @json_option
 @pass_session
-def add(session: Session, words: tuple[str, ...], expires: str, reason: str, begin: str, scope: str, yes: bool, as_json: bool) -> int:
+def add(session: Session, words: tuple[str, ...], expires: str, reason: str, begin: str, scope: str, yes: bool, as_json: bool) -> None:
     """Add a suppression, after a preview."""
     from soc.application import suppressions
     from soc.clock import iso
@@ -98,7 +98,6 @@ def add(session: Session, words: tuple[str, ...], expires: str, reason: str, beg
             session.out.say(_("In the queue it stays what it is; to close it: {command}").format(command=close))
     else:
         session.out.say(_("nothing was recorded; --yes records it"))
-    return 0 if made else 1
 
 
 @command.command("list", help=_("List suppressions, the newest first."))

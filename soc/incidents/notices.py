@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from soc.errors import Phrase
 from soc.incidents.classes import ANSWERS
 from soc.model.fact import Fact
 from soc.model.ids import digest_id
@@ -26,6 +27,8 @@ RECEIVED, ACTED, VERIFIED = ANSWERS
 WAY = (WAITING, SENT, *ANSWERS)
 """A recipient's states, in order; a later one implies the earlier ones."""
 DRAFT, APPROVED, OUT, WITHDRAWN = "draft", "approved", "sent", "withdrawn"
+SAID = {DRAFT: Phrase("draft"), APPROVED: Phrase("approved"), OUT: Phrase("sent"), WITHDRAWN: Phrase("withdrawn")}
+"""States as errors say them."""
 FIRST, REMINDER, SECOND = "sent", "reminder", "second-letter"
 """What a sending is."""
 CODE_LETTERS = 8

@@ -1,6 +1,6 @@
 """Playbooks: what to do about a sort of incident, task by task, in words for people who do it once in their lives.
 
-A file is `<name>.yml`; each task says who does it, how, until when after T0, what to write down and when to call the national
+A file is `<name>.yml`; each task says who does it, how, until when, what to write down and when to call the national
 centre. Phases follow the functions of NIST SP 800-61r3 (CSF 2.0) and the steps of Decree 333/2026, article 9.
 """
 
@@ -37,6 +37,7 @@ WHO: dict[str, Words] = {
     "contact": Words("đầu mối của đơn vị", "contact person of the agency"),
     "administrator": Words("quản trị hệ thống", "administrator of the system"),
 }
+T0 = "T0+"
 MOST_TEXT = 1_000
 MOST_STEPS = 12
 MOST_TASKS = 40
@@ -65,7 +66,11 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One task of a playbook. `due`: after T0."""
+    """One task of a playbook. `due`: `4h` after the task is given, or `T0+72h` after the time of detection, from which the law counts.
+
+    An incident that is reported late, or whose sort is known late, has its inner tasks in front of it all the same: what is late is told by
+    the clocks of the law. Source: NIST SP 800-61r3, RS.MA-01 (the response plan is carried out once an incident is declared).
+    """
 
     id: str
     phase: Literal["detect", "preserve", "contain", "analyze", "report", "eradicate", "recover", "improve"]
@@ -109,9 +114,10 @@ class Playbook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return list(dict.fromkeys(found[1] for text in self.texts() for found in COMMAND.finditer(text)))
 
 
-def due_at(job: Job, detected_at: str) -> str:
-    """When a task is due (RFC 3339 UTC)."""
-    return iso(from_iso(detected_at) + span_us(job.due))
+def due_at(job: Job, detected_at: str, given_at: str) -> str:
+    """When a task is due that is given now (RFC 3339 UTC)."""
+    span = job.due.removeprefix(T0)
+    return iso(from_iso(given_at if span == job.due else detected_at) + span_us(span))
 
 
 def load(path: Path | Any, shown: str = "") -> Playbook:
@@ -164,9 +170,14 @@ def _check_job(document: Document, job: Job, number: int, known: set[str]) -> No
         raise document.error(Phrase("{id}: no id of a task, or it stands here twice", id=job.id[:60]), *where, "id", hint="id: isolate-the-computer")
     known.add(job.id)
     try:
-        span_us(job.due)
+        span_us(job.due.removeprefix(T0))
     except ValueError as error:
-        raise document.error(Phrase("{key}: {value} is no period", key="due", value=job.due), *where, "due", hint="30m, 4h, 3d after T0") from error
+        raise document.error(
+            Phrase("{key}: {value} is no period", key="due", value=job.due),
+            *where,
+            "due",
+            hint="30m, 4h, 3d after it is given; T0+72h after the time of detection",
+        ) from error
     for name in ("title", "record", "call"):
         words = getattr(job, name)
         if words is not None:

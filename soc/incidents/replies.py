@@ -22,6 +22,8 @@ from soc.model.text import vi_fold
 
 PREFIX = "reply/"
 RECORDED, UNCLEAR, DISCARDED = "recorded", "unclear", "discarded"
+SAID = {RECORDED: Phrase("recorded"), UNCLEAR: Phrase("unclear"), DISCARDED: Phrase("discarded")}
+"""Outcomes as errors say them."""
 MOST_TEXT = 4_000
 """Characters of the text that are recorded."""
 _MOST_LINES = 200

@@ -11,11 +11,14 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from soc.errors import Phrase
 from soc.incidents.notices import ACTED, RECEIVED, SENT, VERIFIED, WAITING, WITHDRAWN, Notice
 from soc.model.fact import Fact
 
 PREFIX = "warning/"
 OPEN, CLOSED = "open", "closed"
+SAID = {OPEN: Phrase("open"), CLOSED: Phrase("closed")}
+"""States as errors say them."""
 
 
 class CentreWarning(msgspec.Struct):

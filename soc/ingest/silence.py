@@ -7,6 +7,7 @@ faded by time, so that a quiet Sunday night is no alarm and a silent Monday morn
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
@@ -27,6 +28,18 @@ UNKNOWN_S = 21_600.0
 _FADE = 0.9
 
 SILENT_RULE = RuleRef("soc-source-silent", "Source has gone silent", "high", digest_id("soc-source-silent", "1"), (), "health")
+
+
+class Titled(Protocol):
+    """A rule as silence names it."""
+
+    @property
+    def title(self) -> str:
+        """Its title in English."""
+
+    @property
+    def title_vi(self) -> str:
+        """Its title in Vietnamese ("" = it has none)."""
 
 
 class _Known(msgspec.Struct):
@@ -144,7 +157,7 @@ MOST_NAMED = 20
 """Blind rules that an alert names; the others are counted."""
 
 
-def silence_effects(gaps: Sequence[Gap], agencies: Mapping[str, str], now_us: int, blinds: Mapping[str, Sequence[str]] = {}) -> Effects:
+def silence_effects(gaps: Sequence[Gap], agencies: Mapping[str, str], now_us: int, blinds: Mapping[str, Sequence[Titled]] = {}) -> Effects:
     """The effects of gaps: the facts, and an alert for each that is still open; `blinds`: per source the rules that see nothing meanwhile."""
     effects = Effects(progress=[], gaps=list(gaps))
     for gap in gaps:
@@ -162,7 +175,7 @@ def silence_effects(gaps: Sequence[Gap], agencies: Mapping[str, str], now_us: in
                     "test": "silent longer than",
                     "pattern": f"{gap.expected_s:.0f} s",
                     "matched_value": f"{(now_us - gap.from_us) / 1e6:.0f} s",
-                    "blinds": {"count": len(blinds.get(gap.source, ())), "rules": list(blinds.get(gap.source, ()))[:MOST_NAMED]},
+                    "blinds": _blinded(blinds.get(gap.source, ())),
                     "children": [],
                 },
                 at=iso(now_us),
@@ -173,3 +186,9 @@ def silence_effects(gaps: Sequence[Gap], agencies: Mapping[str, str], now_us: in
             )
         )
     return effects
+
+
+def _blinded(rules: Sequence[Titled]) -> dict[str, Any]:
+    """How many rules see nothing, and the titles of the first of them in both languages."""
+    named = rules[:MOST_NAMED]
+    return {"count": len(rules), "rules": [rule.title for rule in named], "rules_vi": [rule.title_vi or rule.title for rule in named]}

@@ -12,12 +12,15 @@ from typing import Any
 
 import msgspec
 
+from soc.errors import Phrase
 from soc.model.fact import Fact
 
 PREFIX = "intel/"
 ALLOWED = "intel-allowed"
 """The stream of what people said must never be blocked."""
 PROPOSED, APPROVED, WITHDRAWN, EXPIRED = "proposed", "approved", "withdrawn", "expired"
+SAID = {PROPOSED: Phrase("proposed"), APPROVED: Phrase("approved"), WITHDRAWN: Phrase("withdrawn"), EXPIRED: Phrase("expired")}
+"""States as errors say them."""
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from soc.errors import Phrase
+
+SAID = {"open": Phrase("open"), "redriven": Phrase("redriven"), "discarded": Phrase("discarded")}
+"""States as errors say them."""
+
 
 class DeadLetter(msgspec.Struct):
     """One record that could not become an event.

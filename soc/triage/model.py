@@ -15,6 +15,8 @@ from soc.model.fact import Fact
 
 PREFIX = "group/"
 OPEN, ACKNOWLEDGED, CLOSED = STATES = ("open", "acknowledged", "closed")
+SAID = {OPEN: Phrase("open"), ACKNOWLEDGED: Phrase("acknowledged"), CLOSED: Phrase("closed")}
+"""States as errors say them."""
 WAITING = (OPEN, ACKNOWLEDGED)
 """What somebody still has to decide."""
 VERDICTS = ("true-positive", "false-positive", "benign", "duplicate", "test")
@@ -60,7 +62,7 @@ class IllegalStep(Conflict):
 
     def __init__(self, group: str, state: str, command: str) -> None:
         super().__init__(
-            Phrase("{group} is {state}: {command} is not possible", group=group, state=state, command=command),
+            Phrase("{group} is {state}: {command} is not possible", group=group, state=SAID.get(state, state), command=command),
             hint="soc alerts reopen ID" if state == CLOSED else "soc alerts close ID --verdict …",
         )
 

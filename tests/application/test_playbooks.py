@@ -1,4 +1,4 @@
-"""Giving an incident the tasks of a playbook: owners by role, due times from T0, never twice; own playbooks take the place of shipped ones."""
+"""Giving an incident the tasks of a playbook: owners by role, due times from when they are given or from T0, never twice; own playbooks take the place of shipped ones."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from soc.bootstrap import open_app
 from soc.clock import FrozenClock, iso
 from soc.config import Settings, StoreSettings
 from soc.errors import ConfigError, Conflict, NotFound
+from soc.incidents.clocks import obligations
 from soc.incidents.workflow import IllegalTransition
 from soc.organization.registry import Registry, record
 from soc.organization.table import Row
@@ -37,19 +38,30 @@ def app(tmp_path: Path) -> Iterator[App]:
         yield opened
 
 
-def test_tasks_have_owners_by_role_and_are_due_from_the_time_of_detection(app: App) -> None:
+def test_tasks_have_owners_by_role_and_are_due_from_when_they_are_given(app: App) -> None:
     """The contact of the agency concerned, the lead, the owner of the incident for the one on duty; T0 lies an hour back."""
     opened = incidents.open_incident(app, {"title": "x", "agencies": ["xa-a"], "detected_at": iso(T0)}, owner="bình")
     incident, count = playbooks.start(app, opened.id, "ransomware")
     assert count == len(incident.tasks) == 10
     owners = {task.origin.partition("#")[2]: (task.owner, task.due_at) for task in incident.tasks}
-    assert owners["isolate"] == ("Chị Hoa", iso(T0 + HOUR // 2))
-    assert owners["decide"] == ("Chị Lan", iso(T0 + 2 * HOUR))
-    assert owners["extent"] == ("bình", iso(T0 + 4 * HOUR))
+    assert owners["isolate"] == ("Chị Hoa", iso(T0 + HOUR + HOUR // 2))
+    assert owners["decide"] == ("Chị Lan", iso(T0 + 3 * HOUR))
+    assert owners["extent"] == ("bình", iso(T0 + 5 * HOUR))
     assert all(task.how.startswith("1. ") and task.record and task.phase for task in incident.tasks)
     assert [(one.playbook, one.version, one.done, one.total) for one in playbooks.progress(incident)] == [("ransomware", 1, 0, 10)]
     incident = incidents.finish_task(app, incident.id, "t1", result="đã rút dây")
     assert playbooks.progress(incident)[0].done == 1
+
+
+def test_an_incident_that_is_reported_hours_late_begins_with_no_overdue_task_but_those_of_the_law(app: App) -> None:
+    """Detected five days ago, recorded now: inner tasks have all of their time, what the law counts from T0 is late and says so."""
+    opened = incidents.open_incident(app, {"title": "x", "detected_at": iso(T0 - 120 * HOUR)})
+    incident, _ = playbooks.start(app, opened.id, "data-leak")
+    due = {task.origin.partition("#")[2]: task.due_at for task in incident.tasks}
+    late = {name for name, at in due.items() if at <= iso(T0 + HOUR)}
+    assert late == {"clocks", "tell-people"}
+    assert due["tell-people"] == iso(T0 - 48 * HOUR)
+    assert {one.begin_at for one in obligations(incident, T0 + HOUR)} == {incident.detected_at}
 
 
 def test_a_playbook_is_added_once_and_another_beside_it(app: App) -> None:

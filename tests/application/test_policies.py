@@ -170,7 +170,7 @@ def test_a_group_that_fits_opens_one_incident_with_all_that_the_policy_says(made
     assert (did.policy, did.opened, did.incidents) == ("opens", 1, ["INC-2026-0001"])
     (incident,) = opened(made)
     assert (incident.title, incident.rsit, incident.severity, incident.owner) == (
-        "Quét cổng Sở Y tế source.ip=198.51.100.1",
+        "Quét cổng Sở Y tế địa chỉ nguồn 198.51.100.1",
         "malicious-code/infected-system",
         "high",
         "Chị Lan",
@@ -179,7 +179,7 @@ def test_a_group_that_fits_opens_one_incident_with_all_that_the_policy_says(made
     assert incident.detected_at == iso(T0 + MINUTE + 1_000_000)
     assert [(one["type"], one["value"]) for one in incident.observables] == [("ip", "198.51.100.1")]
     (task,) = incident.tasks
-    assert (task.origin, task.title, task.owner, task.due_at) == ("own@2#isolate", "Cách ly", "Chị Lan", iso(T0 + 31 * MINUTE + 1_000_000))
+    assert (task.origin, task.title, task.owner, task.due_at) == ("own@2#isolate", "Cách ly", "Chị Lan", iso(T0 + 90 * MINUTE))
     assert task.how == "1. Rút dây"
     assert messages(made) == ["Sự cố INC-2026-0001"]
     before = len(made.journal.latest(1000))
@@ -233,7 +233,7 @@ def test_messages_of_a_policy_that_opens_nothing_are_limited_too(made: App) -> N
     for number in range(3):
         put(made, number, rule="r-tell", key="a")
     (did,) = policies.apply(made).did
-    assert (did.told, messages(made)) == (1, ["3 lần source.ip=a"])
+    assert (did.told, messages(made)) == (1, ["3 lần địa chỉ nguồn a"])
     put(made, 4, rule="r-tell", key="a")
     assert policies.apply(made).did == []
     for number in range(30):
@@ -414,7 +414,7 @@ def test_after_a_kill_at_any_step_nothing_is_done_twice_and_nothing_left_out(mad
     put(made, 4)
     policies.apply(made)
     assert [(one.agencies, len(one.alerts), len(one.tasks)) for one in opened(made)] == [(["so-yt"], 3, 1), (["xa-a"], 1, 1)]
-    assert messages(made) == ["3 lần source.ip=a", "Sự cố INC-2026-0001", "Sự cố INC-2026-0002"]
+    assert messages(made) == ["3 lần địa chỉ nguồn a", "Sự cố INC-2026-0001", "Sự cố INC-2026-0002"]
     state = fold(one.fact for one in made.journal.read(stream_of("opens", "real")))
     assert not state.pending()
     assert policies.apply(made).did == []

@@ -273,6 +273,20 @@ def test_options_have_help() -> None:
             assert all(param.help for param in leaf.params if isinstance(param, click.Option)), leaf.name
 
 
+DOCUMENTS = {
+    *("audit export", "completion", "config schema", "duties steps", "events export", "events tail", "help", "intel export", "parse", "rules eval"),
+}
+"""Commands whose output is a document or a stream of its own."""
+
+
+def test_every_command_answers_programs() -> None:
+    """`--json` stands with each, but for those that write a document, a script or one line per event."""
+    group = _group.root()
+    found = [(at.command_path, leaf) for leaf, at in leaves(group, click.Context(group, info_name="soc"))]
+    without = {path.removeprefix("soc ") for path, leaf in found if not any("--json" in param.opts for param in leaf.params)}
+    assert without == DOCUMENTS
+
+
 def leaves(group: click.Group, context: click.Context) -> Iterator[tuple[click.Command, click.Context]]:
     """Every command that does something."""
     for name in group.list_commands(context):

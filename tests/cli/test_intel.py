@@ -100,7 +100,7 @@ def test_from_the_incident_to_a_block_that_works(as_: Callable[..., Done], tmp_p
     """Proposed, approved by another person, written as every format, and asked of the logs; what is never blocked stands in none."""
     name = opened(as_, "gọi 45.77.1.2, 45.77.1.3, xau-lam.top/duong?a='x', a@xau-lam.top, 8.8.8.8, 198.51.100.7, 10.1.1.1, portal.tinh.gov.vn, google.com")
     preview = as_("an", "intel", "propose", name)
-    assert (preview.code, "45.77.1.2" in preview.out) == (1, True)
+    assert (preview.code, "45.77.1.2" in preview.out) == (0, True)
     assert as_("an", "intel", "list", "--json").out.count("BL-") == 0
     made = json.loads(as_("an", "intel", "propose", name, "--expires", "30d", "--yes", "--json").out)["item"]
     assert {(entry["type"], entry["value"]) for entry in made["entries"]} == {

@@ -67,7 +67,7 @@ def test_policies_are_rehearsed_run_and_switched(soc: Run, tmp_path: Path, store
     items = json.loads(soc("incidents", "list", "--json", *store).out)["items"]
     assert sorted(one["agencies"] for one in items) == [["so-yt"], ["xa-a"]]
     shown = soc("incidents", "show", "1", *store)
-    assert "malware@1: 0 of 8 done" in shown.out
+    assert "malware@2: 0 of 8 done" in shown.out
     assert "malware-let-through" in shown.out
     whole = json.loads(soc("incidents", "show", "1", "--json", *store).out)["item"]
     assert (whole["playbooks"][0]["total"], whole["policy"]) == (8, "malware-let-through")

@@ -141,7 +141,7 @@ def test_a_mail_proposes_and_opens(on: Callable[..., Done], tmp_path: Path) -> N
     before = files_in(tmp_path)
     preview = on("incidents", "import-eml", str(file), "--json")
     told = json.loads(preview.out)["preview"]
-    assert (preview.code, told["fields"]["title"], told["fields"]["agencies"]) == (1, "Thư lạ", ["so-gd"])
+    assert (preview.code, told["fields"]["title"], told["fields"]["agencies"]) == (0, "Thư lạ", ["so-gd"])
     assert told["fields"]["reported_by"] == "Chị Hoa <hoa@tinh.vn>"
     assert {(one["type"], one["value"]) for one in told["observables"]} >= {
         ("url", "http://lua.top/dang-nhap"), ("ip", "45.77.1.2"), ("hash", sha256(b"MZ\x00\x01").hexdigest()), ("file", "hoá đơn.exe"),
@@ -157,6 +157,8 @@ def test_a_mail_proposes_and_opens(on: Callable[..., Done], tmp_path: Path) -> N
     assert on("evidence", "verify").code == 0
     values = {one["value"] for one in json.loads(on("incidents", "observables", "1", "--json").out)["items"]}
     assert {"lua.top", "45.77.1.2"} <= values
+    known = on("incidents", "import-eml", str(file))
+    assert (known.code, item["id"] in known.err) == (1, True), "a preview of what would be refused"
     again = on("incidents", "import-eml", str(file), "--yes")
     assert (again.code, item["id"] in again.err) == (6, True)
     assert on("incidents", "import-eml", str(file), "--yes", "--again").code == 0

@@ -144,8 +144,9 @@ def test_a_folder_is_backtested_and_what_is_broken_is_told(on: Callable[..., Don
 
 def test_a_rule_is_switched_off_and_the_guard_keeps_it_off(on: Callable[..., Done], tmp_path: Path) -> None:
     """Twelve alerts are more than ten: enable refuses with figures, exit code 1; `--yes` does it all the same."""
-    off = on("rules", "disable", BOTNET, "--reason", "the address was given to a school")
-    assert (off.code, RULE in off.err) == (0, True)
+    off = on("rules", "disable", BOTNET, "--reason", "the address was given to a school", "--json")
+    told = json.loads(off.out)
+    assert (off.code, told["kind"], told["rule"], told["state"]) == (0, "rule-disable", RULE, "disabled")
     [listed] = [one for one in items(on("rules", "list", "--json")) if one["id"] == RULE]
     assert listed["state"] == "disabled"
     assert on("rules", "disable", BOTNET, "--reason", "again").code == 6
@@ -190,13 +191,16 @@ def test_rules_are_shown_blind_while_what_feeds_them_is_silent(on: Callable[...,
     with open_app(settings, Actor("test"), pipeline=True) as app:
         since = app.clock.now_us() - 3_600_000_000
         gap = Gap("fw", "real", since, 0, "silent", 300.0)
-        blinds = {name: [rule.title for rule in rules] for name, rules in blinded_by(app, app.rules.engine.collection, {"fw": since}).items()}
+        blinds = blinded_by(app, app.rules.engine.collection, {"fw": since})
         app.store.commit(silence_effects([gap], {}, app.clock.now_us(), blinds))
     assert blind()[title] == "silent"
     assert "blind: fw silent" in on("rules", "list").out
     assert "blind: fw silent" in on("rules", "show", BOTNET).err
     [alert] = items(on("alerts", "list", "--rule", "soc-source-silent", "--json"))
-    assert "rules see nothing meanwhile" in on("alerts", "why", alert["id"]).out
+    said = on("alerts", "why", alert["id"]).out
+    assert "rules see nothing meanwhile" in said
+    first, told = blinds["fw"][0], on("--lang", "vi", "alerts", "why", alert["id"]).out
+    assert (first.title in said, first.title in told, first.title_vi in told) == (True, False, True)
 
 
 def test_a_retraction_is_planned_made_listed_and_undone(on: Callable[..., Done]) -> None:

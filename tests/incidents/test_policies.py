@@ -306,7 +306,7 @@ tasks:
 def test_a_bad_playbook_is_refused_with_its_line(old: str, new: str, line: int) -> None:
     """As policies are."""
     (job,) = load_playbook(PLAY.encode(), "own").tasks
-    assert due_at(job, "2026-11-20T23:00:00.000Z") == "2026-11-21T00:30:00.000Z"
+    assert due_at(job, "2026-11-20T13:00:00.000Z", "2026-11-20T23:00:00.000Z") == "2026-11-21T00:30:00.000Z"
     with pytest.raises(ConfigError) as told:
         load_playbook(PLAY.replace(old, new).encode(), "own")
     assert told.value.line == line

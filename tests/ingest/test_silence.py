@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -137,10 +139,20 @@ def test_a_clock_set_back_or_a_sender_ahead_does_not_make_us_deaf() -> None:
     assert ended.until_us == MONDAY + 90 * SECOND
 
 
+class Titles(NamedTuple):
+    """A rule, as far as silence looks."""
+
+    title: str
+    title_vi: str
+
+
 def test_an_alert_about_silence_names_the_rules_that_it_blinds() -> None:
     """All are counted, the first of them named; without any it says none."""
     gaps = [Gap("fw", "real", MONDAY, 0, "silent", 300.0), Gap("mx", "real", MONDAY, 0, "silent", 300.0)]
-    firewall, mail = silence_effects(gaps, {}, MONDAY + HOUR_US, {"fw": [f"rule {number}" for number in range(30)]}).alerts
+    firewall, mail = silence_effects(
+        gaps, {}, MONDAY + HOUR_US, {"fw": [Titles(f"rule {number}", f"quy tắc {number}" if number else "") for number in range(30)]}
+    ).alerts
     assert firewall.explanation["blinds"]["count"] == 30
     assert firewall.explanation["blinds"]["rules"] == [f"rule {number}" for number in range(20)]
-    assert mail.explanation["blinds"] == {"count": 0, "rules": []}
+    assert firewall.explanation["blinds"]["rules_vi"] == ["rule 0", *(f"quy tắc {number}" for number in range(1, 20))]
+    assert mail.explanation["blinds"] == {"count": 0, "rules": [], "rules_vi": []}

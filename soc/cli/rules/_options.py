@@ -20,7 +20,7 @@ REASON = click.option("--reason", required=True, help=_("Why, for the record."))
 
 def recorded_change(command: F) -> F:
     """The argument and options of a change of one rule that is recorded with its reason."""
-    return click.argument("rule")(REASON(command))
+    return click.argument("rule")(REASON(json_option(command)))
 
 
 def guarded_change(command: F) -> F:

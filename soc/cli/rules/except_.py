@@ -42,8 +42,8 @@ def command() -> None:
 @click.option("--yes", is_flag=True, help=_("Do it; without it the plan is shown."))
 @json_option
 @pass_session
-def add(session: Session, rule: str, where: tuple[str, ...], owner: str, expires: str, reason: str, folder: Path | None, yes: bool, as_json: bool) -> int:
-    """Add an exception; exit code 1 when nothing was written."""
+def add(session: Session, rule: str, where: tuple[str, ...], owner: str, expires: str, reason: str, folder: Path | None, yes: bool, as_json: bool) -> None:
+    """Add an exception, after a preview."""
     import msgspec
 
     from soc.application import exceptions
@@ -74,7 +74,6 @@ def add(session: Session, rule: str, where: tuple[str, ...], owner: str, expires
             out.warn(_("{path} is in no folder of rules.directories: it does not count yet").format(path=planned.path))
     else:
         out.say(_("Nothing was changed; --yes does it."))
-    return 0 if written else 1
 
 
 @command.command("list", help=_("The exceptions, what ends soonest first, with what each has let pass."))

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
+from soc.incidents.policies.keys import key_text
 from soc.incidents.policies.policy import Loaded, span_us
 from soc.model.alert import AlertGroup
 from soc.model.event import Doc
@@ -251,7 +252,8 @@ def values_of(subject: Subject) -> dict[str, str]:
         "count": str(subject.fields.get("count", group.count)),
         "agency": ", ".join(subject.agencies),
         "system": ", ".join(subject.systems),
-        "key": " ".join(f"{name}={value}" for name, value in sorted(group.key.items()))[:500],
+        "key": key_text(group.key, "vi", subject.agencies),
+        "key_en": key_text(group.key, "en", subject.agencies),
         "source": str(subject.fields.get("soc.source", "")),
         "minutes": str(subject.fields.get("silence.minutes", "")),
         "first": group.first_at,
