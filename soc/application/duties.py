@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from soc.application import checkpoints, incidents, notices_send, oncall, outbox, policies, reminders, situation, task_reminders
+from soc.application import checkpoints, incidents, notices_send, oncall, outbox, policies, reminders, reminding, situation, task_reminders
 from soc.application.access import acting, require
 from soc.application.app import App
 from soc.clock import iso
@@ -57,8 +57,8 @@ class Memory:
 
     service: App | None = None
     """The application as it acts where nobody sits before it."""
-    reminders: reminders.Known = field(default_factory=reminders.Known)
-    tasks: task_reminders.Known = field(default_factory=dict)
+    reminders: reminding.Known = field(default_factory=reminding.Known)
+    tasks: reminding.Known = field(default_factory=reminding.Known)
 
 
 def step(app: App, memory: Memory | None = None, *, stop: Callable[[], bool] = lambda: False, limit: int = 1_000) -> Done:

@@ -30,6 +30,17 @@ def names(app: App) -> dict[str, str]:
     return {key: one.name for one in Registry(app.journal, (Person.kind,)).all(Person) for key in (one.id, one.account) if key}
 
 
+def person_named(app: App, name: str) -> Person | None:
+    """The person of the registry whom an owner's name means today: by id, account, name or mail address."""
+    every = Registry(app.journal, (Person.kind,)).all(Person, local_day(app))
+    return next((one for one in every if name in (one.id, one.account, one.name, one.email)), None) if name else None
+
+
+def is_unknown(app: App, name: str) -> bool:
+    """Whether a name means nobody of a registry that has people: then whoever is on call is reminded in its place, and the leads."""
+    return bool(name) and person_named(app, name) is None and bool(Registry(app.journal, (Person.kind,)).all(Person, local_day(app)))
+
+
 def contacts(app: App, agencies: Collection[str]) -> dict[str, tuple[str, str, str]]:
     """By agency its name, and name and telephone of the contact person to call: one with a telephone, if there is any. What is not known is ""."""
     registry = Registry(app.journal, (Agency.kind, Person.kind))

@@ -1,39 +1,29 @@
 """Reminding people of reports that are due, and telling leads when they are late: each step of each deadline exactly once.
 
-The fact `ReminderDue` in the stream `reminders/<incident>` fixes a step and whom it goes to; its messages follow from it under ids
-of their own, so what a kill leaves out is made up for, and a change of shift sends nothing twice.
+The fact `ReminderDue` in the stream `reminders/<incident>` fixes a step and whom it goes to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from soc.application import outbox, roster
+from soc.application import reminding, roster
 from soc.application.app import App
-from soc.application.numbered import local_day
-from soc.application.recipients import Way, leads, ways
+from soc.application.recipients import Way, leads, person_named, ways
+from soc.application.reminding import Known, Look, Sort
 from soc.clock import from_iso, to_datetime
-from soc.errors import ConfigError, Conflict, NotFound, Phrase, UsageError
+from soc.errors import Phrase
 from soc.i18n import said
 from soc.incidents.clocks import Obligation, obligations
-from soc.incidents.listing import incident_of
-from soc.incidents.listing import incidents as incident_lists
 from soc.incidents.model import PREFIX as INCIDENT
 from soc.incidents.model import Incident, fold
 from soc.incidents.reminders import KNOWN, STATES, Reminder, Whom, reminders, steps_of
 from soc.model.fact import Fact, NewFact
-from soc.model.journal import FactConflict
 from soc.model.message import Message, message
 from soc.model.projection import ListQuery
-from soc.organization.model import Person
-from soc.organization.registry import Registry
-from soc.telemetry import get_logger
-
-log = get_logger(__name__)
 
 PREFIX = "reminders/"
 KIND = "obligation"
@@ -48,17 +38,6 @@ class Sent(msgspec.Struct, frozen=True):
     to: tuple[Way, ...]
 
 
-class Known(msgspec.Struct):
-    """What one process remembers from pass to pass, so that the next one looks only at what changed or is due.
-
-    `incidents`: stream → number seen, and when its next step is (0 = never).
-    """
-
-    incidents: dict[str, tuple[int, int]] = {}
-    untold: set[str] = set()
-    """Incidents of which it was said that nobody is there to be reminded."""
-
-
 def recorded(facts: Iterable[Fact]) -> dict[tuple[str, str], Sent]:
     """The reminders of one incident that were recorded, by obligation and key."""
     out = {}
@@ -70,108 +49,68 @@ def recorded(facts: Iterable[Fact]) -> dict[tuple[str, str], Sent]:
 
 
 def remind(app: App, known: Known | None = None) -> int:
-    """Record and send every reminder that should have gone out by now; how many steps were new.
-
-    Cost: that of the incidents that owe something; with `known` only of those that changed or are due.
-    """
-    known = known if known is not None else Known()
-    _cancel_needless(app)
-    steps_of(app.settings.duties.reminders)  # a file that cannot be used is told as such, not once per incident
-    count = 0
-    for incident in _looked_at(app, known):
-        try:
-            count += _remind(app, incident, known)
-        except (UsageError, ConfigError, NotFound, Conflict) as error:  # one incident stops no other
-            log.error("nobody can be reminded of an incident", incident=incident.id, error=error.message, hint=error.hint)
-    return count
+    """Record and send every reminder of a report that should have gone out by now; how many steps were new."""
+    return reminding.remind(app, _REPORTS, known if known is not None else Known())
 
 
-def _looked_at(app: App, known: Known) -> Iterator[Incident]:
-    """Incidents that owe something and changed since, or have their next step now."""
-    now = app.clock.now_us()
-    _, found = app.lists.page(incident_lists(), ListQuery(None, None, waiting=True))
-    for one in found:
-        through, next_us = known.incidents.get(one.stream, (0, 0))
-        if through != one.through or (next_us and next_us <= now):
-            yield incident_of(one)
-
-
-def _remind(app: App, incident: Incident, known: Known) -> int:
-    """The reminders of one incident."""
-    now = app.clock.now_us()
-    steps = steps_of(app.settings.duties.reminders)
-    duties = obligations(incident, now)
-    stream = PREFIX + incident.id
-    facts = app.journal.read(stream)
-    sent = recorded(one.fact for one in facts)
-    version, count, untold = len(facts), 0, False
-    next_us = 0
-    for duty in duties:
+def _look(app: App, incident: Incident, facts: Sequence[Fact]) -> Look:
+    """The steps of the deadlines of an incident: those that are due by now, and when the next one is."""
+    now, steps = app.clock.now_us(), steps_of(app.settings.duties.reminders)
+    sent = recorded(facts)
+    every: list[tuple[Obligation, Reminder]] = []
+    fresh: list[NewFact] = []
+    next_us, untold = 0, False
+    for duty in obligations(incident, now):
         due, then = reminders(duty, steps, now)
         next_us = min((at for at in (next_us, then) if at), default=0)
         for one in due:
-            done = sent.get((duty.id, one.key))
-            if done is None:
-                to = recipients(app, one.to, incident)
-                if not to:
-                    untold = True
-                    continue
-                data: dict[str, Any] = {"obligation": duty.id, "key": one.key, "step": one.step, "due_at": duty.due_at, "to": [list(way) for way in to]}
-                app.crash("reminders.due")
-                try:
-                    version = app.journal.append(stream, version, [NewFact("ReminderDue", data)], actor=app.actor.name, scope=incident.scope)[-1].fact.sequence
-                except FactConflict:  # another process does it
-                    return count
-                app.crash("reminders.recorded")
-                count += 1
-                done = Sent(duty.id, one.key, "", tuple(to))
-            outbox.send_each(app, [_message(app, incident, duty, one, way) for way in done.to])
-    if untold:
-        if incident.id not in known.untold:
-            known.untold.add(incident.id)
-            log.error("nobody is there to be reminded", incident=incident.id, hint="give it an owner, import a roster, or set outbox.leads")
-        next_us = now  # until somebody is
-    known.incidents[INCIDENT + incident.id] = (incident.version, next_us)
-    return count
+            every.append((duty, one))
+            if (duty.id, one.key) in sent:
+                continue
+            to = recipients(app, one.to, incident)
+            if to:
+                data = {"obligation": duty.id, "key": one.key, "step": one.step, "due_at": duty.due_at, "to": [list(way) for way in to]}
+                fresh.append(NewFact("ReminderDue", data))
+            else:
+                untold = True
+
+    def messages(facts: Sequence[Fact]) -> list[Message]:
+        sent = recorded(facts)
+        told = [(duty, one, done) for duty, one in every if (done := sent.get((duty.id, one.key))) is not None]
+        return [_message(app, incident, duty, one, way) for duty, one, done in told for way in done.to]
+
+    return Look(fresh, messages, next_us, untold)
 
 
-def _cancel_needless(app: App) -> None:
-    """Take back what was not sent yet and is needed no longer: the report was made, the duty was moved or is void."""
+def _needed(app: App) -> Callable[[Message], bool]:
+    """Needless: the report was made, the duty was moved or is void."""
     now = app.clock.now_us()
     standing: dict[str, set[tuple[str, str]]] = {}
-    for one in outbox.waiting(app):
-        if one.message.kind != KIND:
-            continue
-        name, _, duty = one.message.about.partition("/")
+
+    def needed(one: Message) -> bool:
+        name, _, duty = one.about.partition("/")
         if name not in standing:
             incident = fold(name, [stored.fact for stored in app.journal.read(INCIDENT + name)])
             standing[name] = {(found.id, found.due_at) for found in obligations(incident, now) if found.state in STATES} if incident.version else set()
-        if (duty, one.message.step.partition("@")[2]) not in standing[name]:
-            try:
-                outbox.cancel(app, one.message.id, reason="needed no longer")
-            except Conflict:
-                continue  # on its way
+        return (duty, one.step.partition("@")[2]) in standing[name]
+
+    return needed
+
+
+_REPORTS = Sort(KIND, PREFIX, "reminders", ListQuery(None, None, waiting=True), _look, _needed)
 
 
 def recipients(app: App, whom: Sequence[Whom], incident: Incident) -> list[Way]:
     """Whom a step goes to, each way once; nobody of those named: the leads, rather than nobody."""
     found: list[Way] = []
     if "owner" in whom:
-        owner = _owner(app, incident)
+        owner = person_named(app, incident.owner)
         found += ways(owner, app.settings) if owner is not None else _on_call(app)
     if "on-call" in whom:
         found += _on_call(app)
     if "leads" in whom or not found:
         found += leads(app)
     return list(dict.fromkeys(found))
-
-
-def _owner(app: App, incident: Incident) -> Person | None:
-    """The person of the registry who owns an incident: by id, account or name."""
-    if not incident.owner:
-        return None
-    every = Registry(app.journal, ("people",)).all(Person, local_day(app))
-    return next((one for one in every if incident.owner in (one.id, one.account, one.name, one.email)), None)
 
 
 def _on_call(app: App) -> list[Way]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +27,6 @@ from tests.contracts.conftest import STORES
 ROSTER = (shift(-2, 700, "lan"),)
 TRIAGE = {"rsit": "malicious-code/infected-system", "legal_class": "ordinary"}
 STEPS_72H = ["half", "due-24h", "due-4h", "due-1h", "due", "overdue-1h", "overdue-24h", "overdue-72h"]
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    """A mail server."""
-    with running() as found:
-        yield found
-
-
-@pytest.fixture
-def app(tmp_path: Path, frozen_clock: FrozenClock, server: Server) -> Iterator[App]:
-    """An office."""
-    with opened(settings_of(tmp_path, server.port), frozen_clock) as found:
-        furnish(found, *ROSTER)
-        yield found
 
 
 def advance(app: App, hours: float) -> None:

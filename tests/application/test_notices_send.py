@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ from soc.model.fact import Behalf
 from soc.organization.registry import Registry, record
 from soc.organization.table import Row
 from soc.ports import no_crash
-from tests.adapters.smtp.server import Server, running
+from tests.adapters.smtp.server import Server
 from tests.conftest import NOW_US
 
 DAY = 86_400_000_000
@@ -42,13 +42,6 @@ def killing(point: str) -> Callable[[str], None]:
             raise Killed
 
     return crash
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    """A mail server."""
-    with running() as found:
-        yield found
 
 
 def settings_of(folder: Path, port: int = 0) -> Settings:

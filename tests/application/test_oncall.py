@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,21 +22,6 @@ from tests.application.test_outbox import Killed
 from tests.application.test_outbox import one as one_message
 
 ROSTER = (shift(-2, 6, "lan"), shift(6, 14, "minh"))
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    """A mail server."""
-    with running() as found:
-        yield found
-
-
-@pytest.fixture
-def app(tmp_path: Path, frozen_clock: FrozenClock, server: Server) -> Iterator[App]:
-    """An office with two people in the roster and a lead."""
-    with opened(settings_of(tmp_path, server.port), frozen_clock) as found:
-        furnish(found, *ROSTER)
-        yield found
 
 
 def pass_time(app: App, minutes: float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,13 +21,6 @@ from tests.conftest import NOW_US
 
 class Killed(BaseException):
     """Stands for kill -9: nothing catches it."""
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    """A mail server that misbehaves on demand."""
-    with running() as found:
-        yield found
 
 
 def settings_of(folder: Path, port: int = 0, **outbox_settings: object) -> Settings:

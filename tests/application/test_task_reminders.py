@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,24 +10,11 @@ from soc.application import duties, incidents, outbox
 from soc.application.app import App
 from soc.application.task_reminders import PREFIX, recorded
 from soc.clock import FrozenClock, iso
-from tests.adapters.smtp.server import Server, running
+from tests.adapters.smtp.server import Server
 from tests.application.office import HOUR, NOW_US, furnish, opened, settings_of, shift
 from tests.application.test_outbox import Killed
 
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    """A mail server."""
-    with running() as found:
-        yield found
-
-
-@pytest.fixture
-def app(tmp_path: Path, frozen_clock: FrozenClock, server: Server) -> Iterator[App]:
-    """An office."""
-    with opened(settings_of(tmp_path, server.port), frozen_clock) as found:
-        furnish(found, shift(-2, 700, "lan"))
-        yield found
+ROSTER = (shift(-2, 700, "lan"),)
 
 
 def advance(app: App, hours: float) -> None:
@@ -96,7 +82,7 @@ def test_after_a_kill_each_is_told_exactly_once(tmp_path: Path, frozen_clock: Fr
     """Killed at any step, then three days switched off: both steps reach their owner, each once."""
     found = settings_of(tmp_path, server.port)
     with opened(found, frozen_clock) as app:
-        furnish(app, shift(-2, 700, "lan"))
+        furnish(app, *ROSTER)
         name = incident(app, ("Cách ly", "lan", 1), owner="lan")
     frozen_clock.advance(2 * 3600)
 
