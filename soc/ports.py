@@ -392,6 +392,16 @@ class Store(Protocol):
         `change` returns (level, category) or None to leave an event. Returns counts `seen`, `changed`, and per `old→new`.
         """
 
+    def revise(self, query: EventQuery, change: Callable[[Doc], Doc | None], *, dry_run: bool) -> None:
+        """Put other documents in the place of those of stored events, in order of time.
+
+        `change` gets a copy and returns the new document, None to leave the event; id, times, original and natural key must stay.
+        Delivery: killed in between, some events are changed; the same call again changes the rest. With `dry_run` only `change` is called.
+        """
+
+    def attribute(self, agencies: Mapping[str, str]) -> None:
+        """Say whose alerts are, by alert id; their groups follow. Ids that are not known are left out."""
+
     def migrate(self, reparse: Callable[[Doc], Doc] | None, *, dry_run: bool, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
         """Bring the store to this version's schema; with `reparse` a new generation of every partition is written beside the old and swapped."""
 

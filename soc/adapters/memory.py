@@ -11,6 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
@@ -20,8 +21,8 @@ import msgspec
 from soc.clock import Clock, from_datetime, iso, to_datetime
 from soc.errors import Conflict, NotAllowed, NotFound, Phrase, StoreFull
 from soc.model.alert import Alert, AlertGroup
-from soc.model.deadletter import DeadLetter
-from soc.model.event import SCHEMA, Doc, Event, event_of, reclassified, values
+from soc.model.deadletter import SAID, DeadLetter
+from soc.model.event import SCHEMA, Doc, Event, event_of, other_class, values
 from soc.model.ids import digest_id, raw_hash
 from soc.model.level import ThreatLevel
 from soc.model.query.evaluate import as_text, matches
@@ -333,7 +334,7 @@ class MemoryStore:
             if letter is None:
                 raise NotFound(Phrase("no dead letter {letter_id}", letter_id=letter_id))
             if letter.state != "open":
-                raise Conflict(Phrase("dead letter {letter_id} is already {state}", letter_id=letter_id, state=letter.state))
+                raise Conflict(Phrase("dead letter {letter_id} is already {state}", letter_id=letter_id, state=SAID.get(letter.state, letter.state)))
             if state == "redriven":
                 if event is None:
                     raise ValueError("a redriven dead letter needs its event")
@@ -434,20 +435,26 @@ class MemoryStore:
             self._writable()
         counts: Counter[str] = Counter(seen=0, changed=0)
         with self._lock:
-            for event in self._fitting(query):
-                counts["seen"] += 1
-                new = change(dict(event.doc))
-                if new is None or new == (event.level, event.category):
-                    continue
-                counts["changed"] += 1
-                counts[f"{event.level}→{new[0]}"] += 1
-                if not dry_run:
-                    event.kept = reclassified(event.doc, *new)
-                    event.level, event.category = new
-                    event.tokens = event_tokens(event.doc)
+            self.revise(query, partial(other_class, change, counts), dry_run=dry_run)
             if not dry_run:
                 self.record_fact("reclassification", {"at": iso(self._clock.now_us()), **fact, **counts})
         return dict(counts)
+
+    def revise(self, query: EventQuery, change: Callable[[Doc], Doc | None], *, dry_run: bool) -> None:
+        if not dry_run:
+            self._writable()
+        with self._lock:
+            for event in self._fitting(query):
+                new = change(dict(event.doc))
+                if new is not None and not dry_run:
+                    event.kept, event.tokens = new, event_tokens(new)
+                    event.level, event.category = new.get("soc.threat.level", "none"), new.get("soc.threat.category", "")
+
+    def attribute(self, agencies: Mapping[str, str]) -> None:
+        self._writable()
+        with self._lock:
+            for identity in agencies.keys() & self._all.alerts.keys():
+                self._all.alerts[identity] = msgspec.structs.replace(self._all.alerts[identity], agency=agencies[identity])
 
     def migrate(self, reparse: Callable[[Doc], Doc] | None, *, dry_run: bool, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
         if not dry_run:

@@ -190,6 +190,7 @@ TABLE: tuple[Row, ...] = (
         "analyst lead",
         "rules disable, rules enable, rules except add, rules promote, rules reload, rules shadow",
     ),
+    Row("events.enrich", Phrase("ask the registry anew whose stored events are"), "lead", "enrich"),
     Row("rules.retract", Phrase("withdraw alerts, give events another class"), "lead", "rules retract, rules unretract, reclassify"),
     Row("deadletters.view", Phrase("see dead letters"), "viewer analyst lead", "deadletters list, deadletters show"),
     Row("deadletters.change", Phrase("process dead letters again, or give them up"), "analyst lead", "deadletters redrive, deadletters discard"),

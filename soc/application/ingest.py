@@ -8,7 +8,7 @@ from pathlib import Path
 
 from soc.application.app import App
 from soc.application.correlate import make_stage
-from soc.application.pipelines import make_pipeline, note_rules, overlaps
+from soc.application.pipelines import make_pipeline, note_registry, note_rules, overlaps
 from soc.config import FileSource, SourceBase
 from soc.errors import Phrase, UsageError
 from soc.ingest.worker import Totals, Worker
@@ -54,6 +54,7 @@ def ingest_files(
         crash=app.crash,
     )
     note_rules(app, app.store)
+    note_registry(app, app.store)
     return worker.run(stop)
 
 

@@ -22,7 +22,7 @@ SECTIONS = {
     "Incidents": ("evidence", "intel", "playbooks", "policies", "reports", "warnings", "handbook"),
     "On duty": ("duties", "handover", "oncall", "outbox", "roster"),
     "Organization": ("agencies", "mailboxes", "partners", "people", "points", "systems"),
-    "Rules": ("rules", "suppressions", "replay", "reclassify", "parse"),
+    "Rules": ("rules", "suppressions", "replay", "reclassify", "enrich", "parse"),
     "Operation": ("init", "config", "ingest", "store", "deadletters", "audit", "access", "whoami"),
 }
 """The headings of the help, and what stands under each; a command that no heading names stands under the last one, "More"."""

@@ -48,7 +48,8 @@ def test_rejected_rows_are_all_named_and_stop_the_import(soc: Run, tmp_path: Pat
 def test_the_sample_province_and_its_gaps(soc: Run, tmp_path: Path) -> None:
     """The sample is written out, imported in order, listed by agency, and its gaps are told."""
     store, folder = str(tmp_path / "s"), tmp_path / "sample"
-    assert soc("agencies", "sample", str(folder)).code == 0
+    made = json.loads(soc("agencies", "sample", str(folder), "--json").out)["items"]
+    assert {one["kind"] for one in made} == {path.stem for path in folder.glob("*.csv")}
     for kind in ("agencies", "points", "people", "systems", "mailboxes"):
         assert soc(kind, "import", str(folder / f"{kind}.csv"), "--yes", "--store", store).code == 0
     assert json.loads(soc("points", "list", "--json", "--store", store).out)["total"] == 152
@@ -227,3 +228,25 @@ def test_what_is_not_there_is_told_in_the_readers_words(soc: Run, tmp_path: Path
         told = soc("--lang", "vi", kind, "show", "nope", *store)
         line = told.err.partition("gợi ý")[0]
         assert (told.code, word in line, kind in line) == (1, True, False), told.err
+
+
+def test_stored_events_follow_a_registry_that_came_late(soc: Run, tmp_path: Path) -> None:
+    """The plan by agency first, then with --yes; found by their agency, and given back what they had; a reason is needed."""
+    store, log = ("--store", str(tmp_path / "s")), tmp_path / "fw.log"
+    line = 'date=2026-11-21 time=09:00:0{n} devname="FGT-1" devid="FG1" logid="0000000013" type="traffic" subtype="forward" level="notice" vd="root" '
+    line += 'srcip=192.168.1.{n} srcport=4000 dstip=203.0.113.9 dstport=443 sessionid={n} action="close" policyid=1 service="HTTPS" proto=6\n'
+    log.write_text("".join(line.format(n=n) for n in range(5)), encoding="utf-8")
+    assert soc("ingest", "file", str(log), "--product", "fortinet_fortigate", *store).code == 0
+    for kind, text in (("agencies", GOOD), ("points", "id,name,agency,observers\np1,P1,so-yt,FGT-1\n")):
+        (tmp_path / f"{kind}.csv").write_text(text, encoding="utf-8")
+        assert soc(kind, "import", str(tmp_path / f"{kind}.csv"), "--yes", *store).code == 0
+    assert soc("enrich", *store).code == 2
+    plan = json.loads(soc("enrich", "--why", "nhập muộn", "--json", *store).out)
+    assert (plan["written"], plan["seen"], plan["changed"], plan["agencies"]) == (False, 5, 5, {"→so-yt": 5})
+    assert json.loads(soc("events", "search", "agency:so-yt", "--json", *store).out)["total"] == 0
+    done = soc("enrich", "--why", "nhập muộn", "--yes", *store)
+    assert (done.code, "(none) → so-yt" in done.out) == (0, True)
+    assert json.loads(soc("events", "search", "agency:so-yt", "--json", *store).out)["total"] == 5
+    assert json.loads(soc("enrich", "--why", "nhập muộn", "--dry-run", "--json", *store).out)["changed"] == 0
+    assert json.loads(soc("enrich", "--original", "--why", "nhầm", "--yes", "--json", *store).out)["changed"] == 5
+    assert json.loads(soc("events", "search", "agency:so-yt", "--json", *store).out)["total"] == 0

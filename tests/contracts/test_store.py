@@ -11,10 +11,10 @@ from soc.clock import iso
 from soc.errors import Conflict, NotAllowed, NotFound
 from soc.model.alert import AlertGroup
 from soc.model.ids import digest_id
-from soc.model.query import All, Term
+from soc.model.query import All, Term, Text
 from soc.ports import AlertQuery, Committed, Effects, EventQuery, Gap, Progress, Store
 from tests.contracts.conftest import Rig
-from tests.contracts.samples import DAY, HOUR, T0, alert, batch, event, letter, progress, redriven
+from tests.contracts.samples import DAY, HOUR, SECOND, T0, alert, batch, event, letter, progress, redriven
 
 EVERYTHING = EventQuery(where=All(), scope=None, limit=1000, descending=False)
 
@@ -256,6 +256,8 @@ def test_a_store_open_for_reading_refuses_to_write(rig: Rig) -> None:
         lambda: store.record_fact("rules", {}),
         lambda: store.settle_dead_letter("x", "discarded", "", None),
         lambda: store.reclassify(EVERYTHING, lambda _doc: ("low", ""), fact={}, dry_run=False),
+        lambda: store.revise(EVERYTHING, lambda _doc: None, dry_run=False),
+        lambda: store.attribute({"a-1": "so-yt"}),
         lambda: store.migrate(None, dry_run=False),
     ):
         with pytest.raises(NotAllowed):
@@ -578,6 +580,57 @@ def test_reclassification_changes_level_and_keeps_the_former(rig: Rig) -> None:
     [doc] = store.get_events([event(0).id])
     assert (doc.get("soc.threat.category"), doc["soc.threat.previous"]) == (None, ["high/spam", "low/policy"])
     assert row(store).stored == 3
+
+
+def test_documents_are_revised_and_found_by_what_they_say_then(rig: Rig) -> None:
+    """Other values stand in documents, facets, full text and queries; counts, ledger and what a dry run sees do not change."""
+    store = rig.open()
+    store.commit(batch(*(event(n, level="high" if n < 2 else "none", soc__agency__id="xacu") for n in range(5))))
+    rig.settle()
+    figures = store.threats(EventQuery(All())), row(store)
+    query = EventQuery(All(), until_us=T0 + 4 * SECOND)
+    seen: list[int] = []
+
+    def change(doc: dict[str, Any]) -> dict[str, Any] | None:
+        seen.append(doc["soc.seq"])
+        return {**doc, "soc.agency.id": "xamoi"} if doc["soc.seq"] % 2 else None
+
+    store.revise(query, change, dry_run=True)
+    rig.settle()
+    assert store.count(EventQuery(Term("soc.agency.id", "xamoi"))) == 0
+    store.revise(query, change, dry_run=False)
+    rig.settle()
+    assert sorted(seen) == sorted([0, 1, 2, 3] * 2)
+    assert dict(store.facets(EventQuery(All()), "soc.agency.id", most=5)) == {"xacu": 3, "xamoi": 2}
+    assert {doc["soc.seq"] for doc in store.search(EventQuery(Text(("xamoi",)))).docs} == {1, 3}
+    assert {doc["soc.seq"] for doc in store.search(EventQuery(Text(("xacu",)))).docs} == {0, 2, 4}
+    assert (store.threats(EventQuery(All())), row(store)) == figures
+    reopened = rig.open()
+    assert [doc["soc.agency.id"] for doc in reopened.get_events([event(n).id for n in range(5)])] == ["xacu", "xamoi", "xacu", "xamoi", "xacu"]
+
+
+def test_alerts_are_attributed_to_another_agency_and_groups_follow(rig: Rig) -> None:
+    """The alert, its group and both after a restart; the same alert again, or a higher revision of it, does what it always does."""
+    store = rig.open()
+    one, two = (alert(event(n), agency="xa-cu") for n in range(2))
+    store.commit(batch(event(0), event(1), alerts=[one, two]))
+    store.attribute({one.id: "xa-moi", "a-unknown": "x"})
+    store.attribute({one.id: "xa-moi"})
+    rig.settle()
+
+    def agencies() -> tuple[dict[str, str], list[str], int]:
+        [group] = store.alert_groups(AlertQuery())[1]
+        return {found.id: found.agency for found in store.alerts(AlertQuery())[1]}, group.agencies, group.count
+
+    assert agencies() == ({one.id: "xa-moi", two.id: "xa-cu"}, ["xa-cu", "xa-moi"], 2)
+    store = rig.open()
+    store.commit(batch(event(2), alerts=[one]))
+    rig.settle()
+    assert agencies() == ({one.id: "xa-moi", two.id: "xa-cu"}, ["xa-cu", "xa-moi"], 2)
+    store.commit(batch(event(3), alerts=[msgspec.structs.replace(one, revision=1, agency="xa-ba")]))
+    store.attribute({two.id: "xa-ba"})
+    rig.settle()
+    assert agencies() == ({one.id: "xa-ba", two.id: "xa-ba"}, ["xa-ba"], 2)
 
 
 def test_migration_reparses_every_event_into_a_new_generation(rig: Rig) -> None:

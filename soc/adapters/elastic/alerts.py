@@ -7,7 +7,7 @@ when asked for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -32,6 +32,7 @@ _WORST = [{"rank": "desc"}, *_NEWEST]
 _MOST_AGENCIES = 1_000
 _KNOWN_S = 2.0
 _EVERY = 1_000_000_000
+_TRIES = 5
 
 
 class Alerts(Base):
@@ -78,6 +79,26 @@ class Alerts(Base):
         outcomes = send(self._link, actions, budget=budget)
         _accept(outcomes)
         return [alert for alert, outcome in zip(alerts, outcomes[1::3], strict=True) if outcome.status == CREATED]
+
+    def attribute(self, agencies: Mapping[str, str]) -> None:
+        self._writable()
+        index = self._names.control("alerts")
+        todo = dict(agencies)
+        for _ in range(_TRIES):
+            actions, ids = [], []
+            for hit in self._mget([(index, identity) for identity in todo]):
+                if not hit.get("found") or (alert := _alert(hit)).agency == todo[alert.id]:
+                    continue
+                # The version stays that of its revision, so that the next one still takes its place (see `_grow`).
+                head = {"index": {"_index": index, "_id": alert.id, "version": alert.revision + 1, "version_type": "external_gte"}}
+                actions.append(Action(orjson.dumps(head), _alert_body(msgspec.structs.replace(alert, agency=todo[alert.id]))))
+                ids.append(alert.id)
+            outcomes = send(self._link, actions) if actions else []
+            _accept(outcomes)
+            todo = {identity: todo[identity] for identity, outcome in zip(ids, outcomes, strict=True) if outcome.status == EXISTS}
+            if not todo:
+                return
+        raise Conflict("these alerts are changed by somebody else all the time", hint="try again")
 
     def group_ends(self, query: AlertQuery) -> dict[str, tuple[str, int]]:
         _, groups = self.alert_groups(msgspec.structs.replace(query, limit=_EVERY, offset=0))

@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from soc.adapters.elastic.templates import CONTROL, VERSION, Names, event_mappin
 from soc.clock import Clock, from_datetime, iso, to_datetime
 from soc.config import StoreSettings
 from soc.errors import Conflict, Phrase, StoreCorrupt, StoreFull, StoreNewer, StoreRefused, StoreUnavailable
-from soc.model.event import SCHEMA, Doc, event_of, reclassified
+from soc.model.event import SCHEMA, Doc, event_of, other_class
 from soc.model.query.evaluate import matches
 from soc.model.text import event_tokens
 from soc.ports import EventQuery
@@ -135,30 +136,27 @@ class Keeping(Base):
     # reclassification ------------------------------------------------------------------------------------------
 
     def reclassify(self, query: EventQuery, change: Callable[[Doc], tuple[str, str] | None], *, fact: Mapping[str, Any], dry_run: bool) -> dict[str, int]:
+        counts: Counter[str] = Counter(seen=0, changed=0)
+        self.revise(query, partial(other_class, change, counts), dry_run=dry_run)
+        if not dry_run:
+            self.record_fact("reclassification", {"at": iso(self._clock.now_us()), **fact, **counts})
+        return dict(counts)
+
+    def revise(self, query: EventQuery, change: Callable[[Doc], Doc | None], *, dry_run: bool) -> None:
         if not dry_run:
             self._writable()
         self.refresh()
-        counts: Counter[str] = Counter(seen=0, changed=0)
         actions: list[Action] = []
         for hit in self._whole_hits(query):
-            counts["seen"] += 1
             store = hit["_source"]["store"]
-            doc = read(hit["_source"])
-            old = (doc.get("soc.threat.level", "none"), doc.get("soc.threat.category", ""))
-            new = change(dict(doc))
-            if new is None or new == old:
+            doc = change(read(hit["_source"]))
+            if doc is None or dry_run:
                 continue
-            counts["changed"] += 1
-            counts[f"{old[0]}→{new[0]}"] += 1
-            if not dry_run:
-                actions.append(_rewritten(hit, reclassified(doc, *new), store))
+            actions.append(_rewritten(hit, doc, store))
             if len(actions) >= SCAN_SIZE:
                 self._rewrite(actions)
                 actions = []
         self._rewrite(actions)
-        if not dry_run:
-            self.record_fact("reclassification", {"at": iso(self._clock.now_us()), **fact, **counts})
-        return dict(counts)
 
     def _whole_hits(self, query: EventQuery) -> Iterator[Hit]:
         """Every event that fits, with its bookkeeping and version."""

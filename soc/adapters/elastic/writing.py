@@ -29,7 +29,7 @@ from soc.adapters.elastic.document import body
 from soc.clock import from_datetime, to_datetime
 from soc.errors import Conflict, NotFound, Phrase, StoreRefused, StoreUnavailable
 from soc.model.alert import Alert
-from soc.model.deadletter import DeadLetter
+from soc.model.deadletter import SAID, DeadLetter
 from soc.model.event import Event
 from soc.model.ids import digest_id, raw_hash
 from soc.model.retraction import FACT as RETRACTION
@@ -312,7 +312,7 @@ class Writing(Alerts, Base):
             raise NotFound(Phrase("no dead letter {letter_id}", letter_id=letter_id))
         letter = letter_of(hit["_source"])
         if letter.state != "open":
-            raise Conflict(Phrase("dead letter {letter_id} is already {state}", letter_id=letter_id, state=letter.state))
+            raise Conflict(Phrase("dead letter {letter_id} is already {state}", letter_id=letter_id, state=SAID.get(letter.state, letter.state)))
         budget = self._link.budget()
         if state == "redriven":
             if event is None:

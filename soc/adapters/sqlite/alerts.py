@@ -87,6 +87,20 @@ class Alerts:
             for key in {before_group, group}:
                 self._fold_again(key)
 
+    def attribute(self, agencies: Mapping[str, str]) -> None:
+        """Say whose alerts are, inside the caller's transaction; groups are folded anew."""
+        db = self._control.db
+        changed: set[str] = set()
+        for identity, agency in sorted(agencies.items()):
+            found = db.execute("SELECT grp, body FROM alert WHERE id = ?", (identity,)).fetchone()
+            if found is None or (alert := _alert(found[1])).agency == agency:
+                continue
+            body = zstandard.compress(msgspec.msgpack.encode(msgspec.structs.replace(alert, agency=agency)), 1)
+            db.execute("UPDATE alert SET body = ? WHERE id = ?", (body, identity))
+            changed.add(found[0])
+        for key in sorted(changed):
+            self._fold_again(key)
+
     def _fold_again(self, key: str) -> None:
         """Make a group anew of the alerts that are in it."""
         db = self._control.db

@@ -31,14 +31,14 @@ from soc.adapters.sqlite.control import Control
 from soc.adapters.sqlite.database import guarded, transaction
 from soc.adapters.sqlite.figures import Figures
 from soc.adapters.sqlite.plan import plan
-from soc.adapters.sqlite.reclassify import new_class, reclassify_file, tally
+from soc.adapters.sqlite.revise import revise_file
 from soc.adapters.sqlite.search import Search, bounds_of, fits
 from soc.clock import Clock, iso
 from soc.config import StoreSettings
 from soc.errors import Conflict, NotAllowed, NotFound, Phrase, StoreRefused
 from soc.model.alert import Alert, AlertGroup
-from soc.model.deadletter import DeadLetter
-from soc.model.event import SCHEMA, Doc, Event, reclassified
+from soc.model.deadletter import SAID, DeadLetter
+from soc.model.event import SCHEMA, Doc, Event, other_class
 from soc.model.signal import Signal
 from soc.model.text import event_tokens
 from soc.ports import AlertQuery, Bucket, Committed, CrashPoint, Effects, EventPage, EventQuery, Gap, GroupEnd, LedgerItem, no_crash
@@ -233,7 +233,7 @@ class SqliteStore:
             if letter is None or letter.id != letter_id:
                 raise NotFound(Phrase("no dead letter {letter_id}", letter_id=letter_id))
             if letter.state != "open":
-                raise Conflict(Phrase("dead letter {letter_id} is already {state}", letter_id=letter_id, state=letter.state))
+                raise Conflict(Phrase("dead letter {letter_id} is already {state}", letter_id=letter_id, state=SAID.get(letter.state, letter.state)))
             if state == "redriven" and event is not None:
                 if self._get_event(event.id, {}) is None:
                     self.control.put_inbox(self._claimed_by(event))
@@ -298,27 +298,35 @@ class SqliteStore:
             return dropped
 
     def reclassify(self, query: EventQuery, change: Callable[[Doc], tuple[str, str] | None], *, fact: Mapping[str, Any], dry_run: bool) -> dict[str, int]:
-        if not dry_run:
-            self.writable()
         counts: Counter[str] = Counter(seen=0, changed=0)
-        how, bounds = plan(query.where), bounds_of(query)
         with self._writing:
-            for name in self.searching.names(how, bounds):
-                reclassify_file(self.catalog.get(name), query, change, counts, dry_run=dry_run)
-            self._reclassify_waiting(query, change, counts, dry_run=dry_run)
+            self.revise(query, partial(other_class, change, counts), dry_run=dry_run)
             if not dry_run:
                 self.record_fact("reclassification", {"at": iso(self.clock.now_us()), **fact, **counts})
         return dict(counts)
 
-    def _reclassify_waiting(self, query: EventQuery, change: Callable[[Doc], tuple[str, str] | None], counts: Counter[str], *, dry_run: bool) -> None:
+    def revise(self, query: EventQuery, change: Callable[[Doc], Doc | None], *, dry_run: bool) -> None:
+        if not dry_run:
+            self.writable()
+        how, bounds = plan(query.where), bounds_of(query)
+        with self._writing:
+            for name in self.searching.names(how, bounds):
+                revise_file(self.catalog.get(name), query, change, dry_run=dry_run)
+            self._revise_waiting(query, change, dry_run=dry_run)
+
+    def _revise_waiting(self, query: EventQuery, change: Callable[[Doc], Doc | None], *, dry_run: bool) -> None:
         for event in [event for event in self.control.inbox() if fits(query, event)]:
-            new = new_class(event.doc, change)
-            tally(counts, event.doc, new)
-            if new is not None and not dry_run:
-                doc = reclassified(event.doc, *new)
-                with guarded(self.control.path, "reclassifying"), transaction(self.control.db):
+            doc = change(dict(event.doc))
+            if doc is not None and not dry_run:
+                level, category = doc.get("soc.threat.level", "none"), doc.get("soc.threat.category", "")
+                with guarded(self.control.path, "changing events"), transaction(self.control.db):
                     self.control.put_taken([event.id])
-                    self.control.put_inbox(event.with_doc(doc, level=new[0], category=new[1], tokens=event_tokens(doc)))
+                    self.control.put_inbox(event.with_doc(doc, level=level, category=category, tokens=event_tokens(doc)))
+
+    def attribute(self, agencies: Mapping[str, str]) -> None:
+        self.writable()
+        with self._writing, guarded(self.control.path, "saying whose alerts are"), transaction(self.control.db):
+            self._alerts.attribute(agencies)
 
     def migrate(self, reparse: Callable[[Doc], Doc] | None, *, dry_run: bool, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
         with self._alone(dry_run=dry_run):

@@ -1,8 +1,7 @@
-"""Reclassification: another threat level and category for stored events, in short transactions beside a running pipeline."""
+"""Changing stored events afterwards: other documents, or another threat level and category, in short transactions beside a running pipeline."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from itertools import islice
 
@@ -11,33 +10,18 @@ from soc.adapters.sqlite.database import guarded, transaction
 from soc.adapters.sqlite.events import LEVEL_RANKS, EventFile
 from soc.adapters.sqlite.plan import plan
 from soc.adapters.sqlite.search import bounds_of, in_time, keyed, rows_of
-from soc.model.event import Doc, reclassified
+from soc.model.event import Doc
 from soc.model.query.evaluate import matches
 from soc.model.text import event_tokens
 from soc.ports import EventQuery
 
-Change = Callable[[Doc], tuple[str, str] | None]
 _AT_ONCE = 500
 """Events per transaction: some 50 ms, so that the pipeline hardly waits."""
 _HOUR_KEYS = 3_600_000 << 15
 
 
-def new_class(doc: Doc, change: Change) -> tuple[str, str] | None:
-    """The new level and category of an event, None when it keeps its own."""
-    new = change(dict(doc))
-    return None if new is None or new == (doc.get("soc.threat.level", "none"), doc.get("soc.threat.category", "")) else new
-
-
-def tally(counts: Counter[str], doc: Doc, new: tuple[str, str] | None) -> None:
-    """Count an event that was looked at."""
-    counts["seen"] += 1
-    if new is not None:
-        counts["changed"] += 1
-        counts[f"{doc.get('soc.threat.level', 'none')}→{new[0]}"] += 1
-
-
-def reclassify_file(file: EventFile, query: EventQuery, change: Change, counts: Counter[str], *, dry_run: bool) -> None:
-    """Give the fitting events of one file their new class, and count them into `counts`.
+def revise_file(file: EventFile, query: EventQuery, change: Callable[[Doc], Doc | None], *, dry_run: bool) -> None:
+    """Put other documents in the place of the fitting ones of one file.
 
     Delivery: each transaction changes documents, columns, rollup and full text together. Killed in between, some
     events are changed; the same call again changes the rest.
@@ -49,29 +33,28 @@ def reclassify_file(file: EventFile, query: EventQuery, change: Change, counts: 
     docs = file.docs()
     stream = keyed(file, rows, how.text, query.descending)
     while part := list(islice(stream, _AT_ONCE)):
-        news: dict[int, tuple[int, Doc, tuple[str, str]]] = {}
+        news: dict[int, tuple[int, Doc]] = {}
         for key, seq in part:
             doc = docs.doc(seq)
             if doc is None or not (in_time(query, doc) and matches(query.where, doc)):
                 continue
-            new = new_class(doc, change)
-            tally(counts, doc, new)
+            new = change(dict(doc))
             if new is not None:
-                news[seq] = (key, doc, new)
+                news[seq] = (key, new)
         if news and not dry_run:
             _write(file, news)
 
 
-def _write(file: EventFile, news: dict[int, tuple[int, Doc, tuple[str, str]]]) -> None:
-    with guarded(file.path, "reclassifying"), transaction(file.db):
-        changed = {seq: reclassified(doc, *new) for seq, (_, doc, new) in news.items()}
-        _write_docs(file, changed)
-        for seq, (key, _, (level, category)) in news.items():
-            rank, name = LEVEL_RANKS[level], file.name_id(category)
-            _move(file, seq, key // _HOUR_KEYS, rank, name)
-            file.db.execute("UPDATE ev SET level = ?, category = ? WHERE seq = ?", (rank, name, seq))
+def _write(file: EventFile, news: dict[int, tuple[int, Doc]]) -> None:
+    with guarded(file.path, "changing events"), transaction(file.db):
+        _write_docs(file, {seq: doc for seq, (_, doc) in news.items()})
+        for seq, (key, doc) in news.items():
+            rank, name = LEVEL_RANKS[doc.get("soc.threat.level", "none")], file.name_id(doc.get("soc.threat.category", ""))
+            if (rank, name) != file.db.execute("SELECT level, category FROM ev WHERE seq = ?", (seq,)).fetchone():
+                _move(file, seq, key // _HOUR_KEYS, rank, name)
+                file.db.execute("UPDATE ev SET level = ?, category = ? WHERE seq = ?", (rank, name, seq))
         # More postings for a row are added to those it has; words that it lost are found in vain (`reworded`).
-        file.db.executemany("INSERT INTO ft (rowid, t) VALUES (?, ?)", [(seq, event_tokens(doc)) for seq, doc in sorted(changed.items())])
+        file.db.executemany("INSERT INTO ft (rowid, t) VALUES (?, ?)", [(seq, event_tokens(doc)) for seq, (_, doc) in sorted(news.items())])
         file.db.execute("INSERT OR REPLACE INTO meta VALUES ('reworded', 1)")
 
 
