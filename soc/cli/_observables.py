@@ -219,16 +219,19 @@ def import_eml(
     proposal = incident_mail.look(app, file)
     if not yes:
         fields = proposal.fields | {name: value for name, value in changed.items() if value}
+        refused = 1 if proposal.known_as and not again else 0
         if as_json:
             files = [{"name": one.name, "type": one.type, "size": len(one.data), "sha256": one.sha256} for one in proposal.mail.files]
             preview = {"fields": fields, "observables": proposal.observables, "attachments": files, "known_as": proposal.known_as}
             write_json({"schema_version": 1, "kind": "incident", "recorded": False, "preview": preview, "item": None})
-            return 1
+            return refused
         _preview(session, proposal, fields)
         if not (may_ask(session) and click.confirm(_("Record this?"), default=False, err=True)):
             session.out.say(_("nothing was recorded; --yes records it"))
-            return 1
-    tell_changed(session, incident_mail.open_from(app, proposal, changed, again=again, owner=owner, reason=reason, behalf=behalf), as_json)
+            return refused
+    opened = incident_mail.open_from(app, proposal, changed, again=again, owner=owner, reason=reason, behalf=behalf)
+    _record.warn_of_unknown(session, owner)
+    tell_changed(session, opened, as_json)
     return 0
 
 

@@ -42,6 +42,15 @@ def _read(session: Session, text: str | None, read: Callable[[str, int, str], in
     return iso(read(text, session.app().clock.now_us(), session.settings.timezone)) if text else ""
 
 
+def warn_of_unknown(session: Session, owner: str) -> None:
+    """Say when work is given to a name that the registry does not know: its reminders would go to others."""
+    from soc.application.recipients import is_unknown
+
+    if is_unknown(session.app(), owner):
+        text = _("nobody in the registry is called {name}; reminders will go to who is on call and to the leads (soc people list)")
+        session.out.warn(text.format(name=owner))
+
+
 def reason_option(function: Any) -> Any:
     """`--reason`; gives the parameter `reason`."""
     return click.option("--reason", default="", metavar="TEXT", help=_("Why, for the record."))(function)

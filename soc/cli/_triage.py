@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from soc.cli import _show
+from soc.cli import _record, _show
 from soc.cli._io import json_option, write_json
 from soc.cli._query import period_options, scope_option
 from soc.cli._session import Session, may_ask, pass_session
@@ -157,7 +157,9 @@ def assign(session: Session, items: list[Item], lenient: bool, owner: str, as_js
     """Assign."""
     from soc.application import triage
 
-    return _tell(session, triage.assign(session.app(), items, owner, lenient=lenient), as_json)
+    done = triage.assign(session.app(), items, owner, lenient=lenient)
+    _record.warn_of_unknown(session, owner.strip())
+    return _tell(session, done, as_json)
 
 
 @click.command(help=_("Close groups as what they were; the next alert opens a group again, as its next generation."))

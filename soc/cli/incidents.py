@@ -185,6 +185,7 @@ def new(
         given = ask(session, app, given)
     found = incidents.alert_ids(app, alerts)
     opened = incidents.open_incident(app, given, alerts=found, owner=owner, reason=reason, behalf=behalf, scope=scope)
+    _record.warn_of_unknown(session, owner)
     tell_changed(session, opened, as_json)
     if not as_json:
         session.out.say(_("Next: soc incidents triage {id} --class CODE, soc incidents show {id}").format(id=opened.id))
@@ -448,7 +449,9 @@ def assign(session: Session, id: str, owner: str | None, to: str | None, as_json
         raise click.UsageError(_("to whom? OWNER, or --to OWNER"))
     owner = to if owner is None else owner
     assert owner is not None  # one of them is there
-    tell_changed(session, incidents.assign(app, id, owner), as_json)
+    changed = incidents.assign(app, id, owner)
+    _record.warn_of_unknown(session, owner)
+    tell_changed(session, changed, as_json)
 
 
 @command.command("task", help=_("Add a task."))
@@ -463,7 +466,9 @@ def task(session: Session, id: str, title: str, owner: str, due_at: str, as_json
     from soc.application import incidents
 
     given = {"title": title, "owner": owner, "due_at": _record.ahead(session, due_at)}
-    tell_changed(session, incidents.add_tasks(session.app(), id, [given]), as_json)
+    changed = incidents.add_tasks(session.app(), id, [given])
+    _record.warn_of_unknown(session, owner)
+    tell_changed(session, changed, as_json)
 
 
 @command.command("task-done", help=_("Say that a task is done."))

@@ -170,3 +170,18 @@ def test_on_a_narrow_terminal_words_stay_whole(soc: Run, tmp_path: Path, monkeyp
     for words in (("show", "1"), ("history", "1")):
         told = soc("--lang", "vi", "incidents", *words, *store)
         assert [line for line in (told.out + told.err).splitlines() if len(line) > 80] == [], words
+
+
+def test_work_that_is_given_to_an_unknown_name_is_warned_of(soc: Run, tmp_path: Path) -> None:
+    """An owner of an incident or a task whom the registry does not know; nothing is said while it has no people, or of those it has."""
+    store, said = ("--store", str(tmp_path / "s")), "nobody in the registry is called bin"
+    assert said not in soc("incidents", "new", "Mã độc", "--owner", "bin", *store).err
+    for kind, text in (
+        ("agencies", "id,name,level\nso-yt,Sở Y tế,department\n"),
+        ("people", "id,name,agency,role,email\nbinh,Bình,so-yt,analyst,binh@tinh.vn\n"),
+    ):
+        (tmp_path / f"{kind}.csv").write_text(text, encoding="utf-8")
+        assert soc(kind, "import", str(tmp_path / f"{kind}.csv"), "--yes", *store).code == 0
+    for words in (("new", "Lừa đảo", "--owner"), ("assign", "1"), ("task", "1", "Lấy nhật ký", "--owner")):
+        wrong, right = soc("incidents", *words, "bin", *store), soc("incidents", *words, "binh", *store)
+        assert (wrong.code, said in wrong.err, right.code, "nobody in the registry" in right.err) == (0, True, 0, False), words

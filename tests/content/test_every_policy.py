@@ -39,8 +39,9 @@ def test_what_a_policy_names_is_there(path: Path) -> None:
 
 
 def test_every_file_has_its_cases_and_every_case_its_file() -> None:
-    """And what the work asks for is there: important systems, spam wave, malware, account, silence, correlations, storm."""
+    """And what the work asks for is there: important systems, spam wave, malware, account, silence, correlations, storm, flood, data leak."""
     assert {path.stem for path in FILES} == {path.name.removesuffix(".test.yml") for path in CONTENT.glob("*.test.yml")}
     assert {path.stem for path in FILES} >= {
-        "critical-on-important-system", "spam-wave-delivered", "malware-let-through", "account-taken-over", "source-silent-1h", "source-silent-6h", "critical-correlation", "alert-storm"
+        "critical-on-important-system", "spam-wave-delivered", "malware-let-through", "account-taken-over", "source-silent-1h", "source-silent-6h", "critical-correlation",
+        "alert-storm", "flood-let-through", "data-leak-passed"
     }  # fmt: skip
