@@ -28,6 +28,11 @@ _NO_LOGIN = 4_294_967_295
 """Nobody logged in (a service, a container): (uid_t) -1."""
 
 
+def _may_only_read(folder: Path) -> bool:
+    """Whether this user may not write the store that is there: the rights, or a file system that is mounted read-only."""
+    return folder.is_dir() and not all(os.access(place, os.W_OK) for place in (folder, *folder.glob("*.db")))
+
+
 @dataclass
 class Session:
     """One call of `soc`: options, and what was opened for it."""
@@ -94,6 +99,8 @@ class Session:
         reading = not pipeline and self._only_looks()
         if settings.store.kind == "embedded" and not (pipeline or new_store) and not store_path(settings).exists():
             self.out.warn(_("there is no store at {path}: an empty one is looked at").format(path=store_path(settings)))
+        if reading and settings.store.kind == "embedded" and _may_only_read(store_path(settings)):
+            settings = settings.model_copy(update={"read_only": True})
         app = open_app(settings, Actor(actor_name()), pipeline=pipeline, reading=reading, serve_metrics=serve_metrics)
         self._apps.append(app)
         self._admit(app)

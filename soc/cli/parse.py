@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option(
     "--format", "form", type=click.Choice(["ndjson", "pretty"]), default="ndjson", show_default=True, help=_("One JSON document per line, or text for people.")
 )
-@click.argument("file", default="-", metavar="[FILE|-]")
+@click.argument("file", default="-", metavar="[FILE|-]", type=click.Path(allow_dash=True))
 def command(product: str, tz: str, received_at: str, form: str, file: str) -> int:
     """Parse lines; exit code 1 when some failed."""
     import contextlib

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+import ctypes
 import gzip
 import io
 import json
 import os
 import shlex
+import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -534,3 +538,38 @@ def test_run_says_what_it_reads_and_refuses_what_receives_nothing(soc: Run, tmp_
         assert (done.code, "source fw reads nothing" in done.err) == (3, True), done.err
     assert f"error: {config}:3: source fw reads nothing" in done.err
     assert soc("doctor", "--config", str(config), "--store", str(tmp_path / "s")).code == 1
+
+
+def _without_power() -> None:
+    """Between fork and exec: what a folder forbids is forbidden to root too.  Source: capabilities(7), prctl(2) PR_CAPBSET_DROP."""
+    libc = ctypes.CDLL(None)
+    for capability in (1, 2, 3):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER
+        libc.prctl(24, capability, 0, 0, 0)
+
+
+def test_a_store_that_one_may_only_read_is_read(filled: Path, tmp_path: Path) -> None:
+    """Whoever may read the store and not write it can look at it without any setting; what would change it says so, with exit code 5."""
+    store = tmp_path / "store"
+    shutil.copytree(filled, store)
+    for place in (*store.rglob("*"), store):
+        place.chmod(0o555 if place.is_dir() else 0o444)
+
+    def as_reader(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "soc", "--lang", "en", "--store", str(store), *words],
+            preexec_fn=_without_power,  # noqa: PLW1509 - no threads: a system call or three
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    try:
+        found = as_reader("events", "search", "--json")
+        assert (found.returncode, json.loads(found.stdout)["total"]) == (0, 3), found.stderr
+        assert as_reader("store", "ledger").returncode == 0
+        for words in (("ingest", "file", __file__), ("incidents", "new", "x"), ("deadletters", "discard", "d-x", "--why", "x", "--yes")):
+            refused = as_reader(*words)
+            assert (refused.returncode, "SOC_READ_ONLY=true" in refused.stderr) == (5, True), (words, refused.stderr)
+    finally:
+        for place in (store, *store.rglob("*")):
+            place.chmod(0o755)

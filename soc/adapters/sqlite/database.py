@@ -62,10 +62,10 @@ def trouble(error: Exception, path: Path, doing: str) -> SocError:
         )
     if primary in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
         return StoreCorrupt(Phrase("{path} is damaged: {error}", path=path, error=error), hint=_JOURNAL_HINT if path.name == JOURNAL else _CORRUPT_HINT)
-    if primary in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}:
+    if primary in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH} or (primary == sqlite3.SQLITE_CANTOPEN and _is_locked_away(path)):
         return NotAllowed(
             Phrase("{path}: {doing} failed: the store is read-only", path=path, doing=Phrase(doing)),
-            hint=Phrase("give this user write permission on {parent}, or open the store for reading only", parent=path.parent),
+            hint=Phrase("give this user write permission on {parent}, or only look: SOC_READ_ONLY=true soc …", parent=path.parent),
         )
     if primary == sqlite3.SQLITE_CANTOPEN:
         return StoreRefused(
@@ -84,8 +84,13 @@ def _system_trouble(error: OSError, path: Path, why: str) -> SocError:
     if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
         return StoreFull(why, hint=Phrase("make room on the disk of {parent}", parent=path.parent))
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-        return NotAllowed(why, hint=Phrase("give this user write permission on {parent}, or open the store for reading only", parent=path.parent))
+        return NotAllowed(why, hint=Phrase("give this user write permission on {parent}, or only look: SOC_READ_ONLY=true soc …", parent=path.parent))
     return StoreRefused(why, hint=Phrase("check {parent}", parent=path.parent))
+
+
+def _is_locked_away(path: Path) -> bool:
+    """Whether the file is there and this user may not write it or beside it; SQLite tells only that it cannot be opened."""
+    return path.exists() and not (os.access(path, os.R_OK | os.W_OK) and _can_write(path.parent))
 
 
 def _is_full(path: Path) -> bool:
