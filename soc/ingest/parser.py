@@ -51,13 +51,15 @@ class Parsed(msgspec.Struct, gc=False):
     `doc`: flat ECS, with `@timestamp` (RFC 3339 UTC), `event.kind|category|type|action|outcome` where known,
     `event.module` and `event.dataset`; no `soc.*`, no `event.original` (the pipeline adds them). `ts_us`: `@timestamp` in
     microseconds (0 = the line has no time). `natural_key`: identifies the occurrence at the device so that a resent
-    line has the same ("" = none). `error`: why the line is only partly read ("" = whole).
+    line has the same ("" = none). `error`: why the line is only partly read ("" = whole). `tokens`: the tokens of all searched
+    fields of `doc` (`soc.model.text.event_tokens`), by a parser whose fields hold the line and who comes by them cheaply ("" = they are worked out).
     """
 
     doc: Doc
     ts_us: int
     natural_key: str = ""
     error: str = ""
+    tokens: str = ""
 
 
 class Parser(Protocol):

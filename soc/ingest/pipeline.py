@@ -29,7 +29,7 @@ from soc.model.deadletter import DeadLetter
 from soc.model.event import SCHEMA, Doc, Event
 from soc.model.ids import derived_event_id, digest_id, event_id, event_ids, raw_hash
 from soc.model.record import RawRecord
-from soc.model.text import TEXT_FROM, events_tokens
+from soc.model.text import TEXT_FROM, events_tokens, with_own_tokens
 from soc.ports import Classifier, Effects, Progress
 from soc.telemetry import get_logger
 
@@ -273,12 +273,14 @@ class Pipeline:
             self._enrich(doc)
         if record.host:
             doc["log.source.address"] = record.host
+        tokens = ""
         if parsed.error:
             doc["soc.parse_error"] = parsed.error
         elif parser is not None and parser.fields_hold_line:
             doc[TEXT_FROM] = "fields"
+            tokens = parsed.tokens
         return Event(
-            *(identity, ts_us, same.kind, source.name, record.partition, record.seq, hashed, "none", "", source.scope, doc, "", parsed.natural_key),
+            *(identity, ts_us, same.kind, source.name, record.partition, record.seq, hashed, "none", "", source.scope, doc, tokens, parsed.natural_key),
             *(True, b"", False, record.origin, record.origin_seq),
         )
 
@@ -540,10 +542,18 @@ class _Batch:
         """Work out what the store needs of the events since `mark`: their documents are complete."""
         events = self.effects.events[mark[0] :]
         claimants = {event.id for event, _ in self.claimants[mark[2] :]}
-        for event, tokens in zip(events, events_tokens([event.doc for event in events]), strict=True):
+        bare: list[Event] = []
+        for event in events:
+            if event.tokens:
+                event.tokens = with_own_tokens(event.tokens, event.doc)
+            else:
+                bare.append(event)
+        for event, tokens in zip(bare, events_tokens([event.doc for event in bare]), strict=True):
             event.tokens = tokens
+        for event in events:
+            doc = event.doc
             if self.encode is not None:
-                event.body = self.encode(event.doc)
+                event.body = self.encode(doc)
                 if event.id not in claimants:  # `_settle` may still say something of those
                     event.let_go()
 

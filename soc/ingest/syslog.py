@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from soc.ingest.parser import Line
 from soc.model.event import Doc
+from soc.model.text import UNSEARCHED, texts_tokens
 
 # Reference: RFC 5424 6.2.1, tables 1 and 2; keywords of syslog.conf(5).
 _FACILITIES = [
@@ -60,5 +61,15 @@ def syslog_fields(line: Line) -> Doc:
     return doc
 
 
+def syslog_tokens(line: Line) -> str:
+    """The tokens of what `syslog_fields` gives, each after a space."""
+    tokens = _TOKENS[line.priority] if line.priority >= 0 else ""
+    if line.host or line.app or line.message_id:
+        more = texts_tokens((line.host, line.app, line.pid, line.message_id))
+        return f"{tokens} {more}" if more else tokens
+    return tokens
+
+
+_TOKENS = [" " + texts_tokens(value for name, value in fields.items() if name not in UNSEARCHED) for fields in _PRIORITIES]
 _NOTHING: Doc = {}
 _PARTS = ("hostname", "appname", "procid", "msgid")

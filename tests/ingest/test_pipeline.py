@@ -21,6 +21,7 @@ from soc.model.alert import Alert
 from soc.model.event import Doc, Event
 from soc.model.record import RawRecord
 from soc.model.signal import Signal
+from soc.model.text import event_tokens
 from soc.ports import Effects, Verdict
 from tests.ingest.supplies import record
 
@@ -273,6 +274,14 @@ def test_an_event_names_the_rules_it_was_classified_by() -> None:
     effects = _one(FORTI.format(1))
     assert effects.rules_hash == "levels"
     assert effects.events[0].doc["soc.rules_hash"] == "levels"
+
+
+def test_the_words_of_lines_read_together_are_those_of_their_documents() -> None:
+    """What a parser says of words beforehand, with what is said of an event later (class, agency, sender), is what its document says."""
+    records = [record(number, FORTI.format(number), received_us=RECEIVED, host="10.9.8.7") for number in range(40)]
+    events = _pipeline(SourceInfo("fw", agency="so-y-te")).process(records).events
+    assert {"intrusion", "so-y-te", "10.9.8.7", "some.attack"} <= set(events[-1].tokens.split(" "))
+    assert [set(event.tokens.split(" ")) for event in events] == [set(event_tokens(event.doc).split(" ")) for event in events]
 
 
 MAIL = [line for line, _ in zip(mail_lines(3, BEGIN), range(120), strict=False)]

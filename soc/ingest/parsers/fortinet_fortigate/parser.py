@@ -16,7 +16,7 @@ from soc.ingest.parser import Context, Line, Parsed
 from soc.ingest.parsers.fortinet_fortigate.keys import key_of_text, natural_key_fields
 from soc.ingest.parsers.fortinet_fortigate.mapping import table
 from soc.ingest.parsers.fortinet_fortigate.plan import NOTHING, Plan, Plans, document, pairs_of
-from soc.ingest.syslog import syslog_fields
+from soc.ingest.syslog import syslog_fields, syslog_tokens
 from soc.model.event import Doc
 
 NAME = "fortinet_fortigate"
@@ -90,10 +90,10 @@ class FortiGate:
                 numbers = [usual[place] for place in places]
                 columns = list(zip(*rows, strict=True))
                 try:
-                    docs = plan.fill_all(columns)
+                    docs, tokens = plan.fill_all(columns)
                 except ValueError:
                     continue
-                _finish_all(plan, columns, docs, lines, numbers, context, out)
+                _finish_all(plan, columns, docs, tokens, lines, numbers, context, out)
         return out
 
     def _plain(self, pairs: dict[str, str], line: Line, context: Context) -> Parsed:
@@ -126,7 +126,14 @@ def _finish(doc: Doc, ts_us: int, natural_key: str, line: Line) -> Parsed:
 
 
 def _finish_all(
-    plan: Plan, columns: Sequence[Sequence[str]], docs: Sequence[Doc], lines: Sequence[Line], numbers: Sequence[int], context: Context, out: list[Parsed | None]
+    plan: Plan,
+    columns: Sequence[Sequence[str]],
+    docs: Sequence[Doc],
+    tokens: Sequence[str],
+    lines: Sequence[Line],
+    numbers: Sequence[int],
+    context: Context,
+    out: list[Parsed | None],
 ) -> None:
     """Add times, keys and what the header says, and put what came of it into `out`; nothing where a line has no plain time."""
     times: list[int] = []
@@ -152,11 +159,11 @@ def _finish_all(
     keys = plan.identify_all(columns, times)
     if keys is None:
         keys = [plan.identify([column[row] for column in columns], ts_us) for row, ts_us in enumerate(times)]
-    for number, doc, ts_us, stamp, key in zip(numbers, docs, times, stamps, keys, strict=True):
+    for number, doc, own, ts_us, stamp, key in zip(numbers, docs, tokens, times, stamps, keys, strict=True):
         line = lines[number]
         doc.update(syslog_fields(line))
         doc["@timestamp"] = stamp
-        out[number] = Parsed(doc, ts_us, key or key_of_text(line.message))
+        out[number] = Parsed(doc, ts_us, key or key_of_text(line.message), "", own and (own + syslog_tokens(line)))
 
 
 def _second_of(date: str, clock: str, zone: str, context: Context) -> tuple[int, str, str]:

@@ -32,6 +32,7 @@ from soc.ingest.parsers.fortinet_fortigate.keys import natural_key_fields, natur
 from soc.ingest.parsers.fortinet_fortigate.mapping import CONVERTERS, Target, assign, convert, family, table, vendor_field
 from soc.ingest.syslog import syslog_fields
 from soc.model.event import Doc
+from soc.model.text import UNSEARCHED, Columns, texts_tokens
 
 MOST_PLANS = 4096
 MOST_PATTERNS = 1024
@@ -139,6 +140,7 @@ class Plan:
     __slots__ = (
         "_addresses",
         "_classes",
+        "_columns",
         "_converted",
         "_few",
         "_fields",
@@ -148,6 +150,8 @@ class Plan:
         "_places",
         "_ports",
         "_present",
+        "_searched",
+        "_searched_numbers",
         "_sums",
         "_tell",
         "_telling",
@@ -198,7 +202,12 @@ class Plan:
         telling = [position for name, position in self._present.items() if name not in {"app", "cfgpath"}]
         self._telling = [at[target.key] for target in few] + telling
         self._tell = getter(self._telling)
-        self._classes: dict[Sequence[str], Doc] = {}
+        self._classes: dict[Sequence[str], tuple[Doc, str]] = {}
+        """By the telling values what the event is, and the tokens of that."""
+        urls = [target for target, _ in self._loose if target.kind != "ui"]  # the text that an address in `ui` stands in is kept as well
+        self._searched = list(dict.fromkeys(at[target.key] for target in (*of_kind[""], *of_kind["ip"], *urls) if target.field not in UNSEARCHED))
+        self._searched_numbers = [place for place, target in enumerate(numbers) if target.field not in UNSEARCHED]
+        self._columns = Columns()
         self.times = _times([at.get(name, -1) for name in ("date", "time", "tz", "eventtime")])
         self._time_places = [at.get(name, -1) for name in ("date", "time", "tz", "eventtime")]
         self.identify = natural_key_fields(at)
@@ -235,11 +244,11 @@ class Plan:
             doc[name] = doc[sent] + doc[received]
         telling = self._tell(values)
         event = self._classes.get(telling)
-        doc.update(event if event is not None else self._class(telling, values))
+        doc.update((event if event is not None else self._class(telling, values))[0])
         return doc
 
-    def fill_all(self, columns: Sequence[Sequence[str]]) -> list[Doc]:
-        """The documents that `fill` makes of many lines, given their values key by key (at least one key and one line).
+    def fill_all(self, columns: Sequence[Sequence[str]]) -> tuple[list[Doc], list[str]]:
+        """The documents that `fill` makes of many lines, given their values key by key (at least one key and one line), and their tokens ("" = not known).
 
         Raises: ValueError when some value is not what its field wants.
         """
@@ -258,9 +267,18 @@ class Plan:
             doc = copy()
             doc.update(zip(fields, values))  # noqa: B905 - `strict` would cost as much as three fields
             docs.append(doc)
+        texts = [columns[place] for place in self._searched]
+        made: list[Sequence[str]] = [list(map(str, numbers[place])) for place in self._searched_numbers]
         for field, convert_one, place in self._converted:
-            for doc, value in zip(docs, map(convert_one, columns[place]), strict=True):
+            converted = list(map(convert_one, columns[place]))
+            for doc, value in zip(docs, converted, strict=True):
                 doc[field] = value
+            if field in UNSEARCHED:
+                continue
+            if converted[0].__class__ is str:
+                texts.append(converted)
+            else:
+                made.append([texts_tokens((value,)) for value in converted])
         for target, place in self._loose:
             for doc, text in zip(docs, columns[place], strict=True):
                 field, value = convert(target, text)
@@ -272,28 +290,35 @@ class Plan:
         for name, sent, received in self._sums:
             for doc in docs:
                 doc[name] = doc[sent] + doc[received]
-        self._classify_all(docs, columns)
-        return docs
+        made.append(self._classify_all(docs, columns))
+        if self._named:  # texts are kept or not by what stands in them
+            return docs, [""] * len(docs)
+        return docs, self._columns.tokens(texts, made)
 
-    def _classify_all(self, docs: list[Doc], columns: Sequence[Sequence[str]]) -> None:
-        """Add what each event is."""
+    def _classify_all(self, docs: list[Doc], columns: Sequence[Sequence[str]]) -> list[str]:
+        """Add what each event is; the tokens of that."""
         rows = zip(*(columns[place] for place in self._telling), strict=True) if self._telling else repeat((), len(docs))
+        tokens = []
         for number, (doc, telling) in enumerate(zip(docs, rows, strict=True)):
             event = self._classes.get(telling)
-            doc.update(event if event is not None else self._class(telling, [column[number] for column in columns]))
+            if event is None:
+                event = self._class(telling, [column[number] for column in columns])
+            doc.update(event[0])
+            tokens.append(event[1])
+        return tokens
 
     def times_all(self, columns: Sequence[Sequence[str]]) -> Iterable[tuple[str, ...]]:
         """Date, time, zone and `eventtime` of each line, "" for one that is not there."""
         nothing = [""] * len(columns[0])
         return zip(*(columns[place] if place >= 0 else nothing for place in self._time_places), strict=True)
 
-    def _class(self, telling: Sequence[str], values: Sequence[str]) -> Doc:
+    def _class(self, telling: Sequence[str], values: Sequence[str]) -> tuple[Doc, str]:
         event = {field: convert_one(value) for (field, convert_one), value in zip(self._few, telling, strict=False)}
         event |= classify(lambda name: values[self._present[name]] if name in self._present else "")
         if len(self._classes) >= MOST_PLANS:
             self._classes.clear()
-        self._classes[telling] = event
-        return event
+        found = self._classes[telling] = event, texts_tokens([*CONSTANTS.values(), *event.values()])
+        return found
 
 
 def _integers(digits: Sequence[str], largest: int) -> list[int]:
