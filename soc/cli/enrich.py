@@ -81,6 +81,8 @@ def _tell(session: Session, found: Enriched) -> None:
     """The figures: events by agency before and after, alerts."""
     for word, count in ((_("seen"), found.seen), (_("changed"), found.changed), (_("alerts of another agency"), found.alerts)):
         session.out.text(f"{word:<28} {_show.number(count):>11}")
+    nobody = _("(none)")
     for turn, count in found.agencies.items():
         before, _arrow, after = turn.partition("→")
-        session.out.text(f"  {(before or _('(none)')) + ' → ' + (after or _('(none)')):<26} {_show.number(count):>11}")
+        arrow = f"{before or nobody} → {after or nobody}"
+        session.out.text(f"  {arrow:<26} {_show.number(count):>11}")
