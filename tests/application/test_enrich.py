@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from soc.adapters.elastic.store import erase
 from soc.application import enrich as work
 from soc.application.app import Actor, App
 from soc.application.directories import STAMP
@@ -15,7 +16,7 @@ from soc.application.ingest import ingest_files
 from soc.application.replay import RECORDED, replay
 from soc.bootstrap import open_app
 from soc.clock import FrozenClock
-from soc.config import FileSource
+from soc.config import FileSource, StoreSettings
 from soc.errors import NotAllowed, UsageError
 from soc.model.event import Doc
 from soc.model.fact import ANY_VERSION, NewFact
@@ -23,6 +24,7 @@ from soc.model.query import All, Term
 from soc.ports import AlertQuery, CrashPoint, EventQuery, no_crash
 from tests.application.test_directories import DAY_S, LINE, NOW, settings, tell
 from tests.application.test_outbox import Killed
+from tests.contracts.conftest import STORES
 
 EVERYTHING = EventQuery(All(), descending=False)
 WHY = "điểm mạng đã chuyển về xã"
@@ -51,11 +53,11 @@ def figures(app: App) -> object:
     return ledger, app.store.threats(EVERYTHING), [alert.id for alert in app.store.alerts(AlertQuery(limit=100))[1]], groups
 
 
-def opened(folder: Path, clock: FrozenClock, crash: CrashPoint = no_crash, name: str = "an", agency: str = "") -> App:
+def opened(folder: Path, clock: FrozenClock, crash: CrashPoint = no_crash, agency: str = "", store: StoreSettings | None = None) -> App:
     """The application on the store of a folder; `agency`: what the settings of its source say."""
     found = settings(folder)
     fw = FileSource(type="file", paths=[str(folder / "*.log")], product="fortinet_fortigate", agency=agency)
-    return open_app(found.model_copy(update={"sources": {"fw": fw}}), Actor(name), clock=clock, pipeline=True, crash=crash)
+    return open_app(found.model_copy(update={"sources": {"fw": fw}, "store": store or found.store}), Actor("an"), clock=clock, pipeline=True, crash=crash)
 
 
 def take(app: App, folder: Path, begin: int) -> None:
@@ -75,12 +77,23 @@ def clock() -> FrozenClock:
 def app(tmp_path: Path, clock: FrozenClock) -> Iterator[App]:
     """Ten lines came before anything was known, ten when the point of the firewall was said to be of agency b (each an alert); it is of a."""
     with opened(tmp_path, clock) as found:
-        take(found, tmp_path, 0)
-        tell(found, "b")
-        take(found, tmp_path, 10)
-        assert sorted(agencies(found)) == [""] * 10 + ["b"] * 10
-        tell(found, "a")
+        history(found, tmp_path)
         yield found
+
+
+def history(app: App, folder: Path) -> None:
+    """What happened before the test."""
+    take(app, folder, 0)
+    tell(app, "b")
+    take(app, folder, 10)
+    settle(app)
+    assert sorted(agencies(app)) == [""] * 10 + ["b"] * 10
+    tell(app, "a")
+
+
+def settle(app: App) -> None:
+    """Make everything written findable."""
+    getattr(app.store, "refresh", lambda: None)()
 
 
 def told(app: App) -> tuple[set[str], set[str]]:
@@ -106,6 +119,29 @@ def test_events_alerts_and_groups_follow_and_all_else_stays(app: App) -> None:
     assert {doc[AGAIN] for doc in docs(app)} == {plan.registry}
     once_more = again(app)
     assert (once_more.seen, once_more.changed, once_more.alerts) == (20, 0, 0)
+
+
+@pytest.mark.parametrize("kind", STORES)
+def test_on_every_store_the_same(kind: str, tmp_path: Path, clock: FrozenClock, request: pytest.FixtureRequest) -> None:
+    """Memory, SQLite and Elasticsearch: the plan, the work, its repetition, and back."""
+    store = StoreSettings(kind="memory") if kind == "memory" else StoreSettings(path=tmp_path / "store")
+    if kind == "elasticsearch":
+        store = StoreSettings(kind="elasticsearch", hosts=[request.getfixturevalue("elastic_url")], prefix=f"e{abs(hash(str(tmp_path))):x}")
+    with opened(tmp_path, clock, store=store) as app:
+        try:
+            history(app, tmp_path)
+            before = figures(app)
+            done = []
+            for dry_run, original in ((True, False), (False, False), (False, False), (False, True)):
+                found = again(app, dry_run=dry_run, original=original)
+                settle(app)
+                done.append((found.seen, found.changed, found.alerts, sorted(set(agencies(app))), told(app), figures(app) == before))
+            were = (["", "b"], ({"b"}, {"b"}), True)
+            now = (["a"], ({"a"}, {"a"}), True)
+            assert done == [(20, 20, 10, *were), (20, 20, 10, *now), (20, 0, 0, *now), (20, 20, 10, *were)]
+        finally:
+            if kind == "elasticsearch":
+                erase(store)
 
 
 def test_a_replay_gives_what_was_and_the_original_comes_back(app: App) -> None:
