@@ -13,7 +13,9 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+import msgspec
 
 from soc.clock import from_iso, iso
 from soc.errors import Conflict, NotAllowed, ParseError, StoreRefused, Unreachable
@@ -183,7 +185,7 @@ class Pipeline:
                 out.append(None)
                 continue
             text, broken = decode(raw)
-            ready = _Ready(text, broken)
+            ready = _Ready(text, broken, _NO_LINE)
             out.append(ready)
             try:
                 line = ready.line = frame(text)
@@ -258,7 +260,11 @@ class Pipeline:
             or same.partition != record.partition
             or same.origin != record.origin
         ):
-            same = batch.same = _Same(batch, record, parser, self._offset_us(source.name, record.received_us))
+            at = (id(parser), record.received_us, record.partition, record.origin)  # lines of two products often take turns
+            same = batch.sames.get(at)
+            if same is None:
+                same = batch.sames[at] = _Same(batch, record, parser, self._offset_us(source.name, record.received_us))
+            batch.same = same
         ts_us = parsed.ts_us
         if not same.oldest_us <= ts_us <= same.latest_us or same.offset_us or not ts_us:
             ts_us = _usable_time(doc, ts_us, record.received_us, same.offset_us)
@@ -391,22 +397,21 @@ class Pipeline:
         effects.state.update(self._breaker.take_changes())
 
 
-class _Ready:
+_NO_LINE = Line("", "")
+
+
+class _Ready(msgspec.Struct, gc=False):
     """A line before it becomes an event."""
 
-    __slots__ = ("broken", "fault", "line", "parsed", "parser", "text")
-
-    def __init__(self, text: str, broken: bool) -> None:
-        self.text = text
-        self.broken = broken
-        self.line = _NO_LINE
-        self.parser: Parser | None = None
-        self.parsed: Parsed | None = None
-        """What reading it together with others gave; None where it is to be read by itself."""
-        self.fault: Exception | None = None
-
-
-_NO_LINE = Line("", "")
+    text: str
+    broken: bool
+    line: Line
+    parser: Any = None
+    """Its `Parser`, if one claims it."""
+    parsed: Parsed | None = None
+    """What reading it together with others gave; None where it is to be read by itself."""
+    fault: Any = None
+    """The exception that came of framing it."""
 
 
 class _Batch:
@@ -424,6 +429,8 @@ class _Batch:
         self.beats: dict[str, int] = {}
         """By partition the received time of its last heartbeat."""
         self.same: _Same | None = None
+        self.sames: dict[tuple[int, int, str, str], _Same] = {}
+        """All of this batch; `same` is the last one that was asked for."""
         self.line: tuple[Event, Assembler] | None = None
         """The event of the line at hand, if it is part of an occurrence of several lines."""
         self.received_us = 0
@@ -559,7 +566,7 @@ class _Batch:
 
 
 class _Same:
-    """What the records of a batch have in common that came one after the other and were read by one parser."""
+    """What the records of a batch have in common that came from one log at one time and were read by one parser."""
 
     __slots__ = ("fields", "kind", "latest_us", "offset_us", "oldest_us", "origin", "parser", "partition", "received_us")
 
