@@ -336,11 +336,12 @@ def check_policies(app: App) -> Iterator[Check]:
         return
     for wrong in errors[:20]:
         yield Check("policy", "warn", wrong.message, wrong.hint or "soc policies lint")
-    for name, words in nobody.items():
+    if nobody:
+        listed = "; ".join(f"{name} ({', '.join(words)})" for name, words in nobody.items())
         yield Check(
             "policy",
             "warn",
-            Phrase("{name} reaches nobody: {words}", name=name, words=", ".join(words)),
+            Phrase("{count} reach nobody of those they are to tell: {listed}", count=len(nobody), listed=listed),
             "soc roster import FILE, soc people import FILE, or outbox.leads",
         )
     yield Check("policies", "ok", Phrase("{count} run", count=len(running)))

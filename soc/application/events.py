@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import heapq
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
@@ -10,11 +11,13 @@ import msgspec
 
 from soc.application.access import only_agencies, require
 from soc.application.app import App
-from soc.errors import Conflict, NotFound, Phrase
-from soc.model.event import Doc
-from soc.model.query.fields import ALIASES
+from soc.errors import Conflict, NotFound, Phrase, UsageError
+from soc.model.event import Doc, values
+from soc.model.query.evaluate import as_address, as_number
+from soc.model.query.fields import ALIASES, ORDERED_FIELDS
 from soc.model.query.parse import parse
 from soc.model.query.tree import All, And, Node, Not, Or, Term, Text
+from soc.model.text import vi_fold
 from soc.ports import Bucket, EventQuery
 
 PAGE = 1000
@@ -58,9 +61,53 @@ def _own(app: App, query: EventQuery) -> EventQuery:
     return msgspec.structs.replace(query, where=And((query.where, own)))
 
 
-def search(app: App, query: EventQuery) -> Found:
-    """The first `limit` events (0 = all), and the total."""
+class Sorting(msgspec.Struct, frozen=True):
+    """By which field the found events are ordered, instead of by time; those without a value come last, equal ones stay in the order of time."""
+
+    field: str
+    descending: bool = False
+
+    def key(self, doc: Doc) -> tuple[bool, int, Any]:
+        """What orders a document: levels by how bad they are, then numbers, addresses and folded text each among themselves."""
+        value = next((one for one in values(doc, self.field) if one is not None), None)
+        if value is None:
+            return (not self.descending, 0, 0)
+        order = ORDERED_FIELDS.get(self.field, ())
+        if value in order:
+            return (self.descending, 0, order.index(value))
+        number = as_number(value)
+        if number is not None:
+            return (self.descending, 1, number)
+        address = as_address(str(value))
+        if address is not None:
+            return (self.descending, 2, (address.version, int(address)))
+        return (self.descending, 3, vi_fold(str(value)))
+
+
+def sorting(text: str) -> Sorting:
+    """The order that a text names: a field or its short name, `:desc` for the largest first.
+
+    Raises: UsageError.
+    """
+    name, _colon, direction = text.partition(":")
+    fields = ALIASES.get(name.lower(), (name,))
+    if not name or direction not in ("", "asc", "desc") or len(fields) > 1:
+        raise UsageError(
+            Phrase("{text!r} names no field to sort by", text=text), hint=Phrase("as in {field} or {field}:desc", field=fields[0] or "source.bytes")
+        )
+    return Sorting(fields[0], direction == "desc")
+
+
+def search(app: App, query: EventQuery, sorting: Sorting | None = None) -> Found:
+    """The first `limit` events (0 = all), and the total.
+
+    Cost: with `sorting` every event of the query is read, and `limit` of them are kept.
+    """
     query = _own(app, query)
+    if sorting is not None:
+        total = app.store.count(query)
+        first = heapq.nlargest if sorting.descending else heapq.nsmallest
+        return Found(total, first(query.limit or total, app.store.stream(query), key=sorting.key))
     if query.limit == 0:
         docs = list(app.store.stream(query))
         return Found(len(docs), docs)

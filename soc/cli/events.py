@@ -65,6 +65,7 @@ def _line(session: Session, doc: dict[str, Any]) -> None:
 @scope_option
 @limit_option()
 @click.option("--oldest-first", is_flag=True, help=_("The oldest first."))
+@click.option("--sort", "sort_by", default="", metavar="FIELD[:desc]", help=_("By this field instead of by time; every event of the query is read for it."))
 @list_options
 @pass_session
 def search(
@@ -75,6 +76,7 @@ def search(
     scope: str | None,
     limit: int,
     oldest_first: bool,
+    sort_by: str,
     form: str | None,
     fields: tuple[str, ...],
 ) -> None:
@@ -84,7 +86,7 @@ def search(
 
     asked = events.event_query(" ".join(query), scope=scope, since_us=since_us, until_us=until_us, limit=limit, oldest_first=oldest_first)
     app = session.app()
-    found = events.search(app, asked)
+    found = events.search(app, asked, events.sorting(sort_by) if sort_by else None)
     if fields:
         rows: list[dict[str, Any]] = [events.pick(doc, fields) for doc in found.docs]
         session.out.items("events", rows, [], total=found.total, form=form, fields=tuple(dict.fromkeys(key for row in rows for key in row)) or fields)

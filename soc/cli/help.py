@@ -89,7 +89,7 @@ A query is words and conditions; a space means "and".
   destination.port:>=1024        comparison: > >= < <=
   destination.port:[22 TO 25]    a range with its ends; {22 TO 25} without
   @timestamp:>2026-11-20         times too
-  user.name:admin*               * any text, ? one character
+  user.name:admin*               * any text, ? one character; without them the whole value is meant
   exists:email.subject           the field has a value
   -event.action:accept           not; also: not event.action:accept
   a:1 or (b:2 and not c:3)       or, and, not, brackets
@@ -109,7 +109,7 @@ Câu truy vấn gồm các từ và điều kiện; dấu cách nghĩa là «và
   destination.port:>=1024        so sánh: > >= < <=
   destination.port:[22 TO 25]    khoảng kể cả hai đầu; {22 TO 25} không kể hai đầu
   @timestamp:>2026-11-20         thời gian cũng vậy
-  user.name:admin*               * là chuỗi bất kỳ, ? là một ký tự
+  user.name:admin*               * là chuỗi bất kỳ, ? là một ký tự; không có chúng thì phải đúng cả giá trị
   exists:email.subject           trường có giá trị
   -event.action:accept           phủ định; hoặc: not event.action:accept
   a:1 or (b:2 and not c:3)       or (hoặc), and (và), not (không), dấu ngoặc

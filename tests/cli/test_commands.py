@@ -557,7 +557,7 @@ def test_a_store_that_one_may_only_read_is_read(filled: Path, tmp_path: Path) ->
     def as_reader(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "soc", "--lang", "en", "--store", str(store), *words],
-            preexec_fn=_without_power,  # noqa: PLW1509 - no threads: a system call or three
+            preexec_fn=_without_power,
             capture_output=True,
             text=True,
             check=False,
@@ -573,3 +573,20 @@ def test_a_store_that_one_may_only_read_is_read(filled: Path, tmp_path: Path) ->
     finally:
         for place in (store, *store.rglob("*")):
             place.chmod(0o755)
+
+
+def test_search_by_another_order(on: Callable[..., Done]) -> None:
+    """By any field, the largest first or last, those without it at the end; paging stays, and nonsense is refused."""
+
+    def ports(*words: str) -> list[Any]:
+        return [doc.get("destination.port") for doc in items(on("events", "search", "--json", "--fields", "destination.port", *words))]
+
+    assert ports("--sort", "dport") == [25, 443, 4444]
+    assert ports("--sort", "destination.port:desc") == [4444, 443, 25]
+    assert ports("--sort", "dport:desc", "--limit", "1") == [4444]
+    assert ports("--sort", "level:desc")[0] == 4444
+    assert [ports("--sort", f"fortinet.firewall.attack{way}")[0] for way in ("", ":desc")] == [4444, 4444]
+    assert ports("--sort", "source.ip", "--oldest-first") == [443, 4444, 25]
+    for wrong in ("ip", ":desc", "dport:down"):
+        refused = on("events", "search", "--sort", wrong)
+        assert (refused.code, "hint: as in" in refused.err) == (2, True), wrong
