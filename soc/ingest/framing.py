@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -38,11 +39,12 @@ _PRIORITIES = (
     {str(number): number for number in range(192)} | {f"{number:03d}": number for number in range(100)} | {f"{number:02d}": number for number in range(10)}
 )
 _MONTHS = frozenset(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"])
+_MONTH_NAMES = _MONTHS | {"january", "february", "march", "april", "june", "july", "august", "september", "october", "november", "december"}
 
-# Reference: RFC 3164 4.1.2 with the variations of real senders: a year before or after the day, one space before a
-# one-digit day, fractions, a zone (Cisco `service timestamps`), leading `*` or `.` (Cisco: clock not synchronised).
+# Reference: RFC 3164 4.1.2 with the variations of real senders: a year before or after the day, the month in full, one
+# space before a one-digit day, fractions, a zone (Cisco `service timestamps`), leading `*` or `.` (Cisco: clock not synchronised).
 _STAMP_3164 = re.compile(
-    r"[*.]?(?:\d{4} )?(?P<month>[A-Za-z]{3})  ?\d{1,2} (?:\d{4} )?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
+    r"[*.]?(?:\d{4} )?(?P<month>[A-Za-z]{3,9})  ?\d{1,2} (?:\d{4} )?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
     r"(?: (?:UTC|GMT|Z|[A-Z]{3,4}T|[+-]\d\d:?\d\d)(?=[: ]))?"
 )
 # Reference: RFC 3339 5.6 and ISO 8601 as rsyslog, syslog-ng and appliances write them.
@@ -51,6 +53,9 @@ _STAMP_ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|
 _TAG = re.compile(r"(?P<app>[^\s\[\]:={}\"'|,;<>%]{1,128})(?:\[(?P<pid>[^\]\s]{0,64})\])?:(?=\s|$)")
 # Reference: Solaris and illumos syslogd(8), `msgid` of log.conf(5): `[ID 197553 mail.info] ` before the message.
 _MESSAGE_ID = re.compile(r"^\[ID \d{1,10} [a-z0-9]{1,16}\.[a-z]{1,16}\] ")
+# Reference: BSD syslogd(8) `-vv` and NetScaler: `<mail.info> ` or `<22> ` in words before the host.
+_LEVEL = re.compile(r"^<[a-z0-9]{1,16}\.[a-z]{1,16}> ")
+_CUT_CEF = re.compile(r" ?\d{1,2}\|", re.ASCII)
 # Reference: host names, IPv4 and IPv6 addresses (with zone id) as RFC 3164 4.1.2 and RFC 5424 6.2.4 allow them.
 _HOST = re.compile(r"(?P<host>[A-Za-z0-9_.:@/%~-]{1,255})(?:->[^\s]{1,255})?(?: |$)")
 # Reference: Cisco IOS `service sequence-numbers`: `<189>29: *Mar  1 18:46:11: %SYS-5-CONFIG_I: ...`, also `:Mar ...` of ASA.
@@ -139,8 +144,9 @@ def _rfc5424(text: str, whole: str, priority: int) -> Line | None:
     _, stamp, host, app, pid, message_id = parts[:6]
     start = sum(map(len, parts[:6])) + 6
     end = _structured_data_end(text, start)
-    message = text[end:]
-    message = message.removeprefix(" ").removeprefix("\ufeff")
+    message = text[end:].removeprefix(" ").removeprefix("\ufeff")
+    if app == "CEF" and _CUT_CEF.match(message):  # a relay took the beginning of a record for a program's name
+        message = "CEF:" + message
     return Line(whole, message, priority, *("" if part == "-" else part for part in (stamp, host, app, pid, message_id, text[start:end])))
 
 
@@ -171,13 +177,15 @@ def _rfc3164(text: str, whole: str, priority: int) -> Line:
     if sequence is not None:
         text = text[sequence.end() :]
     stamp = _STAMP_3164.match(text)
-    if stamp is not None and stamp["month"].lower() not in _MONTHS:
+    if stamp is not None and stamp["month"].lower() not in _MONTH_NAMES:
         stamp = None
     stamp = stamp or _STAMP_ISO.match(text)
     if stamp is None:
         return Line(whole, text, priority)
     rest = text[stamp.end() :]
     rest = rest.removeprefix(":").lstrip(" ") if rest[:1] == ":" else rest.lstrip(" ")
+    if rest[:1] == "<":
+        rest = _LEVEL.sub("", rest, count=1)
     host, rest = _host(rest)
     tag = _TAG.match(rest)
     if tag is None or tag["app"] == "CEF":
@@ -236,46 +244,25 @@ def _inner(line: Line, depth: int) -> Line:
 # --- JSON -----------------------------------------------------------------------------------------------------------
 
 _WRAPPED = ("message", "rawmsg", "@message", "MESSAGE", "log", "raw", "rawmsg-after-pri")
-# Reference: what shippers put beside the line: Elastic Beats and Agent, Logstash, rsyslog (mmjsonparse templates),
-# syslog-ng `format-json`, Fluent Bit, Docker, journald export.
-_SHIPPER = frozenset(
-    [
-        "@timestamp",
-        "@version",
-        "agent",
-        "beat",
-        "input",
-        "ecs",
-        "log",
-        "fields",
-        "tags",
-        "host",
-        "hostname",
-        "fromhost",
-        "fromhost-ip",
-        "HOST",
-        "HOST_FROM",
-        "SOURCEIP",
-        "syslogtag",
-        "programname",
-        "PROGRAM",
-        "facility",
-        "severity",
-        "priority",
-        "PRIORITY",
-        "timereported",
-        "timegenerated",
-        "stream",
-        "time",
-        "timestamp",
-        "source",
-        "type",
-        "inputname",
-        "event",
-        "offset",
-        "prospector",
-    ]
+# Reference: what shippers put beside the line: Elastic Beats and Agent, Logstash (syslog input), rsyslog (`jsonmesg` and
+# mmjsonparse templates), syslog-ng `format-json`, Fluentd and Fluent Bit, Docker, Kubernetes.
+_SHIPPER_KEYS = (
+    "@timestamp @version agent beat input ecs log fields tags host hostname fromhost fromhost-ip HOST HOST_FROM SOURCEIP "
+    "syslogtag programname PROGRAM PID facility FACILITY severity priority PRIORITY DATE ISODATE R_ISODATE S_ISODATE LEGACY_MSGHDR "
+    "timereported timegenerated stream time timestamp date source type inputname event offset prospector "
+    "logsource program pid facility_label severity_label ident pri procid app-name appname msgid msg uuid $! protocol-version "
+    "structured-data syslogfacility syslogseverity syslogfacility-text syslogseverity-text "
+    "data_stream elastic_agent fileset service cloud container kubernetes docker logtag _p"
 )
+_SHIPPER = frozenset(_SHIPPER_KEYS.split())
+# Reference: systemd.journal-fields(7) and systemd's "Journal Export Formats": `journalctl -o json` and what forwards it.
+_OF_JOURNAL = ("__REALTIME_TIMESTAMP", "_BOOT_ID")
+_JOURNAL_TIMES = ("_SOURCE_REALTIME_TIMESTAMP", "__REALTIME_TIMESTAMP")
+_HOSTS = ("hostname", "logsource", "host", "_HOSTNAME", "HOST", "fromhost", "fromhost-ip", "SOURCEIP")
+_APPS = ("SYSLOG_IDENTIFIER", "programname", "PROGRAM", "program", "ident", "app-name", "appname", "_COMM")
+_PIDS = ("SYSLOG_PID", "_PID", "PID", "pid", "procid")
+_TIMES = ("timereported", "ISODATE", "DATE", "timestamp", "time", "@timestamp")
+_LATEST_US = 10**16
 
 
 def json_object(text: str) -> dict[str, Any] | None:
@@ -296,18 +283,74 @@ def _unwrap(text: str, whole: str, depth: int) -> Line | None:
         return None
     event = document.get("event")
     inner = event.get("original") if isinstance(event, Mapping) else document.get("event.original")
-    if not isinstance(inner, str) and _SHIPPER.issuperset(document.keys() - set(_WRAPPED)):
+    if not isinstance(inner, str) and (_is_journal(document) or _SHIPPER.issuperset(document.keys() - set(_WRAPPED))):
         inner = next((document[name] for name in _WRAPPED if isinstance(document.get(name), str)), None)
     if not isinstance(inner, str) or not inner.strip():
         return None
+    inner = inner.rstrip("\x00\r\n")
     line = _frame(inner, whole, depth - 1)
+    if not line.app and line.message[:4] not in _NO_HEADER:
+        line = _beside(document, inner, line)
     if not line.host:
         line.host = _wrapper_host(document)
     return line
 
 
+def _is_journal(document: Mapping[str, Any]) -> bool:
+    return any(name in document for name in _OF_JOURNAL)
+
+
+def _beside(document: Mapping[str, Any], inner: str, line: Line) -> Line:
+    """The line with the program, process and time that stand beside it; `line` itself where no program is told."""
+    log = document.get("log")
+    syslog = log.get("syslog") if isinstance(log, Mapping) else None
+    parts = {**document, **syslog} if isinstance(syslog, Mapping) else document
+    app, pid = _word(parts, _APPS), _word(parts, _PIDS)
+    tag = _TAG.fullmatch(_word(document, ("syslogtag",)))
+    if tag is not None:
+        app, pid = tag["app"], tag["pid"] or ""
+    if not app or app == "-":
+        return line
+    message = inner.removeprefix(" ")
+    if app == "CEF" and _CUT_CEF.match(message):
+        app, message = "", "CEF:" + message
+    return Line(
+        line.text, message, _journal_priority(document, line.priority), _wrapper_time(document), _wrapper_host(parts), app, pid if pid.isdecimal() else ""
+    )
+
+
+def _word(document: Mapping[str, Any], names: tuple[str, ...]) -> str:
+    """The first of the values that is a word or a number; an empty text without one."""
+    for name in names:
+        value = document.get(name)
+        if isinstance(value, str) and value:
+            return value[:128]
+        if type(value) is int:
+            return str(value)
+    return ""
+
+
+def _wrapper_time(document: Mapping[str, Any]) -> str:
+    """The time beside the line as a header writes it; an empty text where none is told in a form that headers have."""
+    since = _word(document, _JOURNAL_TIMES)
+    if since.isdecimal() and int(since) < _LATEST_US:
+        return datetime.fromtimestamp(int(since) // 1_000_000, UTC).replace(microsecond=int(since) % 1_000_000).isoformat()
+    for name in _TIMES:
+        value = document.get(name)
+        if isinstance(value, str) and (_STAMP_ISO.fullmatch(value) or _STAMP_3164.fullmatch(value)):
+            return value
+    return ""
+
+
+def _journal_priority(document: Mapping[str, Any], otherwise: int) -> int:
+    facility, severity = _word(document, ("SYSLOG_FACILITY",)), _word(document, ("PRIORITY",))
+    if not (facility.isdecimal() and severity.isdecimal()):
+        return otherwise
+    return _PRIORITIES.get(str(int(facility) * 8 + int(severity)), otherwise)
+
+
 def _wrapper_host(document: Mapping[str, Any]) -> str:
-    for name in ("host", "hostname", "HOST", "fromhost", "fromhost-ip", "SOURCEIP"):
+    for name in _HOSTS:
         value = document.get(name)
         if isinstance(value, Mapping):
             value = value.get("hostname") or value.get("name")

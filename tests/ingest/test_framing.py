@@ -49,6 +49,10 @@ from soc.ingest.framing import Cef, cef, decode, frame, json_object, key_values
         ("Nov 20 10:00:00 web app: 2026-11-20 10:00:00 main x[1]: y", -1, "Nov 20 10:00:00", "web", "app", "", "2026-11-20 10:00:00 main x[1]: y"),
         ("<189>date=1 a=b\x00", 189, "", "", "", "", "date=1 a=b"),
         ("<13>Nov 20 10:00:00 h t: x\r\n\x00", 13, "Nov 20 10:00:00", "h", "t", "", "x"),
+        ("June 8 00:21:09 gw t: x", -1, "June 8 00:21:09", "gw", "t", "", "x"),
+        ("Jungle 8 00:21:09 gw t: x", -1, "", "", "", "", "Jungle 8 00:21:09 gw t: x"),
+        ("Jun 12 23:37:17 <local0.info> 81.2.69.144 CEF:0|a|b|c|d|e|1|", -1, "Jun 12 23:37:17", "81.2.69.144", "", "", "CEF:0|a|b|c|d|e|1|"),
+        ("Jun 12 23:37:17 <mail.info> mx postfix/qmgr[9]: x", -1, "Jun 12 23:37:17", "mx", "postfix/qmgr", "9", "x"),
         ("no header at all", -1, "", "", "", "", "no header at all"),
         ("Mayor of town: hello", -1, "", "", "", "", "Mayor of town: hello"),
         ("", -1, "", "", "", "", ""),
@@ -77,6 +81,12 @@ def test_rfc5424_headers(text: str, data: str, message: str) -> None:
     assert (line.structured_data, line.message) == (data, message)
 
 
+def test_a_record_whose_beginning_a_relay_took_for_a_name() -> None:
+    """rsyslog reads `CEF:` as the tag and writes it as the program's name of RFC 5424; the record is whole again."""
+    assert frame("<134>1 2026-11-20T10:00:00Z gw CEF - - - 0|a|b|c|d|e|1|").message == "CEF:0|a|b|c|d|e|1|"
+    assert frame("<134>1 2026-11-20T10:00:00Z gw CEF - - - forwarder started").message == "forwarder started"
+
+
 def test_invalid_utf8_is_shown_and_told() -> None:
     """Bytes that are no UTF-8 stand as escapes; NUL and controls stay."""
     assert decode(b"a\xff\x00b") == ("a\\xff\x00b", True)
@@ -94,6 +104,73 @@ def test_wrappers_of_shippers_are_taken_off() -> None:
     for _ in range(10):
         nested = orjson.dumps({"message": nested}).decode()
     assert frame(nested).message.startswith("{")
+
+
+@pytest.mark.parametrize(
+    ("document", "priority", "time", "host", "app", "pid", "message"),
+    [
+        (
+            {
+                "__REALTIME_TIMESTAMP": "1795136400123456",
+                "_BOOT_ID": "b",
+                "_TRANSPORT": "syslog",
+                "PRIORITY": "6",
+                "SYSLOG_FACILITY": "2",
+                "SYSLOG_IDENTIFIER": "postfix/smtpd",
+                "SYSLOG_PID": "47",
+                "_COMM": "smtpd",
+                "_HOSTNAME": "mx",
+                "MESSAGE": "connect",
+            },
+            *(22, "2026-11-20T01:00:00.123456+00:00", "mx", "postfix/smtpd", "47", "connect"),
+        ),
+        (
+            {"_BOOT_ID": "b", "_COMM": "cron", "MESSAGE": "x", "__REALTIME_TIMESTAMP": "9" * 20, "PRIORITY": "9", "SYSLOG_FACILITY": "99"},
+            -1,
+            "",
+            "",
+            "cron",
+            "",
+            "x",
+        ),
+        (
+            {"PROGRAM": "a/b", "PID": "8", "HOST": "mx", "DATE": "Nov 20 10:00:00", "FACILITY": "mail", "MESSAGE": "x"},
+            -1,
+            "Nov 20 10:00:00",
+            "mx",
+            "a/b",
+            "8",
+            "x",
+        ),
+        (
+            {"host": "10.0.0.9", "logsource": "mx", "program": "a", "pid": "9", "timestamp": "Nov 20 10:00:00", "message": "x"},
+            -1,
+            "Nov 20 10:00:00",
+            "mx",
+            "a",
+            "9",
+            "x",
+        ),
+        (
+            {"timereported": "2026-11-20T10:00:00+07:00", "host": "mx", "syslogtag": "a/b[12]:", "message": " x"},
+            -1,
+            "2026-11-20T10:00:00+07:00",
+            "mx",
+            "a/b",
+            "12",
+            "x",
+        ),
+        ({"log": {"syslog": {"hostname": "mx", "appname": "a", "procid": 77}}, "host": {"name": "collector"}, "message": "x"}, -1, "", "mx", "a", "77", "x"),
+        ({"host": "mx", "program": "-", "message": "Nov 20 10:00:00 h t[1]: x"}, -1, "Nov 20 10:00:00", "h", "t", "1", "x"),
+        ({"host": "mx", "program": "relay", "message": "date=1 a=b"}, -1, "", "mx", "", "", "date=1 a=b"),
+        ({"host": "mx", "program": "CEF", "message": "0|a|b|c|d|e|1|"}, -1, "", "mx", "", "", "CEF:0|a|b|c|d|e|1|"),
+        ({"log": "<14>Nov 20 10:00:00 h t: x\n", "stream": "stdout", "kubernetes": {}}, 14, "Nov 20 10:00:00", "h", "t", "", "x"),
+    ],
+)
+def test_what_stands_beside_a_line_is_its_header(document: dict[str, object], priority: int, time: str, host: str, app: str, pid: str, message: str) -> None:
+    """Where journald, syslog-ng, Logstash, rsyslog or Beats took the header off, its parts come from the object's fields."""
+    line = frame(orjson.dumps(document).decode())
+    assert (line.priority, line.header_time, line.host, line.app, line.pid, line.message) == (priority, time, host, app, pid, message)
 
 
 def test_json_that_is_the_event_is_no_wrapper() -> None:

@@ -86,6 +86,7 @@ _ALLOWED = frozenset(["allow", "allowed", "accept", "accepted", "permit", "permi
 # Reference: CEF custom fields: `cs1`, `cn2`, `cfp1`, `c6a3`, `flexString1`, `deviceCustomDate1`, each with `...Label`.
 _CUSTOM = {"cs": "deviceCustomString", "cn": "deviceCustomNumber", "cfp": "deviceCustomFloatingPoint", "c6a": "deviceCustomIPv6Address"}
 _CUSTOM_KEY = re.compile(r"(cs|cn|cfp|c6a)(\d{1,2})(Label)?$", re.ASCII)
+_YEAR = re.compile(r"(?:19|20)\d\d", re.ASCII)
 _STRANGE = re.compile(r"[^A-Za-z0-9_-]")
 _BETWEEN_WORDS = re.compile(r"[:_/-]")
 _NOT_PLAIN = re.compile(r"[^a-z0-9]")
@@ -136,6 +137,7 @@ class Sender(NamedTuple):
     category: list[str]
     categories: dict[str, str]
     alert: list[str]
+    year: str
 
 
 @lru_cache(maxsize=1024)
@@ -154,7 +156,11 @@ def sender(vendor: str, product: str) -> Sender:
 
     last = sections[-1]
     categories = {plain(label): category for section in sections for label, category in section.get("categories", {}).items()}
-    return Sender(merged("labels"), merged("keys"), last.get("category", []), categories, last.get("alert", []))
+    return Sender(merged("labels"), merged("keys"), last.get("category", []), categories, last.get("alert", []), last.get("year", ""))
+
+
+def _sender_of(record: Cef) -> Sender:
+    return sender(record.vendor.lower()[:LONGEST_LABEL], record.product.lower()[:LONGEST_LABEL])
 
 
 def plain(label: str) -> str:
@@ -224,7 +230,7 @@ class CefGeneric:
     """The parser of CEF records."""
 
     name = NAME
-    version = 3
+    version = 4
     kind = "other"
     fields_hold_line = True
 
@@ -248,7 +254,7 @@ class CefGeneric:
             raise MalformedRecord("the CEF header is broken", parser=NAME, fields={**syslog_fields(line), "message": line.message})
         doc = _header(record)
         names, times = _extensions(record, doc, context)
-        ts_us = next((times[name] for name in _TIMES if name in times), 0) or _time(line.header_time, context)
+        ts_us = next((times[name] for name in _TIMES if name in times), 0) or _header_time(record, line, context)
         _derive(record, doc)
         doc.update(syslog_fields(line))
         if not ts_us:
@@ -292,7 +298,7 @@ def full_name(key: str) -> str:
 
 def _extensions(record: Cef, doc: Doc, context: Context) -> tuple[dict[str, str], dict[str, int]]:
     """Put the extensions into the document; the values by full name and the times come back."""
-    habits = sender(record.vendor.lower()[:LONGEST_LABEL], record.product.lower()[:LONGEST_LABEL])
+    habits = _sender_of(record)
     zone = record.extensions.get("dtz") or record.extensions.get("deviceTimeZone") or ""
     if zone and known_zone(zone):
         context = Context(context.received_us, zone, context.offset_us, context.host)
@@ -366,7 +372,7 @@ def _derive(record: Cef, doc: Doc) -> None:
             doc["event.type"] = ["denied"]
         elif not _ALLOWED.isdisjoint(words):
             doc["event.type"] = ["allowed"]
-    habits = sender(record.vendor.lower()[:LONGEST_LABEL], record.product.lower()[:LONGEST_LABEL])
+    habits = _sender_of(record)
     categories = list(habits.category) if "source.ip" in doc or "destination.ip" in doc else []
     for key, label in record.extensions.items() if habits.categories else ():
         if key.endswith("Label") and record.extensions.get(key[:-5]):
@@ -377,6 +383,16 @@ def _derive(record: Cef, doc: Doc) -> None:
         doc["event.category"] = categories
     if any(key in record.extensions for key in habits.alert) and any(field.startswith("rule.") for field in doc):
         doc["event.kind"] = "alert"
+
+
+def _header_time(record: Cef, line: Line, context: Context) -> int:
+    """The header's time, in the year that the sender tells in an extension where the header has none."""
+    year = record.extensions.get(_sender_of(record).year, "")
+    if _YEAR.fullmatch(year) and line.header_time[:3].isalpha():
+        us = _time(f"{year} {line.header_time}", context)
+        if us:
+            return us
+    return _time(line.header_time, context)
 
 
 def _time(text: str, context: Context) -> int:

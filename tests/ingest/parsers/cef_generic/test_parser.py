@@ -135,6 +135,22 @@ def test_a_record_without_a_severity() -> None:
     assert "event.severity" not in doc
 
 
+@pytest.mark.parametrize(
+    ("head", "moment"),
+    [
+        ("Jun 12 23:37:17 <local0.info> gw CEF:0|Citrix|NetScaler|NS11.0|APPFW|A|6|cs5=2015", "2015-06-12T16:37:17.000Z"),
+        ("June 12 23:37:17 gw CEF:0|Citrix|NetScaler|NS11.0|APPFW|A|6|cs5=2015 src=10.0.0.1", "2015-06-12T16:37:17.000Z"),
+        ("Jun 12 23:37:17 gw CEF:0|Citrix|NetScaler|NS11.0|APPFW|A|6|cs5=20155", "2026-06-12T16:37:17.000Z"),
+        ("Feb 29 23:37:17 gw CEF:0|Citrix|NetScaler|NS11.0|APPFW|A|6|cs5=2015", "2024-02-29T16:37:17.000Z"),
+        ("2026-06-12T23:37:17Z gw CEF:0|Citrix|NetScaler|NS11.0|APPFW|A|6|cs5=2015", "2026-06-12T23:37:17.000Z"),
+        ("Jun 12 23:37:17 gw CEF:0|Example|Gate|1|APPFW|A|6|cs5=2015", "2026-06-12T16:37:17.000Z"),
+    ],
+)
+def test_the_year_that_a_sender_tells(head: str, moment: str) -> None:
+    """NetScaler writes the year of the header's time in cs5; a wrong one, and those of other senders, count for nothing."""
+    assert parse(head).doc["@timestamp"] == moment
+
+
 def test_labels_tell_category_and_alert() -> None:
     """A Check Point record of a protection is an intrusion; with a rule and a risk it is an alert."""
     head = "CEF:0|Check Point|SmartDefense|v|IPS|n|5|"
