@@ -75,7 +75,7 @@ def vendor_field(key: str) -> str:
 def _direction(text: str) -> str:
     # Reference: ECS network.direction allowed values.
     known = {"outgoing": "outbound", "incoming": "inbound", "outbound": "outbound", "inbound": "inbound", "egress": "outbound", "ingress": "inbound"}
-    value = known.get(text.lower())
+    value = known.get(text.strip().lower())
     if value is None:
         raise ValueError("not a direction")
     return value

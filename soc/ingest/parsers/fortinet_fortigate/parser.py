@@ -23,7 +23,7 @@ NAME = "fortinet_fortigate"
 # Reference: serial numbers begin with the product: FortiMail, FortiWeb, FortiSandbox, FortiDDoS, FortiADC, FortiAuthenticator, FortiNDR
 # and FortiClient log alike. FortiManager and FortiAnalyzer (FMG, FAZ, FL) write the event logs that are read here.
 _OTHER_PRODUCTS = ("FE", "FV", "FS", "FI", "FAD", "FAC", "FAI", "FCT")
-_MANAGERS = ("FMG", "FAZ", "FL")
+_OURS = ("FG", "FW", "FMG", "FAZ", "FL")
 FEW = 4
 """Lines of one sequence of keys that are not worth reading key by key."""
 HEAD = 600
@@ -55,7 +55,9 @@ class FortiGate:
         if at >= 0:
             return not message[at + 6 : at + 13].lstrip('"').startswith(_OTHER_PRODUCTS)
         if message.find("log_id=", 0, HEAD) < 0 and message.find("device_id=", 0, HEAD) < 0:
-            return message.find("logid=", 0, HEAD) >= 0 or (message[:5] == "date=" and " msg=" in message)
+            if message.find("logid=", 0, HEAD) >= 0 or (message[:5] == "date=" and " msg=" in message):
+                return True
+            return message.find(" devname=", 0, HEAD) >= 0 and message.find(" subtype=", 0, HEAD) >= 0
         return _is_old(message)
 
     def parse(self, line: Line, context: Context) -> Parsed:
@@ -109,12 +111,14 @@ class FortiGate:
 
 
 def _is_old(message: str) -> bool:
-    """Whether a line with `device_id` or `log_id` is of FortiOS 4.3 or of a manager: Sophos and FortiMail have such keys too."""
+    """Whether a line with `device_id` or `log_id` is of FortiOS 4.3 or of a manager: Sophos, FortiMail, FortiADC have such keys too."""
     at = message.find("device_id=", 0, HEAD)
     serial = message[at + 10 : at + 17].lstrip('"') if at >= 0 else ""
-    if serial.startswith(_MANAGERS):
+    if serial.startswith(_OURS):
         return True
-    return message.find("log_type=", 0, HEAD) < 0 <= message.find(" vd=", 0, HEAD) and not serial.startswith(_OTHER_PRODUCTS)
+    if serial.startswith(_OTHER_PRODUCTS) or message.find("log_type=", 0, HEAD) >= 0 or message.find(" msg_id=", 0, HEAD) >= 0:
+        return False
+    return message.find(" vd=", 0, HEAD) >= 0
 
 
 def _finish(doc: Doc, ts_us: int, natural_key: str, line: Line) -> Parsed:

@@ -277,6 +277,8 @@ def test_a_device_seven_hours_off() -> None:
         'timestamp="2026-03-02T08:15:30+0700" device_serial_id="C01" log_id="010101600001" log_type="Firewall"',
         "CEF:0|Fortinet|FortiWeb|1|2|3|4|",
         "CEF:0|Example|Fortigate|1|2|3|4|",
+        "date=2026-03-02 time=08:15:30 log_id=0000000100 type=event subtype=config pri=information vd=root msg_id=39242021 user=admin",
+        "date=2026-03-02 time=08:15:30 devname=x level=info",
         "update=2026-03-02 done",
     ],
 )
@@ -296,6 +298,8 @@ def test_lines_of_other_products_are_not_claimed(text: str) -> None:
         "Mar  2 08:15:31 relay Mar  2 08:15:30 fw " + TRAFFIC,
         "<189>" + TRAFFIC + "\x00",
         "date=2012-03-04 time=05:06:07 devname=FG device_id=FGT60C log_id=0021000002 type=traffic subtype=allowed pri=notice vd=root src=10.20.1.15",
+        "date=2008-03-04 time=05:06:07 device_id=FGT60C log_id=0021000002 type=traffic subtype=allowed pri=notice src=10.20.1.15",
+        'date=2026-03-02 time=08:15:30 devname="fw" type="traffic" subtype="forward" level="notice" srcip=10.20.1.15',
         "itime=1772414131 " + TRAFFIC,
         'logver=602051166 timestamp=1772414130 devid="FG1" vd="root" logid="0000000013" type="traffic" subtype="forward" srcip=10.20.1.15',
     ],
@@ -323,6 +327,12 @@ def test_times_of_day_with_few_digits(clock: str, moment: str | None) -> None:
     """One digit of an hour, minute or second is enough; all three must be there."""
     parsed = parse(f'date=2026-03-02 time={clock} tz="+0700" devid="FG1" logid="1" type="event"')
     assert parsed.doc.get("@timestamp", "")[11:19] == (moment or "")
+
+
+@pytest.mark.parametrize(("word", "direction"), [("outgoing", "outbound"), (" Incoming ", "inbound"), ("sideways", None)])
+def test_directions(word: str, direction: str | None) -> None:
+    """FortiOS writes some of them with a blank before; an unknown one is no direction."""
+    assert parse(TRAFFIC + f' direction="{word}"').doc.get("network.direction") == direction
 
 
 def test_managers_log_who_logged_in() -> None:
