@@ -40,7 +40,13 @@ log = get_logger(__name__)
 
 NAME = "correlate"
 BOUNDS_RULE = RuleRef(
-    "soc-correlation-bounds", "A correlation has more groups or members than it keeps", "medium", digest_id("soc-correlation-bounds", "1"), (), "health"
+    "soc-correlation-bounds",
+    "A correlation has more groups or members than it keeps",
+    "medium",
+    digest_id("soc-correlation-bounds", "1"),
+    (),
+    "health",
+    "Quy tắc tương quan có nhiều nhóm hoặc thành phần hơn mức lưu giữ",
 )
 MOST_RECENT = 10_000
 """Documents that are at hand for alerts; at some 3 kB."""

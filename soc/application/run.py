@@ -33,7 +33,7 @@ log = get_logger(__name__)
 
 DEFAULT_SYSLOG = "127.0.0.1:5514"
 LEDGER_EVERY_S = 3600.0
-LEDGER_RULE = RuleRef("soc-ledger-difference", "The ledger does not balance", "high", digest_id("soc-ledger-difference", "1"), (), "health")
+LEDGER_RULE = RuleRef("soc-ledger-difference", "The ledger does not balance", "high", digest_id("soc-ledger-difference", "1"), (), "health", "Sổ cái không cân")
 
 
 def with_default_sources(settings: Settings) -> Settings:

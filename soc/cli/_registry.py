@@ -174,11 +174,20 @@ def _import(session: Session, kind: str, file: Path, *, yes: bool, skip_rejected
         write_json(_json(plan, recorded=done))
     elif done:
         session.out.say(_("recorded: {added} added, {changed} changed, {ended} ended").format(**_counts(plan)))
+        _tell_stored(session, kind)
     elif plan.rejected and not skip_rejected:
         session.out.say(_("nothing was recorded; mend the rows, or leave them out: --skip-rejected"))
     elif not plan.empty:
         session.out.say(_("nothing was recorded yet: --yes records it"))
     return 1 if plan.rejected else 0
+
+
+def _tell_stored(session: Session, kind: str) -> None:
+    """Say how stored events follow an import that says whose events are."""
+    from soc.application.directories import ASKED
+
+    if kind in ASKED and session.app().store.positions():
+        session.out.say(_("Events that come from now on follow this; stored ones: soc enrich --since TIME --why TEXT --dry-run"))
 
 
 def _counts(plan: Plan) -> dict[str, int]:

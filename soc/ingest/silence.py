@@ -27,7 +27,7 @@ UNKNOWN_S = 21_600.0
 """Expected pause while nothing has been learned for an hour of the week: six hours."""
 _FADE = 0.9
 
-SILENT_RULE = RuleRef("soc-source-silent", "Source has gone silent", "high", digest_id("soc-source-silent", "1"), (), "health")
+SILENT_RULE = RuleRef("soc-source-silent", "Source has gone silent", "high", digest_id("soc-source-silent", "1"), (), "health", "Nguồn đã im lặng")
 
 
 class Titled(Protocol):

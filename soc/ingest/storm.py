@@ -23,7 +23,15 @@ KEY = "storm"
 MOST_HOURS = 72
 """Hours remembered per rule and partition; the oldest go first, so a storm in older events is counted anew."""
 
-RULE = RuleRef("soc-alert-storm", "A rule raises a storm of alerts", "high", digest_id("soc-alert-storm", "1"), (), "health")
+RULE = RuleRef(
+    "soc-alert-storm",
+    "A rule raises a storm of alerts",
+    "high",
+    digest_id("soc-alert-storm", "1"),
+    (),
+    "health",
+    "Bão cảnh báo: một quy tắc tạo quá nhiều cảnh báo",
+)
 
 
 class Breaker:

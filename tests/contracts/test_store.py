@@ -10,6 +10,7 @@ import pytest
 from soc.clock import iso
 from soc.errors import Conflict, NotAllowed, NotFound
 from soc.model.alert import AlertGroup
+from soc.model.event import values
 from soc.model.ids import digest_id
 from soc.model.query import All, Term, Text
 from soc.ports import AlertQuery, Committed, Effects, EventQuery, Gap, Progress, Store
@@ -607,6 +608,31 @@ def test_documents_are_revised_and_found_by_what_they_say_then(rig: Rig) -> None
     assert (store.threats(EventQuery(All())), row(store)) == figures
     reopened = rig.open()
     assert [doc["soc.agency.id"] for doc in reopened.get_events([event(n).id for n in range(5)])] == ["xacu", "xamoi", "xacu", "xamoi", "xacu"]
+
+
+def test_a_revision_that_breaks_off_leaves_every_event_whole(rig: Rig) -> None:
+    """Some are changed, the others not; the same again changes the rest, each once, and nothing is lost or counted twice."""
+    store = rig.open()
+    store.commit(batch(*(event(n, level="high", soc__agency__id="xacu") for n in range(6))))
+    rig.settle()
+    left = [4]
+
+    def change(doc: dict[str, Any]) -> dict[str, Any] | None:
+        left[0] -= 1
+        if not left[0]:
+            raise RuntimeError("broken off")
+        before = [*values(doc, "soc.agency.previous"), doc["soc.agency.id"]]
+        return None if doc["soc.agency.id"] == "xamoi" else {**doc, "soc.agency.id": "xamoi", "soc.agency.previous": before}
+
+    with pytest.raises(RuntimeError):
+        store.revise(EVERYTHING, change, dry_run=False)
+    store = rig.open()
+    rig.settle()
+    assert all(doc["soc.agency.id"] == ("xamoi" if "soc.agency.previous" in doc else "xacu") for doc in store.search(EVERYTHING).docs)
+    store.revise(EVERYTHING, change, dry_run=False)
+    rig.settle()
+    assert [(doc["soc.agency.id"], list(values(doc, "soc.agency.previous"))) for doc in store.search(EVERYTHING).docs] == [("xamoi", ["xacu"])] * 6
+    assert (store.threats(EVERYTHING), row(store).stored) == ({("high", ""): 6}, 6)
 
 
 def test_alerts_are_attributed_to_another_agency_and_groups_follow(rig: Rig) -> None:

@@ -27,6 +27,8 @@ FIELDS: dict[str, Words] = {
     "host.name": Words("máy", "computer"),
     "mailbox": Words("hộp thư", "mailbox"),
     "observer.name": Words("thiết bị", "device"),
+    "path": Words("tệp", "file"),
+    "rule": Words("quy tắc", "rule"),
     "rule.name": Words("mẫu nhận dạng", "signature"),
     "soc.agency.id": Words("cơ quan", "agency"),
     "soc.mail.campaign": Words("đợt thư", "wave of mails"),
