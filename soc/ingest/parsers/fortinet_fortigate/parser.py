@@ -53,6 +53,8 @@ class FortiGate:
             return message.find("logid=", 0, HEAD) >= 0 and (message.find("eventtime=", 0, HEAD) >= 0 or message.find("devid=", 0, HEAD) >= 0)
         at = message.find("devid=", 0, HEAD)
         if at >= 0:
+            if message[:5] != "date=" and message.find(" fctsn=", 0, HEAD) >= 0:  # FortiClient, as its manager hands it on
+                return False
             return not message[at + 6 : at + 13].lstrip('"').startswith(_OTHER_PRODUCTS)
         if message.find("log_id=", 0, HEAD) < 0 and message.find("device_id=", 0, HEAD) < 0:
             if message.find("logid=", 0, HEAD) >= 0 or (message[:5] == "date=" and " msg=" in message):

@@ -73,14 +73,24 @@ _IN_C = frozenset(["", "ip", "port", "count"])
 
 def pairs_of(message: str) -> dict[str, str]:
     """The pairs of a line that say something, under their FortiOS 5+ names; the plain way, and the oracle of the fast one."""
-    text = message
-    if "," in message[:16]:  # CSV: `date=2016-06-14,time=10:47:23,devname=...`
-        text = _COMMA.sub(" ", message)
+    text = _undoubled(message)
+    if "," in text[:16]:  # CSV: `date=2016-06-14,time=10:47:23,devname=...`
+        text = _COMMA.sub(" ", text)
     aliases = table()["aliases"]
     pairs = {aliases.get(key, key): value for key, value in key_values(text).items() if value not in NOTHING}
     if "status" in pairs and "action" not in pairs and pairs.get("type") == "traffic":
         pairs["action"] = pairs.pop("status")
     return pairs
+
+
+def _undoubled(message: str) -> str:
+    """The line with single quotes, where a table of text (RFC 4180) that it stood in doubled them."""
+    at = message.find('="')
+    if message[:1] == '"' and message[-1:] == '"':
+        message = message[1:-1]
+    elif message[at : at + 3] != '=""' or message[at + 3 : at + 4] in {"", " ", '"'}:
+        return message
+    return message.replace('""', '"')
 
 
 # Reference: FortiOS `set csv enable`: commas between the pairs, quotes as usual.

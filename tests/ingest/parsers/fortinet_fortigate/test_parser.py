@@ -279,6 +279,7 @@ def test_a_device_seven_hours_off() -> None:
         "CEF:0|Example|Fortigate|1|2|3|4|",
         "date=2026-03-02 time=08:15:30 log_id=0000000100 type=event subtype=config pri=information vd=root msg_id=39242021 user=admin",
         "date=2026-03-02 time=08:15:30 devname=x level=info",
+        'devname="ems" devid="1111" fctsn="FCT1" date="2026-03-02" time="08:15:30" type="traffic" subtype="system" hostname="pc" srcname="a.exe"',
         "update=2026-03-02 done",
     ],
 )
@@ -327,6 +328,17 @@ def test_times_of_day_with_few_digits(clock: str, moment: str | None) -> None:
     """One digit of an hour, minute or second is enough; all three must be there."""
     parsed = parse(f'date=2026-03-02 time={clock} tz="+0700" devid="FG1" logid="1" type="event"')
     assert parsed.doc.get("@timestamp", "")[11:19] == (moment or "")
+
+
+def test_quotes_that_a_table_of_text_doubled() -> None:
+    """A line out of a CSV file, with the quotes around it or without, reads as the line that was put in."""
+    doubled = TRAFFIC.replace('"', '""')
+    parser = FortiGate()
+    for text in (doubled, f'"{doubled}"', doubled + ' user=""""'):
+        assert parser.claims(frame(text))
+        assert parse(text, parser).doc == parse(TRAFFIC).doc
+    plain = 'date=2026-03-02 time=08:15:30 user="" devid="FG1" logid="1" type="event" msg="say ""a"" b"'
+    assert parse(plain).doc["message"] == 'say ""a"" b'
 
 
 @pytest.mark.parametrize(("word", "direction"), [("outgoing", "outbound"), (" Incoming ", "inbound"), ("sideways", None)])
