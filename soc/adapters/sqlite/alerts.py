@@ -9,6 +9,7 @@ import msgspec
 import zstandard
 
 from soc.adapters.sqlite.control import Control
+from soc.adapters.sqlite.database import insert_many
 from soc.clock import from_iso
 from soc.model.alert import RETRACTED_PREFIX, SHADOW_PREFIX, Alert, AlertGroup, namespace
 from soc.model.level import ThreatLevel
@@ -40,28 +41,46 @@ class _KeptEnd(msgspec.Struct, gc=False):
     group: _End
 
 
+_Placed = tuple[Alert, int, bool]
+"""An alert, its time in microseconds, and whether it is withdrawn."""
+_MOST_AT_ONCE = 1_000
+
+
 class Alerts:
     """The alerts of a store."""
 
     def __init__(self, control: Control) -> None:
         self._control = control
 
-    def put(self, alert: Alert) -> bool:
-        """Add an alert, or a further state of one, inside the caller's transaction; False when it is known, or withdrawn before it came."""
+    def put(self, alerts: Sequence[Alert]) -> list[Alert]:
+        """Add alerts, or further states of them, inside the caller's transaction; those that are new, and were not withdrawn before they came.
+
+        Cost: as many statements for many as for one; each may have to wait for the interpreter.
+        """
         db = self._control.db
-        ts_us = from_iso(alert.ts)
-        aside = self._is_withdrawn(alert.rule.id, ts_us)
-        body = zstandard.compress(msgspec.msgpack.encode(alert), 1)
-        known = db.execute(
-            "INSERT OR IGNORE INTO alert VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (alert.id, _group_of(alert, aside), alert.rule.id, alert.rule.level, _namespace_of(alert, aside), alert.source, ts_us, body),
-        )
-        if not known.rowcount:
-            if alert.revision:
-                self._grow(alert, ts_us, body, aside=aside)
-            return False
-        self._put_group(alert, ts_us, aside=aside)
-        return not aside
+        named = msgspec.json.encode(list({alert.id for alert in alerts})).decode()
+        known = {identity for (identity,) in db.execute("SELECT id FROM alert WHERE id IN (SELECT value FROM json_each(?))", (named,))} if alerts else set()
+        rules = msgspec.json.encode(list({alert.rule.id for alert in alerts})).decode()
+        withdrawn = db.execute("SELECT rule, from_us, until_us FROM retraction WHERE rule IN (SELECT value FROM json_each(?))", (rules,)).fetchall()
+        new: list[_Placed] = []
+        grown: list[_Placed] = []
+        for alert in alerts:
+            ts_us = from_iso(alert.ts)
+            aside = any(rule == alert.rule.id and from_us <= ts_us < until_us for rule, from_us, until_us in withdrawn)
+            if alert.id not in known:
+                known.add(alert.id)
+                new.append((alert, ts_us, aside))
+            elif alert.revision:
+                grown.append((alert, ts_us, aside))
+        rows = [
+            (alert.id, _group_of(alert, aside), alert.rule.id, alert.rule.level, _namespace_of(alert, aside), alert.source, ts_us, _body(alert))
+            for alert, ts_us, aside in new
+        ]
+        insert_many(db, "INSERT INTO alert", rows)
+        self._put_groups(new)
+        for alert, ts_us, aside in grown:
+            self._grow(alert, ts_us, _body(alert), aside=aside)
+        return [alert for alert, _, aside in new if not aside]
 
     def _grow(self, alert: Alert, ts_us: int, body: bytes, *, aside: bool) -> None:
         """Put a higher revision in the place of the state that stands; that one is kept."""
@@ -95,8 +114,7 @@ class Alerts:
             found = db.execute("SELECT grp, body FROM alert WHERE id = ?", (identity,)).fetchone()
             if found is None or (alert := _alert(found[1])).agency == agency:
                 continue
-            body = zstandard.compress(msgspec.msgpack.encode(msgspec.structs.replace(alert, agency=agency)), 1)
-            db.execute("UPDATE alert SET body = ? WHERE id = ?", (body, identity))
+            db.execute("UPDATE alert SET body = ? WHERE id = ?", (_body(msgspec.structs.replace(alert, agency=agency)), identity))
             changed.add(found[0])
         for key in sorted(changed):
             self._fold_again(key)
@@ -107,8 +125,10 @@ class Alerts:
         db.execute("DELETE FROM grp WHERE id = ?", (key,))
         db.execute("DELETE FROM grp_part WHERE grp = ?", (key,))
         db.execute("DELETE FROM member WHERE grp = ?", (key,))
-        for at, one in db.execute("SELECT ts_us, body FROM alert WHERE grp = ?", (key,)).fetchall():
-            self._put_group(_alert(one), at, aside=key.startswith(_ASIDE))
+        aside = key.startswith(_ASIDE)
+        found = db.execute("SELECT ts_us, body FROM alert WHERE grp = ? ORDER BY rowid", (key,)).fetchall()
+        for begin in range(0, len(found), _MOST_AT_ONCE):
+            self._put_groups([(_alert(one), at, aside) for at, one in found[begin : begin + _MOST_AT_ONCE]])
 
     def retract(self, fact: Mapping[str, Any]) -> None:
         """Record a retraction or its undoing inside the caller's transaction, and put the alerts concerned aside or back."""
@@ -139,22 +159,33 @@ class Alerts:
         found = self._control.db.execute("SELECT 1 FROM retraction WHERE rule = ? AND from_us <= ? AND until_us > ? LIMIT 1", (rule, ts_us, ts_us))
         return found.fetchone() is not None
 
-    def _put_group(self, alert: Alert, ts_us: int, *, aside: bool) -> None:
-        """Add an alert to its group."""
+    def _put_groups(self, alerts: Sequence[_Placed]) -> None:
+        """Add alerts to their groups."""
         db = self._control.db
-        key = _group_of(alert, aside)
-        occurrence = alert.natural_key or (alert.events[0] if alert.events else alert.id)
-        new = db.execute("INSERT OR IGNORE INTO member VALUES (?, ?)", (key, occurrence)).rowcount
-        db.execute(
-            "INSERT INTO grp_part VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET first_us = min(first_us, excluded.first_us), last_us = max(last_us, excluded.last_us)",
-            (key, alert.rule.level, alert.source, ts_us, ts_us),
+        keys = [_group_of(alert, aside) for alert, _, aside in alerts]
+        members = [(key, alert.natural_key or (alert.events[0] if alert.events else alert.id)) for key, (alert, _, _) in zip(keys, alerts, strict=True)]
+        here = "SELECT grp, occurrence FROM json_each(?) CROSS JOIN member ON grp = json_extract(value, '$[0]') AND occurrence = json_extract(value, '$[1]')"
+        known: set[tuple[str, str]] = set(db.execute(here, (msgspec.json.encode(members).decode(),)))
+        groups: dict[str, _Kept] = {}
+        for key, body in db.execute("SELECT id, body FROM grp WHERE id IN (SELECT value FROM json_each(?))", (msgspec.json.encode(list(set(keys))).decode(),)):
+            groups[key] = msgspec.msgpack.decode(body, type=_Kept)
+        namespaces: dict[str, str] = {}
+        for key, member, (alert, ts_us, aside) in zip(keys, members, alerts, strict=True):
+            kept = groups[key] = _fold(groups.get(key), alert, ts_us, int(member not in known))
+            kept.group.retracted = aside
+            namespaces[key] = _namespace_of(alert, aside)
+            known.add(member)
+        insert_many(db, "INSERT OR IGNORE INTO member", members)
+        insert_many(
+            db,
+            "INSERT INTO grp_part",
+            [(key, alert.rule.level, alert.source, ts_us, ts_us) for key, (alert, ts_us, _) in zip(keys, alerts, strict=True)],
+            "ON CONFLICT DO UPDATE SET first_us = min(first_us, excluded.first_us), last_us = max(last_us, excluded.last_us)",
         )
-        found = db.execute("SELECT body FROM grp WHERE id = ?", (key,)).fetchone()
-        kept = _fold(msgspec.msgpack.decode(found[0], type=_Kept) if found else None, alert, ts_us, new)
-        kept.group.retracted = aside
-        db.execute(
-            "INSERT OR REPLACE INTO grp VALUES (?, ?, ?, ?, ?)",
-            (key, kept.group.rule.id, _namespace_of(alert, aside), kept.newest[0], msgspec.msgpack.encode(kept)),
+        insert_many(
+            db,
+            "INSERT OR REPLACE INTO grp",
+            [(key, groups[key].group.rule.id, namespace, groups[key].newest[0], msgspec.msgpack.encode(groups[key])) for key, namespace in namespaces.items()],
         )
 
     def page(self, query: AlertQuery) -> tuple[int, list[Alert]]:
@@ -211,6 +242,10 @@ class Alerts:
             return msgspec.msgpack.decode(body, type=_Kept).group if body is not None else None
         body = self._control.by_prefix("alert", prefix) if prefix.startswith("a-") else None
         return _alert(body) if body is not None else None
+
+
+def _body(alert: Alert) -> bytes:
+    return zstandard.compress(msgspec.msgpack.encode(alert), 1)
 
 
 def _alert(body: bytes) -> Alert:

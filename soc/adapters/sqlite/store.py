@@ -239,8 +239,7 @@ class SqliteStore:
                     self.control.put_inbox(self._claimed_by(event))
                 else:  # its record came again meanwhile, from another position, and could be read: one event, two records
                     self.control.put_dropped(letter.source, letter.partition, "replay", 1)
-                for alert in alerts:
-                    self._alerts.put(alert)
+                self._alerts.put(alerts)
             self.control.put_settled(msgspec.structs.replace(letter, state=state, note=note))
 
     def _claimed_by(self, event: Event) -> Event:
