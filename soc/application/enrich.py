@@ -37,6 +37,8 @@ AGAIN = "soc.agency.registry"
 EVERY = 1_000
 """Events between two reports of progress."""
 _AT_ONCE = 1_000
+_TOGETHER = 50_000
+"""Alerts that are attributed at once: each time their groups are made anew of all their alerts."""
 _MOST_DAYS = 40
 _MOST_STATES = 40
 
@@ -104,12 +106,13 @@ def enrich(
 
     app.store.revise(query, other, dry_run=dry_run)
     app.crash("enrich.events")
+    agencies: dict[str, str] = {}
     for some in _alerts(app, query):
-        agencies = _attributed(app, query, some, change)
-        found.alerts += len(agencies)
-        if agencies and not dry_run:
-            app.store.attribute(agencies)
-            app.crash("enrich.alerts")
+        agencies |= _attributed(app, query, some, change)
+        if len(agencies) >= _TOGETHER:
+            found.alerts += _attribute(app, agencies, dry_run=dry_run)
+            agencies = {}
+    found.alerts += _attribute(app, agencies, dry_run=dry_run)
     found.agencies = dict(sorted(found.agencies.items(), key=lambda item: (-item[1], item[0])))
     if not dry_run:
         counts = {"seen": found.seen, "changed": found.changed, "alerts": found.alerts, "agencies": found.agencies}
@@ -222,6 +225,14 @@ def _alerts(app: App, query: EventQuery) -> Iterator[list[Alert]]:
             offset += len(page)
             if not page:
                 break
+
+
+def _attribute(app: App, agencies: dict[str, str], *, dry_run: bool) -> int:
+    """Say whose alerts are; how many they were."""
+    if agencies and not dry_run:
+        app.store.attribute(agencies)
+        app.crash("enrich.alerts")
+    return len(agencies)
 
 
 def _attributed(app: App, query: EventQuery, alerts: list[Alert], change: Callable[[Doc], Doc | None]) -> dict[str, str]:
