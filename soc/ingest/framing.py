@@ -186,6 +186,9 @@ def _rfc3164(text: str, whole: str, priority: int) -> Line:
     rest = rest.removeprefix(":").lstrip(" ") if rest[:1] == ":" else rest.lstrip(" ")
     if rest[:1] == "<":
         rest = _LEVEL.sub("", rest, count=1)
+    own = _STAMP_ISO.match(rest) if rest[10:11] == "T" else None
+    if own is not None:  # a relay's time before the sender's, no host between them
+        stamp, rest = own, rest[own.end() :].lstrip(" ")
     host, rest = _host(rest)
     tag = _TAG.match(rest)
     if tag is None or tag["app"] == "CEF":
@@ -431,7 +434,7 @@ _CEF_FIELD = re.compile(r"((?:[^|\\]|\\.)*)\|", re.DOTALL)
 # Reference: CEF extension keys: at the start or after a space, up to an unescaped `=`; keys of ArcSight's flex
 # connectors hold dots, brackets and commas (`ad.foo[0]`, `ad.Error_,Code`).
 _CEF_KEY = re.compile(r"(?:^|(?<=\s))([A-Za-z0-9_][A-Za-z0-9_.,\-\[\]]{0,127})=")
-_CEF_FIRST_KEY = re.compile(r" ?[A-Za-z0-9_][A-Za-z0-9_.,\-\[\]]{0,127}=")
+_CEF_NO_PIPE = re.compile(r"(?:([A-Za-z0-9-]{1,16}) )? ?(?=[A-Za-z0-9_][A-Za-z0-9_.,\-\[\]]{0,127}=)")
 _CEF_HEADER_FIELDS = 7
 
 
@@ -447,9 +450,12 @@ def cef(text: str) -> Cef | None:
     header: list[str] = []
     at = start + 4
     while len(header) < _CEF_HEADER_FIELDS:
-        if len(header) == _CEF_HEADER_FIELDS - 1 and _CEF_FIRST_KEY.match(text, at):  # some senders leave the severity out
-            header.append("")
-            break
+        if len(header) == _CEF_HEADER_FIELDS - 1:
+            bare = _CEF_NO_PIPE.match(text, at)  # some senders leave the severity out, or the pipe after it
+            if bare is not None:
+                header.append(bare[1] or "")
+                at = bare.end()
+                break
         match = _CEF_FIELD.match(text, at)
         if match is None:
             break

@@ -49,6 +49,8 @@ from soc.ingest.framing import Cef, cef, decode, frame, json_object, key_values
         ("Nov 20 10:00:00 web app: 2026-11-20 10:00:00 main x[1]: y", -1, "Nov 20 10:00:00", "web", "app", "", "2026-11-20 10:00:00 main x[1]: y"),
         ("<189>date=1 a=b\x00", 189, "", "", "", "", "date=1 a=b"),
         ("<13>Nov 20 10:00:00 h t: x\r\n\x00", 13, "Nov 20 10:00:00", "h", "t", "", "x"),
+        ("<134>Jan  5 14:30:00 2024-01-05T14:30:00Z gw CEF:0|a|b|c|d|e|1|", 134, "2024-01-05T14:30:00Z", "gw", "", "", "CEF:0|a|b|c|d|e|1|"),
+        ("Jan  5 14:30:00 1234567890Tail t: x", -1, "Jan  5 14:30:00", "1234567890Tail", "t", "", "x"),
         ("June 8 00:21:09 gw t: x", -1, "June 8 00:21:09", "gw", "t", "", "x"),
         ("Jungle 8 00:21:09 gw t: x", -1, "", "", "", "", "Jungle 8 00:21:09 gw t: x"),
         ("Jun 12 23:37:17 <local0.info> 81.2.69.144 CEF:0|a|b|c|d|e|1|", -1, "Jun 12 23:37:17", "81.2.69.144", "", "", "CEF:0|a|b|c|d|e|1|"),
@@ -207,9 +209,11 @@ def test_cef_escapes() -> None:
 
 
 def test_cef_without_a_severity() -> None:
-    """A pair where the severity should stand begins the extension; any other text is the severity."""
+    """A pair where the severity should stand, or right after it, begins the extension; any other text is the severity."""
     record = cef("CEF:0|a|b|c|d|name|src=192.0.2.1 act=x|y")
     assert record == Cef("0", "a", "b", "c", "d", "name", "", {"src": "192.0.2.1", "act": "x|y"})
+    assert cef("CEF:0|a|b|c|d|name|10 src=192.0.2.1 act=x|y") == Cef("0", "a", "b", "c", "d", "name", "10", {"src": "192.0.2.1", "act": "x|y"})
+    assert cef("CEF:0|a|b|c|d|name|Very High|src=192.0.2.1") == Cef("0", "a", "b", "c", "d", "name", "Very High", {"src": "192.0.2.1"})
     assert cef("CEF:0|a|b|c|d|name|High") == Cef("0", "a", "b", "c", "d", "name", "High", {})
 
 

@@ -85,7 +85,7 @@ _DENIED = frozenset(
 _ALLOWED = frozenset(["allow", "allowed", "accept", "accepted", "permit", "permitted", "pass", "passed", "bypass"])
 # Reference: CEF custom fields: `cs1`, `cn2`, `cfp1`, `c6a3`, `flexString1`, `deviceCustomDate1`, each with `...Label`.
 _CUSTOM = {"cs": "deviceCustomString", "cn": "deviceCustomNumber", "cfp": "deviceCustomFloatingPoint", "c6a": "deviceCustomIPv6Address"}
-_CUSTOM_KEY = re.compile(r"(cs|cn|cfp|c6a)(\d{1,2})(Label)?$", re.ASCII)
+_CUSTOM_KEY = re.compile(r"(cs|cn|cfp|c6a)(\d{1,2})([Ll]abel)?$", re.ASCII)
 _YEAR = re.compile(r"(?:19|20)\d\d", re.ASCII)
 _STRANGE = re.compile(r"[^A-Za-z0-9_-]")
 _BETWEEN_WORDS = re.compile(r"[:_/-]")
@@ -249,7 +249,7 @@ class CefGeneric:
         """
         if "CEF:" not in line.message:
             raise UnknownFormat("no CEF record", parser=NAME, fields=dict(syslog_fields(line)))
-        record = cef(line.message)
+        record = cef(line.message[1:-1].replace('""', '"') if line.message[:5] == '"CEF:' and line.message[-1] == '"' else line.message)
         if record is None:
             raise MalformedRecord("the CEF header is broken", parser=NAME, fields={**syslog_fields(line), "message": line.message})
         doc = _header(record)
@@ -291,7 +291,7 @@ def full_name(key: str) -> str:
     """The full name of an extension key, safe as a field name."""
     custom = _CUSTOM_KEY.match(key)
     if custom is not None:
-        return f"{_CUSTOM[custom[1]]}{custom[2]}{custom[3] or ''}"
+        return f"{_CUSTOM[custom[1]]}{custom[2]}{'Label' if custom[3] else ''}"
     entry = entry_of(key)
     return entry.name if entry is not None else _STRANGE.sub("_", key)
 
@@ -331,7 +331,7 @@ def _labelled(key: str, value: str, record: Cef, habits: Sender, doc: Doc) -> bo
     """Put a value where its label, or the sender's habit, says; whether it was."""
     target = habits.keys.get(key)
     if target is None:
-        label = record.extensions.get(key + "Label")
+        label = record.extensions.get(key + "Label") or record.extensions.get(key + "label")
         target = habits.labels.get(plain(label)) if label else None
     return target is not None and _put(doc, target[0], target[1], value)
 

@@ -128,6 +128,13 @@ def test_transports_as_senders_write_them(value: str, transport: str | None) -> 
     assert parse(HEAD + f"proto={value}").doc.get("network.transport") == transport
 
 
+def test_labels_in_any_capitals_and_records_in_quotes() -> None:
+    """Zscaler writes `cs6label`; a table of text puts a record in quotes."""
+    doc = parse(HEAD + "cs1=Block all cs1label=Rule Name").doc
+    assert (doc["rule.name"], doc["cef.extensions.deviceCustomString1Label"]) == ("Block all", "Rule Name")
+    assert parse(f'"{HEAD}msg=say ""hi"""').doc["message"] == 'say "hi"'
+
+
 def test_a_record_without_a_severity() -> None:
     """What a sender left out makes nothing else fall out."""
     doc = parse("CEF:0|Example|Gate|1.0|19|Login|src=192.0.2.1 act=Deny").doc
