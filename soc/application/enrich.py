@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import date
-from itertools import product
+from itertools import islice, product
+from typing import Any
 
 import msgspec
 
@@ -22,13 +23,17 @@ from soc.clock import from_iso, iso
 from soc.errors import UsageError
 from soc.model.alert import Alert
 from soc.model.event import Doc, usable_us, values
-from soc.model.ids import digest_id
+from soc.model.fact import ANY_VERSION, NewFact
 from soc.model.query.evaluate import matches
+from soc.model.record import SCOPE_REAL
 from soc.organization.directory import Directory
 from soc.organization.registry import Registry
 from soc.ports import AlertQuery, EventQuery
 
-FACT = "enrichment"
+STREAM = "enrichment"
+"""The stream of the journal that says who had events asked anew: `EnrichmentBegun`, `EnrichmentDone` with the counts."""
+MOST_TURNS = 200
+"""Changes of agency that a fact tells, those of the most events."""
 AGENCY, POINT, SYSTEM, LEVEL = PLACES = ("soc.agency.id", "soc.network_point", "soc.system.id", "soc.system.level")
 PREVIOUS = "soc.agency.previous"
 """What an event was given before, oldest first: `agency/network point/system/its level`, "" for none."""
@@ -76,21 +81,16 @@ def enrich(
     state = present(app)
     found = Enriched("" if original else state.name)
     change = _back if original else _Again(app, state).change
-    fact = {
-        "by": app.actor.name,
-        "why": why,
+    what = {
         "since": iso(query.since_us) if query.since_us is not None else "",
         "until": iso(query.until_us) if query.until_us is not None else "",
-        "scope": query.scope or "",
         "query": text,
         "original": original,
         "registry": found.registry,
         "versions": {} if original else state.versions,
     }
-    begun = iso(app.clock.now_us())
-    fact = {"id": digest_id(FACT, app.actor.name, begun, why)[:12], **fact}
     if not dry_run:
-        app.store.record_fact(FACT, {**fact, "at": begun, "state": "begun"})
+        _note(app, query, "EnrichmentBegun", what, why)
         app.crash("enrich.begun")
 
     def other(doc: Doc) -> Doc | None:
@@ -115,9 +115,15 @@ def enrich(
     found.alerts += _attribute(app, agencies, dry_run=dry_run)
     found.agencies = dict(sorted(found.agencies.items(), key=lambda item: (-item[1], item[0])))
     if not dry_run:
-        counts = {"seen": found.seen, "changed": found.changed, "alerts": found.alerts, "agencies": found.agencies}
-        app.store.record_fact(FACT, {**fact, "at": iso(app.clock.now_us()), "state": "done", **counts})
+        most = dict(islice(found.agencies.items(), MOST_TURNS))
+        counts = {"seen": found.seen, "changed": found.changed, "alerts": found.alerts, "agencies": most}
+        _note(app, query, "EnrichmentDone", {**what, **counts}, why)
     return found
+
+
+def _note(app: App, query: EventQuery, kind: str, data: dict[str, Any], why: str) -> None:
+    """Record a step in the journal; `soc audit log enrichment` shows it."""
+    app.journal.append(STREAM, ANY_VERSION, [NewFact(kind, data, why)], actor=app.actor.name, scope=query.scope or SCOPE_REAL)
 
 
 # --- events ----------------------------------------------------------------------------------------------------------

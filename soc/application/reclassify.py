@@ -10,8 +10,13 @@ from soc.clock import iso
 from soc.config import RulesSettings
 from soc.errors import Phrase, UsageError
 from soc.model.event import Doc
+from soc.model.fact import ANY_VERSION, NewFact
 from soc.model.level import CATEGORIES, THREAT_LEVELS
+from soc.model.record import SCOPE_REAL
 from soc.ports import EventQuery
+
+STREAM = "reclassification"
+"""The stream of the journal that says who had events reclassified; the store keeps the same as a fact of its own."""
 
 
 def reclassify(app: App, *, query: EventQuery, level: str = "", category: str = "", rules_dir: Path | None = None, why: str, dry_run: bool) -> dict[str, int]:
@@ -52,7 +57,11 @@ def reclassify(app: App, *, query: EventQuery, level: str = "", category: str = 
         "category": category,
         "rules_hash": rules_hash,
     }
-    return app.store.reclassify(query, lambda doc: _different(doc, change(doc)), fact=fact, dry_run=dry_run)
+    counts = app.store.reclassify(query, lambda doc: _different(doc, change(doc)), fact=fact, dry_run=dry_run)
+    if not dry_run:
+        data = {name: value for name, value in fact.items() if value and name not in ("by", "why", "at")} | {"counts": counts}
+        app.journal.append(STREAM, ANY_VERSION, [NewFact("EventsReclassified", data, why)], actor=app.actor.name, scope=query.scope or SCOPE_REAL)
+    return counts
 
 
 def _different(doc: Doc, new: tuple[str, str] | None) -> tuple[str, str] | None:

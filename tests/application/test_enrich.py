@@ -11,7 +11,7 @@ from soc.adapters.elastic.store import erase
 from soc.application import enrich as work
 from soc.application.app import Actor, App
 from soc.application.directories import STAMP
-from soc.application.enrich import AGAIN, FACT, PREVIOUS, enrich
+from soc.application.enrich import AGAIN, PREVIOUS, STREAM, enrich
 from soc.application.ingest import ingest_files
 from soc.application.replay import RECORDED, replay
 from soc.bootstrap import open_app
@@ -19,7 +19,7 @@ from soc.clock import FrozenClock
 from soc.config import FileSource, StoreSettings
 from soc.errors import NotAllowed, UsageError
 from soc.model.event import Doc
-from soc.model.fact import ANY_VERSION, NewFact
+from soc.model.fact import ANY_VERSION, Fact, NewFact
 from soc.model.query import All, Term
 from soc.ports import AlertQuery, CrashPoint, EventQuery, no_crash
 from tests.application.test_directories import DAY_S, LINE, NOW, settings, tell
@@ -96,6 +96,11 @@ def settle(app: App) -> None:
     getattr(app.store, "refresh", lambda: None)()
 
 
+def recorded(app: App) -> list[Fact]:
+    """What the journal says of it."""
+    return [one.fact for one in app.journal.read(STREAM)]
+
+
 def told(app: App) -> tuple[set[str], set[str]]:
     """The agencies of alerts and of groups."""
     groups = app.store.alert_groups(AlertQuery(limit=100))[1]
@@ -107,14 +112,14 @@ def test_events_alerts_and_groups_follow_and_all_else_stays(app: App) -> None:
     before = figures(app)
     plan = again(app, dry_run=True)
     assert (plan.seen, plan.changed, plan.alerts, plan.agencies) == (20, 20, 10, {"b→a": 10, "→a": 10})
-    assert (set(agencies(app)), told(app), app.store.facts(FACT)) == ({"", "b"}, ({"b"}, {"b"}), [])
+    assert (set(agencies(app)), told(app), recorded(app)) == ({"", "b"}, ({"b"}, {"b"}), [])
     assert again(app) == plan
     assert (set(agencies(app)), told(app)) == ({"a"}, ({"a"}, {"a"}))
     assert figures(app) == before
     assert app.store.count(EventQuery(Term("soc.agency.id", "a"))) == 20
-    begun, done = app.store.facts(FACT)
-    assert (begun["state"], done["state"], begun["id"]) == ("begun", "done", done["id"])
-    assert (done["by"], done["why"], done["changed"], done["alerts"], done["registry"]) == ("an", WHY, 20, 10, plan.registry)
+    begun, done = recorded(app)
+    assert (begun.kind, done.kind, {(one.actor, one.reason) for one in (begun, done)}) == ("EnrichmentBegun", "EnrichmentDone", {("an", WHY)})
+    assert (done.data["changed"], done.data["alerts"], done.data["registry"], done.data["agencies"]) == (20, 10, plan.registry, plan.agencies)
     assert {tuple(doc[PREVIOUS]) for doc in docs(app)} == {("///",), ("b/p1//",)}
     assert {doc[AGAIN] for doc in docs(app)} == {plan.registry}
     once_more = again(app)
@@ -203,7 +208,7 @@ def test_after_a_kill_the_same_call_does_the_rest(tmp_path: Path, clock: FrozenC
     with opened(tmp_path, clock, kill) as killed, pytest.raises(Killed):
         again(killed)
     with opened(tmp_path, clock) as found:
-        assert [fact["state"] for fact in found.store.facts(FACT)] == ["begun"]
+        assert [fact.kind for fact in recorded(found)] == ["EnrichmentBegun"]
         again(found)
         assert (set(agencies(found)), told(found)) == ({"a"}, ({"a"}, {"a"}))
         assert {len(doc[PREVIOUS]) for doc in docs(found)} == {1}

@@ -325,6 +325,8 @@ def test_reclassify_shows_the_plan_first(own: Callable[..., Done]) -> None:
     plan = json.loads(own(*words).out)
     assert (plan["written"], plan["counts"]["changed"]) == (False, 1)
     assert json.loads(own(*words, "--yes").out)["written"] is True
+    (fact,) = items(own("audit", "log", "reclassification", "--json"))
+    assert (fact["kind"], fact["reason"], fact["data"]["counts"]["changed"]) == ("EventsReclassified", "a test of ours", 1)
     doc = items(own("events", "search", "destination.port:4444", "--json"))[0]
     assert doc["soc"]["threat"]["level"] == "low"
     assert own("reclassify", "x", "--level", "low").code == 2
