@@ -168,7 +168,7 @@ class FileSource(SourceBase):
     follow: bool = True
     """Go on reading what is appended, through rotation; false = read once, to the end."""
     max_record_bytes: int = Field(default=1_048_576, ge=480)
-    """Longer lines are cut; `soc.truncated_bytes` of their events says by how much."""
+    """Longer lines are cut, and end as dead letters that say so."""
 
 
 class KafkaSource(SourceBase):

@@ -115,8 +115,11 @@ def _fresh(folder: Path) -> None:
         if not (folder / MARK).is_file() and any(folder.iterdir()):
             raise NotAllowed(Phrase("{folder} is no demonstration folder, so it is not emptied", folder=folder), hint="--folder ANOTHER")
         shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    (folder / MARK).write_text("# Made by `soc demo`: this folder may be removed at any time.\n", encoding="utf-8")
+    try:
+        folder.mkdir(parents=True)
+        (folder / MARK).write_text("# Made by `soc demo`: this folder may be removed at any time.\n", encoding="utf-8")
+    except OSError as error:
+        raise NotAllowed(Phrase("{path} cannot be written: {strerror}", path=folder, strerror=error.strerror), hint="--folder ANOTHER") from error
 
 
 def _next_steps(folder: Path, group: str) -> list[str]:

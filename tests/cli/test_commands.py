@@ -592,3 +592,11 @@ def test_search_by_another_order(on: Callable[..., Done]) -> None:
     for wrong in ("ip", ":desc", "dport:down"):
         refused = on("events", "search", "--sort", wrong)
         assert (refused.code, "hint: as in" in refused.err) == (2, True), wrong
+
+
+def test_a_demonstration_in_a_forbidden_place_says_where_and_what_to_do(soc: Run) -> None:
+    """Exit code 5 and another folder to name, not a bare error of the system."""
+    done = soc("demo", "--folder", "/proc/soc-demo")
+    assert (done.code, done.out) == (5, "")
+    assert "/proc/soc-demo cannot be written" in done.err
+    assert "hint: --folder ANOTHER" in done.err
