@@ -41,10 +41,10 @@ _PRIORITIES = (
 _MONTHS = frozenset(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"])
 _MONTH_NAMES = _MONTHS | {"january", "february", "march", "april", "june", "july", "august", "september", "october", "november", "december"}
 
-# Reference: RFC 3164 4.1.2 with the variations of real senders: a year before or after the day, the month in full, one
+# Reference: RFC 3164 4.1.2 with the variations of real senders: a year before or after the day or after the time, the month in full, one
 # space before a one-digit day, fractions, a zone (Cisco `service timestamps`), leading `*` or `.` (Cisco: clock not synchronised).
 _STAMP_3164 = re.compile(
-    r"[*.]?(?:\d{4} )?(?P<month>[A-Za-z]{3,9})  ?\d{1,2} (?:\d{4} )?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
+    r"[*.]?(?:\d{4} )?(?P<month>[A-Za-z]{3,9})  ?\d{1,2} (?:\d{4} )?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: (?:19|20)\d\d(?= \S))?"
     r"(?: (?:UTC|GMT|Z|[A-Z]{3,4}T|[+-]\d\d:?\d\d)(?=[: ]))?"
 )
 # Reference: RFC 3339 5.6 and ISO 8601 as rsyslog, syslog-ng and appliances write them.

@@ -51,6 +51,8 @@ from soc.ingest.framing import Cef, cef, decode, frame, json_object, key_values
         ("<13>Nov 20 10:00:00 h t: x\r\n\x00", 13, "Nov 20 10:00:00", "h", "t", "", "x"),
         ("<134>Jan  5 14:30:00 2024-01-05T14:30:00Z gw CEF:0|a|b|c|d|e|1|", 134, "2024-01-05T14:30:00Z", "gw", "", "", "CEF:0|a|b|c|d|e|1|"),
         ("Jan  5 14:30:00 1234567890Tail t: x", -1, "Jan  5 14:30:00", "1234567890Tail", "t", "", "x"),
+        ("Apr 06 15:16:46 2016 mx postfix/qmgr[12]: x", -1, "Apr 06 15:16:46 2016", "mx", "postfix/qmgr", "12", "x"),
+        ("Apr 06 15:16:46 2016mx t: x", -1, "Apr 06 15:16:46", "2016mx", "t", "", "x"),
         ("June 8 00:21:09 gw t: x", -1, "June 8 00:21:09", "gw", "t", "", "x"),
         ("Jungle 8 00:21:09 gw t: x", -1, "", "", "", "", "Jungle 8 00:21:09 gw t: x"),
         ("Jun 12 23:37:17 <local0.info> 81.2.69.144 CEF:0|a|b|c|d|e|1|", -1, "Jun 12 23:37:17", "81.2.69.144", "", "", "CEF:0|a|b|c|d|e|1|"),

@@ -163,8 +163,11 @@ def _fields(rest: str, doc: Doc) -> None:
             if value.strip("<>"):
                 doc["email.message_id"] = value.strip("<>")[:LONGEST_VALUE]
         elif key == "Hits":
-            if value != "-":
-                doc["amavis.hits"] = value
+            hits, told, size = value.partition(" size: ")  # old versions leave the comma between them out
+            if hits != "-":
+                doc["amavis.hits"] = hits
+            if told:
+                doc["amavis.size"] = size
         elif key in ("size", "Size"):
             doc["amavis.size"] = value
         elif key == "Subject":

@@ -104,6 +104,29 @@ def test_a_mail_is_one_event_when_it_leaves_the_queue() -> None:
     assert doc["event.dataset"] == "postfix.message"
 
 
+def test_policy_servers_and_signers_add_no_mail() -> None:
+    """What postgrey, policyd-spf and opendkim say between a mail's lines leaves it one event, with the client that Postfix named."""
+    between = [
+        at(
+            "08:00:00",
+            "postgrey",
+            "action=pass, reason=triplet found, client_name=other.example, client_address=198.51.100.9, sender=a@x.example, recipient=b@y.example",
+        ),
+        at(
+            "08:00:00",
+            "policyd-spf",
+            "prepend Received-SPF: Pass (mailfrom) identity=mailfrom; client-ip=198.51.100.9; helo=x; envelope-from=a@x.example; receiver=b@y.example",
+        ),
+        at("08:00:00", "opendkim", "1A2B3C4D5E: DKIM-Signature field added (s=mail, d=y.example)"),
+        at("08:00:00", "opendmarc", "1A2B3C4D5E: x.example pass"),
+    ]
+    lines = [*received("1A2B3C4D5E"), *between, delivered("1A2B3C4D5E", "b@y.example"), removed("1A2B3C4D5E")]
+    gateway = Gateway()
+    doc = one(gateway.lines_of(lines))
+    assert (doc["event.action"], doc["source.ip"], doc["email.to.address"]) == ("mail-delivered", "203.0.113.25", ["b@y.example"])
+    assert gateway.after(10**7) == []
+
+
 def test_what_the_content_filter_puts_back_is_the_same_mail() -> None:
     """Two queue ids, one message: the outside client, the verdict and the final delivery in one event."""
     lines = [*received("1A2B3C4D5E"), *filtered("1A2B3C4D5E", "2B3C4D5E6F"), delivered("2B3C4D5E6F", "b@y.example"), removed("2B3C4D5E6F")]

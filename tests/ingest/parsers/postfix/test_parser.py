@@ -191,6 +191,7 @@ def test_lines_of_newer_versions(message: str, program: str, fields: Doc) -> Non
             "(01-1) SMTP:[127.0.0.1]:10024 /var/tmp/amavis-1: <a@b.example> -> <c@d.example>,<e@d.example> SIZE=9",
             {"email.from.address": ["a@b.example"], "email.to.address": ["c@d.example", "e@d.example"]},
         ),
+        ("(01-1) Passed BAD-HEADER, <a@b.example> -> <c@d.example>, Hits: 2.54 size: 4134, 37 ms", {"amavis.hits": "2.54", "amavis.size": "4134"}),
         ("(01-1) spam-tag, <a@b.example> -> <c@d.example>, Yes, score=7.3", {"email.from.address": ["a@b.example"]}),
         ("(01-1) Checking: abc MYNETS [192.0.2.1] <> -> <c@d.example>", {"amavis.mail_id": "abc", "amavis.policy": "MYNETS", "source.ip": "192.0.2.1"}),
     ],
