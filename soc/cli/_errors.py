@@ -86,7 +86,11 @@ def _tell_usage(error: click.ClickException) -> int:
         click.echo(error.ctx.get_usage(), err=True)
     # click breaks its lists of words into lines that begin with a tab.
     _line(_("error"), error.format_message().replace("\n\t", " "))
-    if isinstance(error, click.UsageError) and error.ctx is not None:
+    if isinstance(error, click.NoSuchOption) and error.ctx is not None and any(param.name == "query" for param in error.ctx.command.params):
+        _line(
+            _("hint"), _("a query that begins with - stands after --, or is written with not: {command}").format(command=f"{error.ctx.command_path} 'not a:b'")
+        )
+    elif isinstance(error, click.UsageError) and error.ctx is not None:
         _line(_("hint"), f"{error.ctx.command_path} --help")
     return 2 if isinstance(error, click.UsageError) else error.exit_code
 

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from soc.config import Settings
 
 
+TRY = (
+    "logger --udp --server {host} --port {port} --tag sshd 'Failed password for root from 203.0.113.7 port 40022 ssh2'",
+    "bash -c 'cat /var/log/mail.log > /dev/tcp/{host}/{port}'",
+)
+"""What somebody without a device types beside a run; `soc ingest` is none of it, as the run holds the store."""
+
+
 @click.command(help=_("Receive, parse, classify and store until Ctrl-C; without any configuration: syslog on 127.0.0.1:5514."))
 @click.option("--once", is_flag=True, help=_("Read what is there, then end."))
 @click.option("--roles", metavar="A,B", help=_("Only these roles: collect, ingest, correlate, notify."))
@@ -25,8 +32,11 @@ def command(session: Session, once: bool, roles: str | None, as_json: bool) -> N
     from soc.cli._signals import hangup_event, stop_on_signal
     from soc.cli._totals import alert_teller, tell_rule_errors, totals_item, totals_text
 
-    if roles:
-        session.overrides["roles"] = [role.strip() for role in roles.split(",") if role.strip()]
+    if roles is not None:
+        named = [role.strip() for role in roles.split(",") if role.strip()]
+        if not named:
+            raise click.BadParameter(_("no role is named"), param_hint="--roles")
+        session.overrides["roles"] = named
     app = session.app(pipeline=True, serve_metrics=True)
     out = session.out
 
@@ -38,8 +48,8 @@ def command(session: Session, once: bool, roles: str | None, as_json: bool) -> N
         _tell_sources(session, app.settings)
         if app.settings.sources.keys() != session.settings.sources.keys():
             out.say(_("No source is configured. To try it, in another window:"))
-            out.say("  logger --udp --server 127.0.0.1 --port 5514 --tag sshd 'Failed password for root from 203.0.113.7 port 40022 ssh2'")
-            out.say("  soc ingest file /var/log/mail.log")
+            for line in TRY:
+                out.say("  " + line.format(host="127.0.0.1", port=5514))
         out.say(_("Next: soc events tail · soc alerts list · soc sources status"))
 
     with stop_on_signal(session) as stop, hangup_event() as hangup:

@@ -600,3 +600,13 @@ def test_a_demonstration_in_a_forbidden_place_says_where_and_what_to_do(soc: Run
     assert (done.code, done.out) == (5, "")
     assert "/proc/soc-demo cannot be written" in done.err
     assert "hint: --folder ANOTHER" in done.err
+
+
+def test_a_query_that_begins_with_a_minus_gets_its_hint(on: Callable[..., Done], soc: Run, filled: Path) -> None:
+    """It looks like an option: the hint says how it is typed, and what it says works."""
+    wrong = on("events", "search", "-event.action:accept")
+    assert (wrong.code, "stands after --, or is written with not" in wrong.err) == (2, True)
+    assert len(items(soc("--store", str(filled), "events", "search", "--json", "--", "-event.action:accept"))) == 2
+    assert len(items(on("events", "search", "--json", "not event.action:accept"))) == 2
+    assert "--help" in on("alerts", "list", "--nonsense").err
+    assert (on("run", "--roles", " ,").code, on("run", "--roles", "nonsense").code) == (2, 3)

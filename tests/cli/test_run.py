@@ -6,16 +6,20 @@ import json
 import os
 import queue
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+
+from soc.cli.run import TRY
 
 ROOT = Path(__file__).parents[2]
 LINE = 'date=2026-11-20 time=08:00:0{n} devname="FGT-A" devid="FG1" tz="+0700" logid="0000000013" type="traffic" subtype="forward" level="notice" vd="root" srcip=10.1.1.{n} dstip=203.0.113.6 sessionid={n} action="accept"'
@@ -146,3 +150,21 @@ def test_metrics_are_served_by_the_run_alone(tmp_path: Path) -> None:
     finally:
         running.process.kill()
         running.process.communicate(timeout=10)
+
+
+def test_what_a_run_says_to_try_works_beside_it(running: Running, tmp_path: Path) -> None:
+    """Nothing of it needs the store, which the run holds; a file that is sent line by line arrives whole."""
+    udp = int(running.wait_for(r"udp 127\.0\.0\.1:(\d+)").group(1))
+    tcp = int(running.wait_for(r"tcp 127\.0\.0\.1:(\d+)").group(1))
+    assert not any("soc " in line for line in TRY)
+    log = tmp_path / "mail.log"
+    log.write_text("".join(f"Nov 20 08:00:0{n} mx postfix/smtpd[1]: connect from unknown[192.0.2.{n}]\n" for n in range(3)), encoding="utf-8")
+    wanted = 3
+    for line, port in zip(TRY, (udp, tcp), strict=True):
+        if shutil.which(line.split()[0]):
+            subprocess.run(line.format(host="127.0.0.1", port=port).replace("/var/log/mail.log", str(log)), shell=True, check=True, timeout=10)
+            wanted += line.startswith("logger")
+    deadline = time.monotonic() + 20
+    while (total := json.loads(running.soc("events", "search", "--json").stdout)["total"]) < wanted and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert total == wanted
