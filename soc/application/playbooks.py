@@ -13,7 +13,7 @@ from soc.config import Settings
 from soc.errors import ConfigError, Conflict, NotFound, Phrase
 from soc.incidents.model import PREFIX, Incident
 from soc.incidents.playbook import Job, Playbook, due_at, load_all, shipped
-from soc.incidents.workflow import step
+from soc.incidents.workflow import OPEN, step
 from soc.model.fact import NewFact
 from soc.organization.model import Person
 
@@ -45,6 +45,13 @@ def find(settings: Settings, name: str) -> Playbook:
         if error.file.endswith(f"/{name}.yml"):
             raise error
     raise NotFound(Phrase("there is no playbook {name}", name=name), hint="soc playbooks list")
+
+
+def fitting(app: App, incident: Incident) -> list[Playbook]:
+    """The playbooks that are for the class of an incident at work, none once it has tasks of one of them."""
+    found = [one for one in load(app.settings)[0] if incident.rsit in one.classes] if incident.state in OPEN else []
+    begun = {one.playbook for one in progress(incident)}
+    return [] if begun & {one.name for one in found} else found
 
 
 def start(app: App, name: str, playbook_name: str) -> tuple[Incident, int]:

@@ -53,6 +53,14 @@ def playbook(session: Session, id: str, playbook: str, as_json: bool) -> None:
     )
 
 
+def propose(session: Session, incident: Incident) -> None:
+    """Say which playbooks are for the class of an incident, as they are begun."""
+    from soc.application.playbooks import fitting
+
+    for one in fitting(session.app(), incident):
+        session.out.say(_("Playbook for it: {title}: soc incidents playbook {id} {name}").format(title=one.title.of(current()), id=incident.id, name=one.name))
+
+
 def tell_tasks(session: Session, incident: Incident) -> None:
     """The tasks of an incident: how far each playbook is, then task by task; with -v how each is done."""
     from soc.application.playbooks import progress

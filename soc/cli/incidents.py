@@ -523,7 +523,10 @@ def _step(name: str, help: str, *more: click.Option) -> None:
 
         app = session.app()
         values = {**_given(session, given), "at": _record.past(session, at)}
-        tell_changed(session, incidents.move(app, id, name, values, reason=reason, behalf=behalf, expected=expected), as_json)
+        moved = incidents.move(app, id, name, values, reason=reason, behalf=behalf, expected=expected)
+        tell_changed(session, moved, as_json)
+        if name == "triage" and not as_json:
+            _playbook.propose(session, moved)
 
     told = _record.behalf_options(carry_out)
     function: Callable[..., Any] = update_wrapper(pass_session(told), told)

@@ -185,3 +185,15 @@ def test_work_that_is_given_to_an_unknown_name_is_warned_of(soc: Run, tmp_path: 
     for words in (("new", "Lừa đảo", "--owner"), ("assign", "1"), ("task", "1", "Lấy nhật ký", "--owner")):
         wrong, right = soc("incidents", *words, "bin", *store), soc("incidents", *words, "binh", *store)
         assert (wrong.code, said in wrong.err, right.code, "nobody in the registry" in right.err) == (0, True, 0, False), words
+
+
+def test_a_class_proposes_its_playbooks(soc: Run, tmp_path: Path) -> None:
+    """A defaced page, which no rule sees, has its playbook named when it is triaged; once it is begun nothing more is proposed."""
+    store = ("--store", str(tmp_path / "s"))
+    soc("incidents", "new", "Trang bị sửa", *store)
+    words = ("incidents", "triage", "1", "--class", "information-content-security/unauthorised-information-modification", *store)
+    assert "Defaced web page: soc incidents playbook INC-" in soc(*words).err
+    soc("incidents", "new", "Trang khác bị sửa", *store)
+    soc("incidents", "playbook", "2", "defacement", *store)
+    again = soc("incidents", "triage", "2", *words[3:])
+    assert (again.code, "Playbook for it" in again.err) == (0, False)
