@@ -196,7 +196,8 @@ def stats(
     fields = facets or ("soc.threat.level", "soc.source", "event.action", "source.ip", "destination.ip", "soc.threat.previous")
     asked = events.event_query(" ".join(query), scope=scope, since_us=since_us, until_us=until_us)
     zone = session.settings.timezone
-    found = events.stats(session.app(), asked, interval=interval, by=by, fields=fields, most=most, tz=zone)
+    app = session.app()
+    found = events.stats(app, asked, interval=interval, by=by, fields=fields, most=most, tz=zone)
     threats = sorted(found.threats.items(), key=lambda row: (-row[1], row[0]))
     if as_json:
         histogram = [{"at": bucket.at, "by": bucket.by, "count": bucket.count} for bucket in found.histogram]
@@ -215,6 +216,8 @@ def stats(
             }
         )
         return
+    if not found.total:
+        _tell_none(session, app, asked)
     out = session.out
     out.text(_("Events: {count}").format(count=_show.number(found.total)))
     cut = {"hour": 16, "day": 10, "month": 7}[interval]
@@ -264,7 +267,8 @@ def export(
     asked = events.event_query(" ".join(query), scope=scope, since_us=since_us, until_us=until_us, oldest_first=oldest_first)
     names = [name.strip() for name in fields.split(",") if name.strip()] if fields else []
     csv_wanted = as_csv or (target is not None and ".csv" in target.suffixes[-2:])
-    docs = events.stream(session.app(), asked)
+    app = session.app()
+    docs = events.stream(app, asked)
     lines = _csv_lines(docs, names or list(CSV_FIELDS)) if csv_wanted else _json_lines(docs, names)
     written = -1 if csv_wanted else 0
     with text_file(target) as write, Progress(session) as progress:
@@ -272,6 +276,8 @@ def export(
             write(line + "\n")
             written += 1
             progress(_("{count} events written").format(count=written))
+    if written <= 0:
+        _tell_none(session, app, asked)
     if target is not None:
         session.out.say(_("{count} events written to {path}").format(count=written, path=target))
 

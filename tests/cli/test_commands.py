@@ -610,3 +610,12 @@ def test_a_query_that_begins_with_a_minus_gets_its_hint(on: Callable[..., Done],
     assert len(items(on("events", "search", "--json", "not event.action:accept"))) == 2
     assert "--help" in on("alerts", "list", "--nonsense").err
     assert (on("run", "--roles", " ,").code, on("run", "--roles", "nonsense").code) == (2, 3)
+
+
+def test_figures_and_exports_of_nothing_say_so_too(on: Callable[..., Done], tmp_path: Path) -> None:
+    """A slip in the name of a field is told wherever a query is typed; the data stay data."""
+    for words in (("stats",), ("export",), ("export", "--csv"), ("export", "--to", str(tmp_path / "none.jsonl"))):
+        done = on("events", words[0], "sourc.ip:10.1.1.5", *words[1:])
+        assert (done.code, "did you mean source.ip?" in done.err) == (0, True), words
+        assert "did you mean" not in on("events", words[0], "source.ip:10.1.1.5", *words[1:]).err, words
+    assert (tmp_path / "none.jsonl").read_text(encoding="utf-8").count("\n") == 2
