@@ -47,14 +47,19 @@ _STAMP_3164 = re.compile(
     r"[*.]?(?:\d{4} )?(?P<month>[A-Za-z]{3,9})  ?\d{1,2} (?:\d{4} )?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: (?:19|20)\d\d(?= \S))?"
     r"(?: (?:UTC|GMT|Z|[A-Z]{3,4}T|[+-]\d\d:?\d\d)(?=[: ]))?"
 )
-# Reference: RFC 3339 5.6 and ISO 8601 as rsyslog, syslog-ng and appliances write them.
-_STAMP_ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?(?= |:|$)")
+# Reference: RFC 3339 5.6 and ISO 8601 as rsyslog, syslog-ng, journalctl (`-o short-full`) and appliances write them.
+_STAMP_ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d(?::?\d\d)?)?(?: (?:UTC|[+-]\d\d(?::?\d\d)?)(?= ))?(?= |:|$)")
 # Reference: RFC 3164 4.1.3 (TAG), widened by what programs use: `postfix/smtpd[12]:`, `sshd(pam_unix)[3]:`, `amavis[7]:`.
 _TAG = re.compile(r"(?P<app>[^\s\[\]:={}\"'|,;<>%]{1,128})(?:\[(?P<pid>[^\]\s]{0,64})\])?:(?=\s|$)")
 # Reference: Solaris and illumos syslogd(8), `msgid` of log.conf(5): `[ID 197553 mail.info] ` before the message.
 _MESSAGE_ID = re.compile(r"^\[ID \d{1,10} [a-z0-9]{1,16}\.[a-z]{1,16}\] ")
 # Reference: BSD syslogd(8) `-vv` and NetScaler: `<mail.info> ` or `<22> ` in words before the host.
 _LEVEL = re.compile(r"^<[a-z0-9]{1,16}\.[a-z]{1,16}> ")
+# Reference: BusyBox syslogd: `mail.info ` after the host.
+_LEVEL_OF_BUSYBOX = re.compile(r"[a-z0-9]{3,8}\.(?:emerg|alert|crit|err|warn|notice|info|debug) ")
+# Reference: Kiwi Syslog Server, "ISO yyyy-mm-dd (tab delimited)" log files: time, level, host, the message as it came.
+_KIWI = re.compile(r"(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\t[A-Za-z0-9]{2,10}\.[A-Za-z]{4,9}\t(?P<host>[^\t ]{1,255})\t")
+_WEEKDAYS = frozenset(["mon", "tue", "wed", "thu", "fri", "sat", "sun"])
 _CUT_CEF = re.compile(r" ?\d{1,2}\|", re.ASCII)
 # Reference: host names, IPv4 and IPv6 addresses (with zone id) as RFC 3164 4.1.2 and RFC 5424 6.2.4 allow them.
 _HOST = re.compile(r"(?P<host>[A-Za-z0-9_.:@/%~-]{1,255})(?:->[^\s]{1,255})?(?: |$)")
@@ -103,6 +108,9 @@ def _frame(text: str, whole: str, depth: int) -> Line:
             if inner.priority < 0:
                 inner.priority = priority
             return inner
+    if text[3:4] == " " and text[:3].lower() in _WEEKDAYS:  # ctime(3), journalctl `-o short-full`
+        line = _with_header(text[4:], whole, priority, depth)
+        return line if line.host and line.pid else Line(whole, text, priority)
     if priority < 0 and depth and "| " in text[:130]:
         return _of_service(text, whole, depth)
     return Line(whole, text, priority)
@@ -124,6 +132,12 @@ def _with_header(text: str, whole: str, priority: int, depth: int) -> Line:
         counted = _OCTET_COUNT.match(text)
         if counted is not None:
             return _frame(text[counted.end() :], whole, depth - 1)
+    if text[19:20] == "\t" and depth:
+        kiwi = _KIWI.match(text)
+        if kiwi is not None:
+            inner = _frame(text[kiwi.end() :], whole, depth - 1)
+            inner.host, inner.header_time = inner.host or kiwi["host"], inner.header_time or kiwi["time"]
+            return inner
     if text[:2] == "1 ":
         line = _rfc5424(text, whole, priority)
         if line is not None:
@@ -191,6 +205,11 @@ def _rfc3164(text: str, whole: str, priority: int) -> Line:
         stamp, rest = own, rest[own.end() :].lstrip(" ")
     host, rest = _host(rest)
     tag = _TAG.match(rest)
+    if tag is None:
+        level = _LEVEL_OF_BUSYBOX.match(rest)
+        if level is not None:
+            rest = rest[level.end() :]
+            tag = _TAG.match(rest)
     if tag is None or tag["app"] == "CEF":
         return Line(whole, rest, priority, stamp.group(), host)
     message = rest[tag.end() :].removeprefix(" ")
@@ -219,14 +238,15 @@ _WRAPPING = frozenset("<{")
 def _inner(line: Line, depth: int) -> Line:
     """The line itself, or what it wraps: another header (`<189>...`) or a JSON object."""
     first = line.message[:1]
-    if not depth or not (first in _WRAPPING or (not line.app and (first.isdigit() or line.message[:3].lower() in _MONTHS))):
+    own = line.message[3:4] == " " and line.message[:3].lower() in _MONTHS
+    if not depth or not (first in _WRAPPING or own or (not line.app and first.isdigit())):
         return line
     if first == "<" and line.message[1:2].isdigit():
         inner = _frame(line.message, line.text, depth - 1)
         if inner.priority < 0:
             return line
     elif first not in _WRAPPING:
-        if not line.host:
+        if not line.host or (line.app and not line.pid):
             return line
         inner = _rfc3164(line.message, line.text, line.priority)
         if not inner.header_time or not (inner.message[:4] in _NO_HEADER or (inner.host and inner.pid)):
@@ -259,7 +279,6 @@ _SHIPPER_KEYS = (
 )
 _SHIPPER = frozenset(_SHIPPER_KEYS.split())
 # Reference: systemd.journal-fields(7) and systemd's "Journal Export Formats": `journalctl -o json` and what forwards it.
-_OF_JOURNAL = ("__REALTIME_TIMESTAMP", "_BOOT_ID")
 _JOURNAL_TIMES = ("_SOURCE_REALTIME_TIMESTAMP", "__REALTIME_TIMESTAMP")
 _HOSTS = ("hostname", "logsource", "host", "_HOSTNAME", "HOST", "fromhost", "fromhost-ip", "SOURCEIP")
 _APPS = ("SYSLOG_IDENTIFIER", "programname", "PROGRAM", "program", "ident", "app-name", "appname", "_COMM")
@@ -286,7 +305,7 @@ def _unwrap(text: str, whole: str, depth: int) -> Line | None:
         return None
     event = document.get("event")
     inner = event.get("original") if isinstance(event, Mapping) else document.get("event.original")
-    if not isinstance(inner, str) and (_is_journal(document) or _SHIPPER.issuperset(document.keys() - set(_WRAPPED))):
+    if not isinstance(inner, str) and ("_BOOT_ID" in document or "__REALTIME_TIMESTAMP" in document or _SHIPPER.issuperset(document.keys() - set(_WRAPPED))):
         inner = next((document[name] for name in _WRAPPED if isinstance(document.get(name), str)), None)
     if not isinstance(inner, str) or not inner.strip():
         return None
@@ -297,10 +316,6 @@ def _unwrap(text: str, whole: str, depth: int) -> Line | None:
     if not line.host:
         line.host = _wrapper_host(document)
     return line
-
-
-def _is_journal(document: Mapping[str, Any]) -> bool:
-    return any(name in document for name in _OF_JOURNAL)
 
 
 def _beside(document: Mapping[str, Any], inner: str, line: Line) -> Line:
