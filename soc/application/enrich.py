@@ -175,7 +175,7 @@ class _Again:
         """The document with the place that the registry says now; None when it has that."""
         place = {name: value for name, value in doc.items() if name not in PLACES and name not in (STAMP, PREVIOUS, AGAIN)}
         self._keep_given(doc, place)
-        self._directory(str(doc["soc.received_at"])).enrich(place)
+        self._directory(str(doc.get("soc.received_at") or doc["@timestamp"])).enrich(place)
         return _changed(doc, place, self._name)
 
     def _keep_given(self, doc: Doc, place: Doc) -> None:
