@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 def command(product: str, tz: str, received_at: str, form: str, file: str) -> int:
     """Parse lines; exit code 1 when some failed."""
     import contextlib
+    import os
+    import stat
     import sys
 
     import orjson
@@ -44,12 +46,16 @@ def command(product: str, tz: str, received_at: str, form: str, file: str) -> in
             raise UsageError(Phrase("{file} cannot be read: {strerror}", file=file, strerror=error.strerror)) from error
         out = sys.stdout.buffer
         sys.stdout.flush()
+        # What comes through a pipe may come slowly (`tail -f fw.log | soc parse`): each answer is shown when it is there.
+        live = file == "-" and not stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
         for answer in parse_stream(stream, registry, context, product=product, records=file.endswith((".raw.ndjson", ".raw.ndjson.gz"))):
             failed += bool(answer.error)
             if form == "ndjson":
                 out.write(orjson.dumps(answer.record(), option=orjson.OPT_APPEND_NEWLINE))
             else:
                 out.write(pretty(answer).encode("utf-8", "backslashreplace"))
+            if live:
+                out.flush()
         out.flush()
     return 1 if failed else 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import select
 import subprocess
 import sys
 import tracemalloc
@@ -183,6 +184,20 @@ def test_the_command_reads_standard_input() -> None:
     assert done.returncode == 0, done.stderr
     assert orjson.loads(done.stdout)["ecs"]["source"] == {"ip": "10.0.0.1"}
     assert soc(data=FORTIGATE).stdout == done.stdout
+
+
+def test_the_command_answers_a_slow_pipe_at_once() -> None:
+    """`tail -f fw.log | soc parse`: the answer to a line does not wait for the next ones."""
+    with subprocess.Popen([sys.executable, "-m", "soc", "parse"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(FORTIGATE + b"\n")
+        process.stdin.flush()
+        ready, _out, _err = select.select([process.stdout], [], [], 30)
+        assert ready
+        assert orjson.loads(process.stdout.readline())["n"] == 1
+        process.stdin.close()
+        assert process.wait(30) == 0
 
 
 def test_the_command_s_exit_codes(tmp_path: Path) -> None:
