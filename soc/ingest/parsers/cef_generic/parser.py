@@ -342,6 +342,7 @@ def _put(doc: Doc, field: str, kind: str, value: str) -> bool:
             text = value.rstrip("|").strip('"')  # a bar after the last value, quotes around an address
             converted, number = ip_port(text) if "/" not in text else (ip(text), None)  # `[2001:db8::1]:443`; `192.0.2.0/24` is no port
             if number is not None and field not in doc:
+                doc[field] = converted
                 doc.setdefault(f"{field[:-3]}.port", number)
         elif kind == "hash":
             field, converted = f"file.hash.{hash_kind(value)}", value.lower()
