@@ -17,9 +17,9 @@ from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
-import zstandard
 
 from soc.application.app import App
+from soc.application.correlate_told import Told
 from soc.application.correlation_alert import DocumentsOf, Teller
 from soc.clock import Clock, iso
 from soc.config import PipelineSettings
@@ -51,6 +51,8 @@ BOUNDS_RULE = RuleRef(
 MOST_RECENT = 10_000
 """Documents that are at hand for alerts; at some 3 kB."""
 HOUR_US = 3_600_000_000
+_PRUNE_US = 600_000_000
+"""After so much time of events it is looked what was told long enough ago to be forgotten."""
 _PACE = 5.0
 """Folding anew for stragglers may take one part in so many of the time."""
 _SEPARATOR = "\x1f"
@@ -138,7 +140,7 @@ class CorrelationStage:
         self._crash = crash
         self._marks: dict[str, int] = {}
         self._heard: dict[str, int] = {}
-        self._told: dict[str, CorrelationAlert] = {}
+        self._told = Told()
         self._breaker = Breaker(storm_per_hour, store.state)
         self._stormy: dict[str, str] = {}
         """The day of the storm that an alert stands in, by its id: its revisions stay there."""
@@ -152,6 +154,7 @@ class CorrelationStage:
         self._started_us = 0
         self._again_at = 0.0
         self._dropped_before = 0
+        self._pruned = 0
         self._over: set[tuple[str, int]] = set()
         self._use(collection, rules_hash)
 
@@ -191,7 +194,9 @@ class CorrelationStage:
         self._told.clear()
         self._breaker.forget_all()
         self._stormy = {key.removeprefix(_STORMY): day.decode() for key, day in state.items() if key.startswith(_STORMY)}
-        self._told.update((alert.id, alert) for key, body in state.items() if key.startswith("told" + _SEPARATOR) and (alert := _unpacked(body)) is not None)
+        for key, body in state.items():
+            if key.startswith("told" + _SEPARATOR):
+                self._told.take_in(body)
         self.watermark = self._kept = max(int(state.get("watermark", b"0")), self.watermark)
         self._begun = msgspec.msgpack.decode(state["begun"], type=dict[str, int]) if "begun" in state else {}
         handled = msgspec.msgpack.decode(state["handled"], type=dict[str, int]) if "handled" in state else {}
@@ -301,8 +306,9 @@ class CorrelationStage:
         for scope, begun in self._begun.items():
             fold.begin(begun, scope)
         since = min(fold.since(rule_id, base) for rule_id in fold.rules) if base else 0
-        told = [alert for alert in self._told.values() if alert.rule in fold.rules]
+        told = [self._told[name] for name, head in self._told.heads.items() if head.rule in fold.rules]
         alerts = fold.rebuild(self._signals(since), self.watermark, told, base=base)
+        self._told.rest()
         return alerts + self._advance(self._target(self._clock.now_us()))
 
     def _take_in(self, signals: Iterable[Signal]) -> None:
@@ -369,7 +375,7 @@ class CorrelationStage:
         for scope, us in self._begun.items():
             again.begin(us, scope)
         since = min(again.since(rule_id, base) for rule_id in again.rules)
-        told = [alert for alert in self._told.values() if _touches(touched, alert.rule, alert.key)]
+        told = [self._told[name] for name, head in self._told.heads.items() if _touches(touched, head.rule, head.key)]
         signals = (signal for signal in self._signals(since) if _touches(touched, signal.correlation, signal.key))
         alerts = again.rebuild(_both(signals, late), self.watermark, told, base=base, late_ids={signal.id for signal in late})
         self._fold.graft(again, touched)
@@ -388,12 +394,14 @@ class CorrelationStage:
         self._crash("correlate.folded")
         for alert in told:
             new = alert.id not in self._told
-            self._told[alert.id] = alert
-            effects.state[f"{self.name}{_SEPARATOR}told{_SEPARATOR}{alert.id}"] = _packed(alert)
+            effects.state[f"{self.name}{_SEPARATOR}told{_SEPARATOR}{alert.id}"] = self._told.put(alert)
             if alert.rule not in self._collection.silent:
                 effects.alerts += self._broken_off(self._teller.alert(self._fold.rules[alert.rule], alert), alert.id, effects, new=new)
+        self._told.rest()
         effects.state.update(self._breaker.take_changes())
         effects.alerts += self._overflows(told)
+        if self.watermark >= self._pruned + _PRUNE_US:  # what was told goes with a commit that is made anyway
+            self._prune(effects)
         self._keep_watermark(effects)
         self._crash("correlate.told")
         return effects
@@ -439,13 +447,14 @@ class CorrelationStage:
 
     def _prune(self, effects: Effects) -> None:
         fold = self._fold
-        for alert in list(self._told.values()):
-            if alert.end < self._horizon(fold.reach.get(alert.rule, 0)) and not fold.is_open(alert):
-                del self._told[alert.id]
-                fold.forget_told(alert.id)
-                effects.state[f"{self.name}{_SEPARATOR}told{_SEPARATOR}{alert.id}"] = None
-                if self._stormy.pop(alert.id, ""):
-                    effects.state[f"{self.name}{_SEPARATOR}{_STORMY}{alert.id}"] = None
+        self._pruned = self.watermark
+        for name, head in list(self._told.heads.items()):
+            if head.end < self._horizon(fold.reach.get(head.rule, 0)) and not fold.is_open(head.rule, head.key, name):
+                self._told.forget(name)
+                fold.forget_told(name)
+                effects.state[f"{self.name}{_SEPARATOR}told{_SEPARATOR}{name}"] = None
+                if self._stormy.pop(name, ""):
+                    effects.state[f"{self.name}{_SEPARATOR}{_STORMY}{name}"] = None
 
     def _drop_signals(self) -> None:
         """Forget signals that no rule reaches back to, now and then."""
@@ -472,17 +481,6 @@ def _touches(touched: Mapping[str, set[Key] | None], rule_id: str, key: Key) -> 
 def _both(first: Iterable[Signal], second: Iterable[Signal]) -> Iterator[Signal]:
     yield from first
     yield from second
-
-
-def _packed(alert: CorrelationAlert) -> bytes:
-    return zstandard.compress(msgspec.msgpack.encode(alert), 1)
-
-
-def _unpacked(body: bytes) -> CorrelationAlert | None:
-    try:
-        return msgspec.msgpack.decode(zstandard.decompress(body), type=CorrelationAlert)
-    except (msgspec.MsgspecError, zstandard.ZstdError):  # of another version: its episode is told under a new id, if it goes on
-        return None
 
 
 def _overflow(rule: Correlation, bounds: Bounds, groups: int, hour: int) -> Alert:

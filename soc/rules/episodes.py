@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -52,10 +52,48 @@ class CorrelationAlert(msgspec.Struct):
     revision: int
 
 
+class Members:
+    """Members in order of time, of many the oldest packed: a wave that never ends has thousands, which then take a third.
+
+    `most`: how many of the newest are kept (0 = all). Adding one costs what a list takes; reading all of them unpacks.
+    """
+
+    __slots__ = ("_count", "_most", "_new", "_packed")
+
+    def __init__(self, most: int = 0) -> None:
+        self._most = most
+        self._count = 0
+        self._packed: deque[bytes] = deque()
+        self._new: list[Member] = []
+
+    def __len__(self) -> int:
+        return min(self._count, self._most) if self._most else self._count
+
+    def append(self, member: Member) -> None:
+        """Add the newest."""
+        self._count += 1
+        self._new.append(member)
+        if len(self._new) == 2 * _TOGETHER:
+            self._packed.append(_encode(self._new[:_TOGETHER]))
+            del self._new[:_TOGETHER]
+            if self._most and len(self._new) + (len(self._packed) - 1) * _TOGETHER >= self._most:
+                self._packed.popleft()
+
+    def __iter__(self) -> Iterator[Member]:
+        kept = [member for block in self._packed for member in _decode(block)] + self._new
+        return iter(kept[-self._most :] if self._most else kept)
+
+
+_TOGETHER = 128
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[Member]).decode
+
+
 class Episode:
     """A run of instants at which the condition holds."""
 
     __slots__ = (
+        "_last",
         "at",
         "count",
         "emitted",
@@ -78,12 +116,15 @@ class Episode:
         self.id, self.key, self.shown, self.first = episode_id, key, shown, first
         self.at = self.end = at
         self.measure = self.last_measure = measure
-        self.head: list[Member] = []
-        self.tail: deque[Member] = deque(maxlen=max(1, most - most // 2))
-        self.count = 0
+        self._last = max(1, most - most // 2)
+        self.empty()
         self.truncated = self.late = False
         self.emitted = self.told = 0
         self.steps = 1
+
+    def empty(self) -> None:
+        """Forget all members."""
+        self.head, self.tail, self.count = Members(), Members(self._last), 0
 
     def take(self, members: Iterable[Member], most: int) -> None:
         """Add members in order of time; of very many the first and the last are kept."""
@@ -93,7 +134,7 @@ class Episode:
             if len(head) < half:
                 head.append(member)
             else:
-                if len(tail) == tail.maxlen:
+                if len(tail) == self._last:
                     self.truncated = True
                 tail.append(member)
 

@@ -69,11 +69,11 @@ class LiveCorrelator(Correlator):
                     out.append(self._tell(fold, episode))
         return out
 
-    def is_open(self, alert: CorrelationAlert) -> bool:
+    def is_open(self, rule_id: str, key: Key, alert_id: str) -> bool:
         """Whether an alert may still grow."""
-        fold = self.folds.get(alert.rule)
-        group = fold.groups.get(alert.key) if fold is not None else None
-        return group is not None and group.episode is not None and group.episode.id == alert.id
+        fold = self.folds.get(rule_id)
+        group = fold.groups.get(key) if fold is not None else None
+        return group is not None and group.episode is not None and group.episode.id == alert_id
 
     def forget_told(self, alert_id: str) -> None:
         """Forget until when an alert was told: it grows no more."""
@@ -172,8 +172,7 @@ class LiveCorrelator(Correlator):
             episode.last_measure = Fraction(repr(alert.last_measure)) if isinstance(alert.last_measure, float) else alert.last_measure
         truncated = alert.truncated or (episode.truncated and not again)
         episode.truncated = False
-        episode.head, episode.count = [], 0
-        episode.tail.clear()
+        episode.empty()
         episode.take(sorted((*alert.members, *new)), self.bounds.members)
         episode.count, episode.truncated = alert.count + len(new), episode.truncated or truncated
         episode.emitted, episode.told = alert.count, alert.revision

@@ -41,7 +41,7 @@ def lived(rules: Sequence[Correlation], found: Sequence[Signal], cuts: Sequence[
         before = cut
         told |= {alert.id: alert for alert in fold.advance(cut)}
         if restart:
-            kept = [alert for alert in told.values() if alert.end >= cut - 2 * fold.reach[alert.rule] or fold.is_open(alert)]
+            kept = [alert for alert in told.values() if alert.end >= cut - 2 * fold.reach[alert.rule] or fold.is_open(alert.rule, alert.key, alert.id)]
             fold = begun(rules)
             new = fold.rebuild([signal for signal in found if signal.ts < cut], cut, kept, base=cut)
             assert new == [], cut
