@@ -91,7 +91,9 @@ def test_who_is_reached_by_nobody_is_named(soc: Run, tmp_path: Path, store: tupl
     assert "gọi trực" in soc("--lang", "vi", "policies", "list", *store).out
     assert "malware-let-through reaches nobody: lead" in soc("policies", "list", *store).err
     found = json.loads(soc("doctor", "--json", *store).out)["items"]
-    assert any(one["state"] == "warn" and "reach nobody" in one["text"] and "malware-let-through (lead" in one["text"] for one in found if one["name"] == "policy")
+    assert any(
+        one["state"] == "warn" and "reach nobody" in one["text"] and "malware-let-through (lead" in one["text"] for one in found if one["name"] == "policy"
+    )
     register(soc, tmp_path, store)
     after = {one["name"]: one["reaches_nobody"] for one in json.loads(soc("policies", "list", "--json", *store).out)["items"]}
     assert after["malware-let-through"] == []
