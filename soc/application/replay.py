@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby, product
 from pathlib import Path
 
@@ -19,12 +19,15 @@ from soc.errors import NotFound
 from soc.ingest.pipeline import Pipeline
 from soc.ingest.records import record_of
 from soc.model.alert import Alert
-from soc.model.event import Doc
+from soc.model.event import Doc, Event
 from soc.model.query import And, Not, Term
 from soc.ports import AlertQuery, Classifier, Effects, EventQuery, Store
 from soc.rules.engine import Engine
 
 HOUR_US = 3_600_000_000
+MADE_OF = "soc.mail.event_ids"
+"""Of an assembled mail: the ids of its lines."""
+_PAGE = 500
 
 
 class ReplayReport(msgspec.Struct):
@@ -181,6 +184,7 @@ def replay(
                 effects = pipelines[at].process([record_of(doc) for doc in run])
                 found = effects.alerts + correlations.take(sets.of(name), effects)
                 after.update((alert.id, alert) for alert in found if alert.rule.kind == "sigma")
+                before_levels |= _assembled(app.store, [event for event in effects.events if event.id not in before_levels])
                 for event in effects.events:
                     old = before_levels.get(event.id)
                     if old is not None and old != event.level:
@@ -213,6 +217,18 @@ def _only(app: App, rules_dir: Path) -> Classifier:
 def _lines_only(query: EventQuery) -> EventQuery:
     """The query without events that were assembled from others: they come out of the lines again."""
     return msgspec.structs.replace(query, where=And((query.where, Not(Term("soc.derived", "true")))), descending=False)
+
+
+def _assembled(store: Store, events: Sequence[Event]) -> dict[str, str]:
+    """The stored levels of what was assembled from several lines, by id; left out where the replay has not all the lines that it was made of."""
+    made = {event.id: event.doc.get(MADE_OF) for event in events}
+    ids = list(made)
+    return {
+        doc["soc.id"]: doc.get("soc.threat.level", "none")
+        for at in range(0, len(ids), _PAGE)
+        for doc in store.get_events(ids[at : at + _PAGE])
+        if doc.get(MADE_OF) == made[doc["soc.id"]]
+    }
 
 
 def _hours(docs: Iterator[Doc]) -> Iterator[list[Doc]]:

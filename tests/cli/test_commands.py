@@ -619,3 +619,16 @@ def test_figures_and_exports_of_nothing_say_so_too(on: Callable[..., Done], tmp_
         assert (done.code, "did you mean source.ip?" in done.err) == (0, True), words
         assert "did you mean" not in on("events", words[0], "source.ip:10.1.1.5", *words[1:]).err, words
     assert (tmp_path / "none.jsonl").read_text(encoding="utf-8").count("\n") == 2
+
+
+def test_replay_tells_the_levels_of_assembled_mails_too(soc: Run, tmp_path: Path) -> None:
+    """Mails are what figures count: without rules every event that has a level loses it, lines and assembled mails alike."""
+    store = ("--store", str(tmp_path / "demo"))
+    assert soc("demo", "--folder", str(tmp_path / "demo")).code == 0
+    levels = {row["value"]: row["count"] for row in json.loads(soc("events", "stats", "--json", *store).out)["facets"]["soc.threat.level"]}
+    mails = json.loads(soc("events", "search", "soc.derived:true level:>none", "--json", "--limit", "1", *store).out)["total"]
+    assert mails > 200
+    (tmp_path / "rules").mkdir()
+    answer = json.loads(soc("replay", "--json", "--rules", str(tmp_path / "rules"), *store).out)
+    assert answer["levels"] == {f"{level}→none": count for level, count in levels.items() if level != "none"}
+    assert json.loads(soc("replay", "--json", *store).out)["levels"] == {}
