@@ -389,7 +389,7 @@ class Store(Protocol):
     def reclassify(self, query: EventQuery, change: Callable[[Doc], tuple[str, str] | None], *, fact: Mapping[str, Any], dry_run: bool) -> dict[str, int]:
         """Give events another threat level and category; both figures stay readable (`soc.threat.previous`).
 
-        `change` returns (level, category) or None to leave an event. Returns counts `seen`, `changed`, and per `old→new`.
+        `change` returns (level, category) or None to leave an event; `fact` is read when every event was seen. Returns counts `seen`, `changed`, and per `old→new`.
         """
 
     def revise(self, query: EventQuery, change: Callable[[Doc], Doc | None], *, dry_run: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from soc.application.access import require
 from soc.application.app import App
@@ -12,9 +13,12 @@ from soc.errors import Phrase, UsageError
 from soc.model.event import Doc
 from soc.model.fact import ANY_VERSION, NewFact
 from soc.model.level import CATEGORIES, THREAT_LEVELS
+from soc.model.query import to_text
 from soc.model.record import SCOPE_REAL
 from soc.ports import EventQuery
 
+MOST_SETS = 100
+"""Former rule sets that a fact names: they change seldom."""
 STREAM = "reclassification"
 """The stream of the journal that says who had events reclassified; the store keeps the same as a fact of its own."""
 
@@ -22,9 +26,10 @@ STREAM = "reclassification"
 def reclassify(app: App, *, query: EventQuery, level: str = "", category: str = "", rules_dir: Path | None = None, why: str, dry_run: bool) -> dict[str, int]:
     """Give the events of a query another class: a stated one, or what the present (or given) rules say.
 
-    Returns counts: `seen`, `changed`, and each `old→new`. With `dry_run` nothing is written. The fact holds who, why,
-    period, query and rule hash before and after; each event keeps its former classes in `soc.threat.previous`.
-    Raises: UsageError without a reason, or for an unknown level or category.
+    Of a stated class what is not named stays. Returns counts: `seen`, `changed`, and each `old→new`. With `dry_run` nothing is
+    written. The fact holds who, why, period, query, the rule sets that had judged the changed events (`rules_before`) and the one
+    that judges them now (`rules_hash`, "" for a stated class); each event keeps its former classes in `soc.threat.previous`.
+    Raises: UsageError without a reason, for an unknown level or category, or for a stated class and rules together.
     """
     require(app, "rules.retract")
     if not why.strip():
@@ -33,21 +38,36 @@ def reclassify(app: App, *, query: EventQuery, level: str = "", category: str = 
         raise UsageError(Phrase("no threat level is named {level!r}", level=level), hint=Phrase("one of {names}", names=", ".join(reversed(THREAT_LEVELS))))
     if category and category not in CATEGORIES:
         raise UsageError(Phrase("no threat category is named {category!r}", category=category), hint=Phrase("one of {names}", names=", ".join(CATEGORIES)))
-    if level:
+    if (level or category) and rules_dir is not None:
+        raise UsageError("a class is stated or comes from rules, not both", hint="leave out --rules, or --level and --category")
+    if level or category:
         rules_hash = ""
 
-        def change(doc: Doc) -> tuple[str, str] | None:
-            return (level, category or str(doc.get("soc.threat.category", "")) if level != "none" else "")
+        def stated(doc: Doc) -> tuple[str, str]:
+            now = level or str(doc.get("soc.threat.level", "none"))
+            return (now, (category or str(doc.get("soc.threat.category", ""))) if now != "none" else "")
 
+        judge = stated
     else:
-        classifier = app.classifier if rules_dir is None else app.wiring.classifier(RulesSettings(directories=[rules_dir], shipped=False))[0]
+        own = None if rules_dir is None else RulesSettings(directories=[rules_dir], shipped=False, timezone=app.settings.rules_in_zone.timezone)
+        classifier = app.classifier if own is None else app.wiring.classifier(own)[0]
         rules_hash = classifier.hash
 
-        def change(doc: Doc) -> tuple[str, str] | None:
+        def judged(doc: Doc) -> tuple[str, str]:
             verdict = classifier.classify(doc)
             return (verdict.level, verdict.category)
 
-    fact = {
+        judge = judged
+    before: list[str] = []
+
+    def change(doc: Doc) -> tuple[str, str] | None:
+        new = _different(doc, judge(doc))
+        was = str(doc.get("soc.rules_hash", ""))
+        if new is not None and was and was not in before and len(before) < MOST_SETS:
+            before.append(was)
+        return new
+
+    fact: dict[str, Any] = {
         "by": app.actor.name,
         "why": why,
         "at": iso(app.clock.now_us()),
@@ -55,15 +75,17 @@ def reclassify(app: App, *, query: EventQuery, level: str = "", category: str = 
         "until": iso(query.until_us) if query.until_us is not None else "",
         "level": level,
         "category": category,
+        "query": to_text(query.where),
+        "rules_before": before,
         "rules_hash": rules_hash,
     }
-    counts = app.store.reclassify(query, lambda doc: _different(doc, change(doc)), fact=fact, dry_run=dry_run)
+    counts = app.store.reclassify(query, change, fact=fact, dry_run=dry_run)
     if not dry_run:
         data = {name: value for name, value in fact.items() if value and name not in ("by", "why", "at")} | {"counts": counts}
         app.journal.append(STREAM, ANY_VERSION, [NewFact("EventsReclassified", data, why)], actor=app.actor.name, scope=query.scope or SCOPE_REAL)
     return counts
 
 
-def _different(doc: Doc, new: tuple[str, str] | None) -> tuple[str, str] | None:
+def _different(doc: Doc, new: tuple[str, str]) -> tuple[str, str] | None:
     old = (str(doc.get("soc.threat.level", "none")), str(doc.get("soc.threat.category", "")))
-    return None if new is None or new == old else new
+    return None if new == old else new

@@ -632,3 +632,22 @@ def test_replay_tells_the_levels_of_assembled_mails_too(soc: Run, tmp_path: Path
     answer = json.loads(soc("replay", "--json", "--rules", str(tmp_path / "rules"), *store).out)
     assert answer["levels"] == {f"{level}→none": count for level, count in levels.items() if level != "none"}
     assert json.loads(soc("replay", "--json", *store).out)["levels"] == {}
+
+
+def test_reclassification_is_recorded_whole_and_changes_only_what_is_stated(own: Callable[..., Done], tmp_path: Path) -> None:
+    """Query, period, former and new rule set stand in the record; a category alone leaves the level, and a class goes not with rules."""
+    (before,) = {doc["soc"]["rules_hash"] for doc in items(own("events", "search", "--json"))}
+    done = own("reclassify", "destination.port:4444", "--category", "malware", "--since", "2026-11-19", "--why", "mã độc", "--yes")
+    assert done.code == 0, done.err
+    threat = items(own("events", "search", "destination.port:4444", "--json"))[0]["soc"]["threat"]
+    assert (threat["level"], threat["category"]) == ("critical", "malware")
+    (tmp_path / "rules").mkdir()
+    assert own("reclassify", "--rules", str(tmp_path / "rules"), "--why", "thử", "--yes").code == 0
+    first, second = (fact["data"] for fact in items(own("audit", "log", "reclassification", "--json", "--limit", "0")))
+    if "category" in second:
+        first, second = second, first
+    assert (first["query"], first["since"], first["rules_before"]) == ('destination.port:"4444"', "2026-11-18T17:00:00.000Z", [before])
+    assert "rules_hash" not in first
+    assert (second["query"], second["rules_before"]) == ("*", [before])
+    assert second["rules_hash"] not in ("", before)
+    assert own("reclassify", "--rules", str(tmp_path / "rules"), "--level", "low", "--why", "x").code == 2
