@@ -14,10 +14,14 @@ from soc.errors import Conflict, NotAllowed, Phrase, UsageError
 from soc.incidents.workflow import OPEN
 from soc.ingest.records import record_of
 from soc.model.event import Doc
+from soc.model.fact import ANY_VERSION, NewFact
 from soc.model.level import KINDS
+from soc.model.record import SCOPE_REAL
 from soc.ports import LedgerItem
 
 Progress = Callable[[str, int, int], None]
+RETENTION = "retention"
+"""The stream of the journal that says who had old events removed; the store keeps the same, without the name, as a fact of its own."""
 
 
 def ledger(app: App) -> tuple[list[LedgerItem], bool]:
@@ -54,7 +58,10 @@ def retention(app: App, *, kind: str, before_us: int, dry_run: bool, copy_cited:
             hint="close them first, or with --copy-cited keep only what their alerts cite",
         )
     evidence.keep_threatened(app, found)
-    return [dropped for name in kinds for dropped in app.store.drop_partitions(kind=name, before_us=before_us, dry_run=False)]
+    dropped = [one for name in kinds for one in app.store.drop_partitions(kind=name, before_us=before_us, dry_run=False)]
+    data = {"before": iso(before_us), "partitions": {one["name"]: one["events"] for one in dropped}} | ({"kind": kind} if kind else {})
+    app.journal.append(RETENTION, ANY_VERSION, [NewFact("PartitionsRemoved", data, "")], actor=app.actor.name, scope=SCOPE_REAL)
+    return dropped
 
 
 def migrate(app: App, *, reparse: bool, dry_run: bool, progress: Callable[[int, int], None]) -> dict[str, Any]:

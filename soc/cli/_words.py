@@ -115,6 +115,7 @@ def fact(kind: str) -> str:
         "PagePassed": _("call passed on"),
         "PageRaised": _("call raised"),
         "PageSent": _("somebody called"),
+        "PartitionsRemoved": _("old events removed"),
         "PolicyDisabled": _("policy switched off"),
         "PolicyDone": _("policy carried out"),
         "PolicyEnabled": _("policy switched on"),

@@ -99,3 +99,15 @@ def test_cited_events_are_copied_on_demand_and_once(app: App) -> None:
     assert (first is not None, evidence.keep_events(app, incident, why="lần nữa")) == (True, first)
     assert len(evidence.of_incident(app, incident)) == 1
     assert evidence.keep_events(app, bare, why="x") is None
+
+
+def test_who_removed_what_stands_in_the_journal(app: App) -> None:
+    """Name, period, partitions and how many events each held; a plan, and a removal of nothing, leave no fact."""
+    store.retention(app, kind="firewall", before_us=T0 + 15 * DAY, dry_run=True)
+    assert list(app.journal.read(store.RETENTION)) == []
+    drop(app)
+    assert drop(app) == []
+    (stored,) = app.journal.read(store.RETENTION)
+    assert (stored.fact.kind, stored.fact.actor) == ("PartitionsRemoved", app.actor.name)
+    (events,) = stored.fact.data["partitions"].values()
+    assert (stored.fact.data["kind"], events) == ("firewall", 4)
