@@ -142,6 +142,8 @@ def _with_header(text: str, whole: str, priority: int, depth: int) -> Line:
         line = _rfc5424(text, whole, priority)
         if line is not None:
             return _inner(line, depth)
+        if text[2:5].lower() in _MONTHS:
+            text = text[2:]
     line = _rfc3164(text, whole, priority)
     if line.host in _STREAMS and depth and line.message[:2] in _PARTS_OF_LINES and not line.app:
         inner = _frame(line.message[2:], whole, depth - 1)
@@ -156,6 +158,8 @@ def _rfc5424(text: str, whole: str, priority: int) -> Line | None:
     if len(parts) < 6 or not (parts[1] == "-" or _STAMP_ISO.fullmatch(parts[1])):  # noqa: PLR2004 - RFC 5424 6: six tokens before the structured data
         return None
     _, stamp, host, app, pid, message_id = parts[:6]
+    if app[:4] in _NO_HEADER:  # a header of RFC 3164 behind a version
+        return Line(whole, text[len(stamp) + len(host) + 4 :], priority, stamp, "" if host == "-" else host)
     start = sum(map(len, parts[:6])) + 6
     end = _structured_data_end(text, start)
     message = text[end:].removeprefix(" ").removeprefix("\ufeff")

@@ -193,6 +193,13 @@ def _chosen(table: Mapping[str, str]) -> Callable[[str], str]:
     return choose
 
 
+def _status(text: str) -> int:
+    number = count(text)
+    if not 100 <= number <= 599:  # noqa: PLR2004 - RFC 9110 15
+        raise ValueError("not a status of HTTP")
+    return number
+
+
 def _referrer(text: str) -> str:
     if "://" not in text:
         raise ValueError("not an address of a page")
@@ -221,6 +228,7 @@ CONVERTERS: dict[str, Callable[[str], Any]] = {
     "direction": _chosen(_DIRECTIONS),
     "outcome": _chosen(_OUTCOMES),
     "referrer": _referrer,
+    "status": _status,
     "mails": _mails,
 }
 """By kind: text → value. Raises: ValueError; the text then stays among the extensions."""

@@ -169,8 +169,10 @@ def test_labels_tell_category_and_alert() -> None:
 
 def test_values_of_the_wrong_kind_stay_as_text() -> None:
     """A port that is none is kept, and no field gets another type by it."""
-    doc = parse(HEAD + "spt=70000 src=nowhere in=-5 smac=zz proto=pigeon deviceDirection=up").doc
-    assert not {"source.port", "source.ip", "source.bytes", "source.mac", "network.transport", "network.direction"} & doc.keys()
+    doc = parse(HEAD + "spt=70000 src=nowhere in=-5 smac=zz proto=pigeon deviceDirection=up cn1Label=response_code cn1=0").doc
+    wrong = {"source.port", "source.ip", "source.bytes", "source.mac", "network.transport", "network.direction", "http.response.status_code"}
+    assert not wrong & doc.keys()
+    assert parse(HEAD + "cn1Label=response_code cn1=404").doc["http.response.status_code"] == 404
     assert doc["cef.extensions.sourcePort"] == "70000"
     assert doc["cef.extensions.transportProtocol"] == "pigeon"
 
