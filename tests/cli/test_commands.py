@@ -390,15 +390,16 @@ def test_doctor(on: Callable[..., Done], soc: Run, tmp_path: Path) -> None:
 
 def test_doctor_looks_at_brokers_ports_and_files(on: Callable[..., Done], tmp_path: Path) -> None:
     """A broker that does not answer fails with what to do; a port that is taken is a warning; a file that is missing is told."""
-    with socket.socket() as holder, socket.socket() as closed:
-        holder.bind(("127.0.0.1", 0))
-        holder.listen()
+    with socket.socket() as holder, socket.socket() as other, socket.socket() as closed:
+        for one in (holder, other):
+            one.bind(("127.0.0.1", 0))
+            one.listen()
         closed.bind(("127.0.0.1", 0))
-        taken, nobody = holder.getsockname()[1], closed.getsockname()[1]
+        taken, too, nobody = holder.getsockname()[1], other.getsockname()[1], closed.getsockname()[1]
         config = tmp_path / "soc.toml"
         config.write_text(
             f'[kafka]\nbootstrap_servers = ["127.0.0.1:{nobody}"]\n[sources.raw]\ntype = "kafka"\ntopics = ["t"]\n'
-            f'[sources.fw]\ntype = "syslog"\ntcp = "127.0.0.1:{taken}"\n',
+            f'[sources.fw]\ntype = "syslog"\ntcp = "127.0.0.1:{taken}"\n[sources.web]\ntype = "http"\nlisten = "127.0.0.1:{too}"\n',
             encoding="utf-8",
         )
         config.chmod(0o600)
@@ -407,8 +408,8 @@ def test_doctor_looks_at_brokers_ports_and_files(on: Callable[..., Done], tmp_pa
     assert done.code == 1
     assert found[f"kafka 127.0.0.1:{nobody}"]["state"] == "fail"
     assert "broker" in found[f"kafka 127.0.0.1:{nobody}"]["fix"]
-    assert found["source fw"]["state"] == "warn"
-    assert "soc run" in found["source fw"]["fix"]
+    for name in ("source fw", "source web"):
+        assert (found[name]["state"], "soc run" in found[name]["fix"]) == ("warn", True), found[name]
 
 
 def test_two_pipelines_on_one_store(on: Callable[..., Done], filled: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ answer and are not appended again. `GET /health` answers 200.
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import hmac
 import ipaddress
@@ -136,6 +137,11 @@ class HttpReceiver:
             raise ConfigError(Phrase("{port} is no port", port=port), key=key, hint="1 to 65535") from error
         except OSError as error:
             sock.close()
+            if error.errno == errno.EADDRINUSE:
+                raise NotAllowed(
+                    Phrase("{kind} {address} of source {source} is taken by another program", kind="http", address=self._settings.listen, source=self.name),
+                    hint=Phrase("see who listens: ss -lpn 'sport = :{rpartition}'", rpartition=port),
+                ) from error
             raise NotAllowed(
                 Phrase(
                     "http {listen} of source {name} cannot be listened on: {strerror}", listen=self._settings.listen, name=self.name, strerror=error.strerror
