@@ -113,7 +113,11 @@ def test_a_full_spool_asks_to_come_again(tmp_path: Path) -> None:
 def test_what_cannot_be_listened_on_is_named(tmp_path: Path) -> None:
     """A taken port, an open address without token, and no address at all."""
     with receiving(tmp_path) as (address, spool):
-        for listen, kind, text in ((address, NotAllowed, "is taken by another program"), ("0.0.0.0:0", ConfigError, "has no token"), ("here", ConfigError, "no address")):
+        for listen, kind, text in (
+            (address, NotAllowed, "is taken by another program"),
+            ("0.0.0.0:0", ConfigError, "has no token"),
+            ("here", ConfigError, "no address"),
+        ):
             with pytest.raises(kind, match=text):
                 HttpReceiver("x", HttpSource(type="http", listen=listen), spool, clock=SystemClock()).start()
 
