@@ -114,6 +114,10 @@ class KafkaSettings(Section):
     """How batches that we produce are packed."""
 
 
+SOURCE_NAME = r"^[a-z0-9][a-z0-9_.-]{0,62}$"
+"""Of sources and gateways: parts of file names, topics and metrics."""
+
+
 class SourceBase(Section):
     """What every source has."""
 
@@ -441,13 +445,13 @@ class Settings(Section):
     """Where collected lines go: `spool` = ingested by this process; `kafka` = on to `<kafka.topic_prefix><kind>` (spooled until the brokers have them)."""
     store: StoreSettings = StoreSettings()
     kafka: KafkaSettings = KafkaSettings()
-    sources: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")], SourceSettings] = {}
+    sources: dict[Annotated[str, Field(pattern=SOURCE_NAME)], SourceSettings] = {}
     rules: RulesSettings = RulesSettings()
     policies: PoliciesSettings = PoliciesSettings()
     playbooks: PlaybooksSettings = PlaybooksSettings()
     pipeline: PipelineSettings = PipelineSettings()
     mail: MailSettings = MailSettings()
-    webhook: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")], WebhookSettings] = {}
+    webhook: dict[Annotated[str, Field(pattern=SOURCE_NAME)], WebhookSettings] = {}
     outbox: OutboxSettings = OutboxSettings()
     replies: RepliesSettings = RepliesSettings()
     on_call: OnCallSettings = OnCallSettings()
@@ -480,6 +484,8 @@ def secret(name: str, file: Path | None, command: str) -> str:
             raise ConfigError(
                 Phrase("the file of {name} cannot be read: {strerror}", name=name, strerror=error.strerror), file=str(file), key=f"{name}_file"
             ) from error
+        except UnicodeDecodeError:
+            raise ConfigError(Phrase("the file of {name} is not UTF-8 text", name=name), file=str(file), key=f"{name}_file") from None
         if mode & 0o077:
             raise ConfigError(
                 Phrase("others may read the file of {name}", name=name), file=str(file), key=f"{name}_file", hint=Phrase("chmod 600 {file}", file=file)
@@ -488,6 +494,8 @@ def secret(name: str, file: Path | None, command: str) -> str:
     if command:
         try:
             done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=SECRET_S, check=False)  # noqa: S602 - the operator's own command from a file that only they may write
+        except UnicodeDecodeError:
+            raise ConfigError(Phrase("what the command of {name} prints is not UTF-8 text", name=name), key=f"{name}_command") from None
         except subprocess.TimeoutExpired as error:
             raise ConfigError(
                 Phrase("the command of {name} did not end within {seconds} s", name=name, seconds=SECRET_S),

@@ -62,3 +62,16 @@ def test_a_command_that_waits_is_given_up(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(ConfigError, match=r"store\.password did not end within 0\.2 s") as told:
         secret("store.password", None, "sleep 20")
     assert told.value.key == "store.password_command"
+
+
+def test_a_secret_that_is_no_text_is_told_and_not_shown(tmp_path: Path) -> None:
+    """A key or a picture in its place: the setting is named, the bytes are not."""
+    file = tmp_path / "secret"
+    file.write_bytes(b"s3cret\xff")
+    file.chmod(0o600)
+    for key, words in (("store.password_file", (file, "")), ("store.password_command", (None, f"cat {file}"))):
+        with pytest.raises(ConfigError, match="is not UTF-8 text") as told:
+            secret("store.password", *words)
+        assert told.value.key == key
+        assert "s3cret" not in str(told.value)
+        assert told.value.__cause__ is None

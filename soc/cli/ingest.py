@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
@@ -11,6 +12,15 @@ from soc.cli._session import Session, pass_session
 from soc.i18n import gettext as _
 
 
+def _source_name(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    """A name as the configuration takes it."""
+    from soc.config import SOURCE_NAME
+
+    if not re.fullmatch(SOURCE_NAME, value):
+        raise click.BadParameter(_("{name!r} is no name of a source: lower-case letters, digits, . _ -").format(name=value))
+    return value
+
+
 @click.group(help=_("Take in lines once: files into the store, or onto Kafka."))
 def command() -> None:
     """The noun."""
@@ -18,7 +28,7 @@ def command() -> None:
 
 @command.command("file", help=_("Read files (.gz too) to their end; what was read before is not read twice."))
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--source", default="file", show_default=True, metavar="NAME", help=_("Name of the source that the lines count for."))
+@click.option("--source", default="file", show_default=True, metavar="NAME", callback=_source_name, help=_("Name of the source that the lines count for."))
 @click.option("--product", default="", metavar="NAME", help=_("Parser to try first (fortinet_fortigate, postfix, cef_generic)."))
 @click.option("--to-kafka", "topic", metavar="TOPIC", help=_("Send the lines to this topic instead of the store."))
 @json_option
@@ -29,10 +39,13 @@ def file_command(session: Session, paths: tuple[Path, ...], source: str, product
     from soc.cli._progress import Progress
     from soc.cli._signals import stop_on_signal
     from soc.cli._totals import alert_teller, tell_rule_errors, totals_item, totals_text
+    from soc.ingest.registry import installed
 
     if topic is not None and product:
         raise click.UsageError(_("--product has no effect with --to-kafka: lines are parsed where they are read"))
-    app = session.app(pipeline=topic is None)
+    if product:
+        installed().get(product)
+    app = session.app(pipeline=topic is None, new_store=True)
     with Progress(session) as progress:
         if topic is not None:
             sent = to_kafka(app, paths, source=source, topic=topic, progress=lambda count: progress(_("{count} lines sent").format(count=count)))

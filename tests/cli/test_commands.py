@@ -652,3 +652,17 @@ def test_reclassification_is_recorded_whole_and_changes_only_what_is_stated(own:
     assert (second["query"], second["rules_before"]) == ("*", [before])
     assert second["rules_hash"] not in ("", before)
     assert own("reclassify", "--rules", str(tmp_path / "rules"), "--level", "low", "--why", "x").code == 2
+
+
+def test_ingest_refuses_names_that_nothing_knows(soc: Run, tmp_path: Path) -> None:
+    """A parser that is none, and a source that no configuration could name: exit code 2, the names that there are, and no store made."""
+    log = tmp_path / "fw.log"
+    log.write_text(LINES[0] + "\n", encoding="utf-8")
+    for words, told in (
+        (("--product", "fortigate"), "fortinet_fortigate"),
+        (("--source", "Tường lửa"), "lower-case letters"),
+        (("--source", "../x"), "no name of a source"),
+    ):
+        done = soc("ingest", "file", str(log), *words, "--store", str(tmp_path / "s"))
+        assert (done.code, told in done.err) == (2, True), done.err
+    assert not (tmp_path / "s").exists()
