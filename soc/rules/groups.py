@@ -19,7 +19,7 @@ class Group:
     one, `taken` of the last one that is known, also if it is still to be judged.
     """
 
-    __slots__ = ("due", "episode", "head", "items", "key", "known", "last", "last_id", "measure", "most", "older", "older_head", "taken")
+    __slots__ = ("due", "episode", "head", "items", "key", "known", "last", "last_id", "measure", "most", "older", "older_head", "shown", "taken")
 
     def __init__(self, key: tuple[str, ...], known: int, measure: Measure | None, most: int) -> None:
         self.key, self.known, self.measure, self.most = key, known, measure, most
@@ -29,6 +29,8 @@ class Group:
         self.older_head = 0
         self.last = self.taken = known
         self.last_id = ""
+        self.shown: tuple[str, ...] = ()
+        """The group values as an event had them, where events wait to be judged."""
         self.due = NEVER
         self.episode: Episode | None = None
 

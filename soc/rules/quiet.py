@@ -66,6 +66,12 @@ class NegatedFold(Fold):
 
     def _give(self, group: Group, run: list[Signal]) -> None:
         group.taken = run[0].ts
+        for signal in run:  # they wait for a timespan: texts that they share with their group are kept once
+            signal.key = group.key
+            if signal.shown == group.shown:
+                signal.shown = group.shown
+            elif not group.shown:
+                group.shown = signal.shown
         self._undecided.append((group, run))
 
     def _note(self, signal: Signal, past: int) -> None:
