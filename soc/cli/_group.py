@@ -148,6 +148,16 @@ def with_common_options(command: click.Command) -> click.Command:
     return command
 
 
+def _place(value: str) -> Path:
+    """A path; the empty one, which an unset variable of a shell leaves, would be the current folder.
+
+    Raises: click.BadParameter.
+    """
+    if not value:
+        raise click.BadParameter(_("it is empty; the current folder is ."))
+    return Path(value)
+
+
 def common_options(*, hidden: bool = False) -> list[click.Option]:
     """The options that every command knows; each writes into the session."""
 
@@ -164,11 +174,11 @@ def common_options(*, hidden: bool = False) -> list[click.Option]:
             ["--config"],
             "config",
             _("Configuration file (default: SOC_CONFIG, the user's file, /etc/soc/soc.toml)."),
-            Path,
+            _place,
             metavar="FILE",
             type=click.Path(dir_okay=False),
         ),
-        option(["--store"], "store", _("Use the embedded store in this folder."), Path, metavar="DIR", type=click.Path(file_okay=False)),
+        option(["--store"], "store", _("Use the embedded store in this folder."), _place, metavar="DIR", type=click.Path(file_okay=False)),
         _zone(hidden=hidden),
         option(["--lang"], "language", _("Language of texts."), type=click.Choice(LANGUAGES)),
         option(

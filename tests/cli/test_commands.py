@@ -666,3 +666,12 @@ def test_ingest_refuses_names_that_nothing_knows(soc: Run, tmp_path: Path) -> No
         done = soc("ingest", "file", str(log), *words, "--store", str(tmp_path / "s"))
         assert (done.code, told in done.err) == (2, True), done.err
     assert not (tmp_path / "s").exists()
+
+
+def test_an_empty_place_is_not_the_current_folder(soc: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--store "$UNSET"` must not make a store of the folder that one stands in."""
+    monkeypatch.chdir(tmp_path)
+    for words in (("--store", "", "alerts", "list"), ("alerts", "list", "--store", ""), ("--config", "", "alerts", "list")):
+        done = soc(*words)
+        assert (done.code, "it is empty" in done.err) == (2, True), done.err
+    assert not [one for one in tmp_path.iterdir() if one.suffix == ".db"]
