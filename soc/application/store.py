@@ -10,7 +10,7 @@ from soc.application.access import require
 from soc.application.app import App
 from soc.application.pipelines import make_pipeline
 from soc.clock import iso
-from soc.errors import Conflict, NotAllowed, Phrase, UsageError
+from soc.errors import Conflict, NotAllowed, NotFound, Phrase, UsageError
 from soc.incidents.workflow import OPEN
 from soc.ingest.records import record_of
 from soc.model.event import Doc
@@ -101,11 +101,13 @@ def _reparser(app: App) -> Callable[[Doc], Doc]:
 def record_offset(app: App, source: str, offset_s: float, from_us: int, why: str) -> dict[str, Any]:
     """Record the clock offset of a source from a received time on; the fact.
 
-    Raises: UsageError without a reason.
+    Raises: UsageError without a reason, NotFound for a source that is neither configured nor known to the ledger.
     """
     require(app, "sources.change")
     if not why.strip():
         raise UsageError("a clock offset needs a reason", hint="--why '…'")
+    if source not in app.settings.sources and source not in {row.source for row in app.store.ledger()}:
+        raise NotFound(Phrase("no source {name}", name=source), hint="soc sources list")
     fact = {"source": source, "offset_s": offset_s, "from_us": from_us, "from": iso(from_us), "by": app.actor.name, "why": why, "at": iso(app.clock.now_us())}
     app.store.record_fact("clock-offset", fact)
     return fact

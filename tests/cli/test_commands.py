@@ -282,6 +282,8 @@ def test_sources_offset_is_recorded(own: Callable[..., Done]) -> None:
     assert json.loads(own("sources", "offset", "fw", "25200", "--why", "left on UTC", "--json").out)["item"]["offset_s"] == 25200
     assert items(own("sources", "status", "--json"))[0]["clock_offset_s"] == 25200
     assert own("sources", "offset", "fw", "1", "--why", " ").code == 2
+    slip = own("sources", "offset", "fv", "1", "--why", "x")
+    assert (slip.code, "no source fv" in slip.err) == (1, True)
 
 
 def test_dead_letters(own: Callable[..., Done], tmp_path: Path) -> None:
