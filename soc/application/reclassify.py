@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +80,17 @@ def reclassify(app: App, *, query: EventQuery, level: str = "", category: str = 
         "rules_before": before,
         "rules_hash": rules_hash,
     }
+    if not dry_run:  # first: whatever is killed, what was changed has somebody's name
+        _record(app, "ReclassificationBegun", fact, why, query)
     counts = app.store.reclassify(query, change, fact=fact, dry_run=dry_run)
     if not dry_run:
-        data = {name: value for name, value in fact.items() if value and name not in ("by", "why", "at")} | {"counts": counts}
-        app.journal.append(STREAM, ANY_VERSION, [NewFact("EventsReclassified", data, why)], actor=app.actor.name, scope=query.scope or SCOPE_REAL)
+        _record(app, "EventsReclassified", {**fact, "counts": counts}, why, query)
     return counts
+
+
+def _record(app: App, kind: str, fact: Mapping[str, Any], why: str, query: EventQuery) -> None:
+    data = {name: value for name, value in fact.items() if value and name not in ("by", "why", "at")}
+    app.journal.append(STREAM, ANY_VERSION, [NewFact(kind, data, why)], actor=app.actor.name, scope=query.scope or SCOPE_REAL)
 
 
 def _different(doc: Doc, new: tuple[str, str]) -> tuple[str, str] | None:

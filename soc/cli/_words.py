@@ -122,6 +122,7 @@ def fact(kind: str) -> str:
         "PolicyFired": _("policy applies"),
         "PolicyTaken": _("policy looked at alerts"),
         "RecipientsAdded": _("recipients added"),
+        "ReclassificationBegun": _("stored events are given another class"),
         "RegistryImported": _("registry imported"),
         "ReminderDue": _("reminder due"),
         "ReplyDiscarded": _("reply discarded"),

@@ -327,7 +327,8 @@ def test_reclassify_shows_the_plan_first(own: Callable[..., Done]) -> None:
     plan = json.loads(own(*words).out)
     assert (plan["written"], plan["counts"]["changed"]) == (False, 1)
     assert json.loads(own(*words, "--yes").out)["written"] is True
-    (fact,) = items(own("audit", "log", "reclassification", "--json"))
+    begun, fact = sorted(items(own("audit", "log", "reclassification", "--json")), key=lambda one: int(one["sequence"]))
+    assert (begun["kind"], begun["reason"], "counts" in begun["data"]) == ("ReclassificationBegun", "a test of ours", False)
     assert (fact["kind"], fact["reason"], fact["data"]["counts"]["changed"]) == ("EventsReclassified", "a test of ours", 1)
     doc = items(own("events", "search", "destination.port:4444", "--json"))[0]
     assert doc["soc"]["threat"]["level"] == "low"
@@ -646,7 +647,8 @@ def test_reclassification_is_recorded_whole_and_changes_only_what_is_stated(own:
     assert (threat["level"], threat["category"]) == ("critical", "malware")
     (tmp_path / "rules").mkdir()
     assert own("reclassify", "--rules", str(tmp_path / "rules"), "--why", "thử", "--yes").code == 0
-    first, second = (fact["data"] for fact in items(own("audit", "log", "reclassification", "--json", "--limit", "0")))
+    recorded = items(own("audit", "log", "reclassification", "--json", "--limit", "0"))
+    first, second = (fact["data"] for fact in recorded if fact["kind"] == "EventsReclassified")
     if "category" in second:
         first, second = second, first
     assert (first["query"], first["since"], first["rules_before"]) == ('destination.port:"4444"', "2026-11-18T17:00:00.000Z", [before])
