@@ -9,6 +9,8 @@ from soc.rules.episodes import Episode, Member
 from soc.rules.measures import Measure
 
 FEW = 64
+SLACK = 8
+"""What is forgotten stays until it is one part in so many: each takes its place once, and is moved so often."""
 NEVER = 1 << 62
 
 
@@ -40,7 +42,7 @@ class Group:
         size = len(items)
         while head < size and items[head][0] < low:
             head += 1
-        if head > FEW and head * 2 > size:
+        if head > FEW and head * SLACK > size:
             del items[:head]
             size -= head
             head = 0

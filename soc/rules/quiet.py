@@ -5,6 +5,7 @@ Both look at time that has passed: the watermark tells it.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 from collections import deque
 from heapq import heappop, heappush
@@ -14,14 +15,14 @@ from operator import attrgetter
 from soc.rules.correlation import Correlation, lacking
 from soc.rules.episodes import Bounds
 from soc.rules.fold import Fold
-from soc.rules.groups import FEW, NEVER, Group
+from soc.rules.groups import FEW, NEVER, SLACK, Group
 from soc.rules.measures import Kinds, Number, bits, measure_of
 from soc.rules.signals import Signal
 from soc.rules.waiting import ties_in_order
 
 _MOMENT = attrgetter("ts", "key")
 _TIME = attrgetter("ts")
-_NO_TIMES: dict[int, list[int]] = {}
+_NO_TIMES: dict[int, array[int]] = {}
 
 
 class NegatedFold(Fold):
@@ -37,7 +38,7 @@ class NegatedFold(Fold):
         self._gone: list[tuple[tuple[str, ...], int, Group | None]] = []
         self._unwanted = lacking(rule.expression) if rule.expression is not None else set()
         self._mask = sum(1 << place for place in self._unwanted)
-        self._near: dict[tuple[str, ...], dict[int, list[int]]] = {}
+        self._near: dict[tuple[str, ...], dict[int, array[int]]] = {}
         """By group and rule that must be silent: the times of its events."""
 
     def advance(self, watermark: int, *, final: bool = False) -> list[Signal]:
@@ -77,9 +78,11 @@ class NegatedFold(Fold):
     def _note(self, signal: Signal, past: int) -> None:
         near = self._near.setdefault(signal.key, {})
         for rule in bits(signal.rules & self._mask):
-            times = near.setdefault(rule, [])
+            times = near.get(rule)
+            if times is None:
+                times = near[rule] = array("q")
             times.append(signal.ts)
-            if len(times) > FEW and times[len(times) // 2] < past:
+            if len(times) > FEW and times[len(times) // SLACK] < past:
                 del times[: bisect_left(times, past)]
 
     def holds(self, measure: Number | None, low: int, group: Group) -> bool:
