@@ -25,6 +25,10 @@ _TIME = attrgetter("ts")
 _NO_TIMES: dict[int, array[int]] = {}
 
 
+_Waiting = tuple[Group, int, str, int, tuple[str | int, ...], tuple[str, ...]]
+"""A signal that is still to be judged: its group, then time, id, bits of the rules, values and group values as a `Signal` has them."""
+
+
 class NegatedFold(Fold):
     """A correlation whose condition says `not`: an instant is judged once a whole timespan after it is known.
 
@@ -34,7 +38,7 @@ class NegatedFold(Fold):
 
     def __init__(self, rule: Correlation, bounds: Bounds) -> None:
         super().__init__(rule, bounds)
-        self._undecided: deque[tuple[Group, list[Signal]]] = deque()
+        self._undecided: deque[_Waiting] = deque()
         self._gone: list[tuple[tuple[str, ...], int, Group | None]] = []
         self._unwanted = lacking(rule.expression) if rule.expression is not None else set()
         self._mask = sum(1 << place for place in self._unwanted)
@@ -53,8 +57,13 @@ class NegatedFold(Fold):
             self._note(signal, past)
         self.fold(batch)
         limit = watermark if final else watermark - self.span
-        while undecided and undecided[0][1][0].ts < limit:
-            self._step(*undecided.popleft())
+        while undecided and undecided[0][1] < limit:
+            judged, ts, *_ = undecided[0]
+            run = []
+            while undecided and undecided[0][0] is judged and undecided[0][1] == ts:
+                _, _, name, rules, values, shown = undecided.popleft()
+                run.append(Signal(ts, judged.key, name, rules, self.rule.id, values, shown))
+            self._step(judged, run)
         self.expire(watermark)
         for key, last, group in self._gone:  # now that all their events are judged
             if group is not None and group.episode is not None:
@@ -67,13 +76,10 @@ class NegatedFold(Fold):
 
     def _give(self, group: Group, run: list[Signal]) -> None:
         group.taken = run[0].ts
-        for signal in run:  # they wait for a timespan: texts that they share with their group are kept once
-            signal.key = group.key
-            if signal.shown == group.shown:
-                signal.shown = group.shown
-            elif not group.shown:
-                group.shown = signal.shown
-        self._undecided.append((group, run))
+        for signal in run:  # they wait for a timespan, so no more is kept of them than must be, and what they share with their group once
+            group.shown = group.shown or signal.shown
+            shown = group.shown if signal.shown == group.shown else signal.shown
+            self._undecided.append((group, signal.ts, signal.id, signal.rules, signal.values, shown))
 
     def _note(self, signal: Signal, past: int) -> None:
         near = self._near.setdefault(signal.key, {})
