@@ -97,7 +97,7 @@ class Session:
             logging.getLogger().setLevel(logging.ERROR)
         settings = settings or self.settings
         reading = not pipeline and self._only_looks()
-        if settings.store.kind == "embedded" and not (pipeline or new_store) and not store_path(settings).exists():
+        if settings.store.kind == "embedded" and reading and not new_store and not store_path(settings).exists():
             self.out.warn(_("there is no store at {path}: an empty one is looked at").format(path=store_path(settings)))
         if reading and settings.store.kind == "embedded" and _may_only_read(store_path(settings)):
             settings = settings.model_copy(update={"read_only": True})

@@ -408,7 +408,7 @@ def test_a_table_too_wide_is_shown_below_each_other(tmp_path: Path) -> None:
     lines.write_text("<134>Nov 21 08:00:00 gw app: một dòng\n", encoding="utf-8")
     store = str(tmp_path / "store")
     subprocess.run(
-        [sys.executable, "-m", "soc", "ingest", "file", str(lines), "--source", "nguồn", "--store", store], cwd=ROOT, check=True, capture_output=True
+        [sys.executable, "-m", "soc", "ingest", "file", str(lines), "--source", "nguon", "--store", store], cwd=ROOT, check=True, capture_output=True
     )
     for language, titles in (("vi", ("Phân vùng ", "Chênh lệch ", "Mức chắc chắn ")), ("en", ("Partition ", "Difference ", "Knowledge "))):
         narrow = on_terminal(["store", "ledger", "--store", store, "--lang", language], 80, tmp_path)

@@ -93,8 +93,9 @@ class EventFile:
     def __init__(self, folder: Path, name: Name, *, read_only: bool) -> None:
         self.name = name
         self.path = folder / name.file
-        self.db = connect(self.path, EVENTS, read_only=read_only)
-        self._reading = self.db if read_only else None
+        self._read_only = read_only
+        self._db: sqlite3.Connection | None = connect(self.path, EVENTS, read_only=read_only)
+        self._reading = self._db if read_only else None
         self._rows: dict[tuple[str, str, str, str, str, bool, bool], Row] = {}
         self._reload()
 
@@ -110,19 +111,30 @@ class EventFile:
         """Give the file back."""
         if self._reading is not None:
             self._reading.close()
-        self.db.close()
+        if self._db is not None:
+            self._db.close()
 
     def __del__(self) -> None:
         if hasattr(self, "_reading"):  # it was opened
             self.close()
 
     def rest(self) -> None:
-        """Give cached pages and the log's space back; the file goes on to be usable."""
+        """Give cached pages, prepared statements and the log's space back; the file goes on to be usable."""
+        if self._read_only:
+            return
         with guarded(self.path, "checkpointing"):
             self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self.db.execute("PRAGMA shrink_memory")
+            self.db.close()
+            self._db = None
             if self._reading is not None:
                 self._reading.execute("PRAGMA shrink_memory")
+
+    @property
+    def db(self) -> sqlite3.Connection:
+        """The connection that writes; of a file that may only be read the one there is."""
+        if self._db is None:
+            self._db = connect(self.path, EVENTS, read_only=self._read_only)
+        return self._db
 
     @property
     def reading(self) -> sqlite3.Connection:
