@@ -29,7 +29,7 @@ class Told(Mapping[str, CorrelationAlert]):
 
     def put(self, alert: CorrelationAlert) -> bytes:
         """Keep the state of an alert; the bytes that `take_in` reads."""
-        body = zstandard.compress(msgspec.msgpack.encode(alert), 1)
+        body = zstandard.compress(msgspec.msgpack.encode(alert, enc_hook=list), 1)  # members are not unpacked before
         self.heads[alert.id] = Head(alert.rule, alert.key, alert.end)
         self._packed[alert.id] = body
         self._read.pop(alert.id, None)

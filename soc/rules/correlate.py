@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from soc.rules.correlation import Correlation
-from soc.rules.episodes import Bounds, CorrelationAlert, Episode, Member, plain
+from soc.rules.episodes import Bounds, CorrelationAlert, Episode, Member, Snapshot, plain
 from soc.rules.fold import Fold
 from soc.rules.quiet import fold_of
 from soc.rules.signals import Signal, of_alert
@@ -124,7 +124,7 @@ class Correlator:
             at=episode.at,
             start=episode.at - rule.span_us,
             end=episode.end,
-            members=[*episode.head, *episode.tail],
+            members=Snapshot(episode.head, episode.tail),
             count=episode.count,
             measure=plain(episode.measure),
             last_measure=plain(episode.last_measure),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import overload
 
 import msgspec
 
@@ -43,7 +45,7 @@ class CorrelationAlert(msgspec.Struct):
     at: int
     start: int
     end: int
-    members: list[Member]
+    members: Sequence[Member]
     count: int
     measure: int | float | None
     last_measure: int | float | None
@@ -83,10 +85,45 @@ class Members:
         kept = [member for block in self._packed for member in _decode(block)] + self._new
         return iter(kept[-self._most :] if self._most else kept)
 
+    def copy(self) -> Members:
+        """The same members, which share what is packed."""
+        other = Members(self._most)
+        other._count, other._packed, other._new = self._count, self._packed.copy(), self._new.copy()
+        return other
+
 
 _TOGETHER = 128
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Member]).decode
+
+
+class Snapshot(Sequence[Member]):
+    """The members of an episode as they were when it was told; unpacked each time they are looked at, so that many alerts may wait for that."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, *parts: Members) -> None:
+        self._parts = [part.copy() for part in parts]
+
+    def __iter__(self) -> Iterator[Member]:
+        return chain.from_iterable(self._parts)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+    @overload
+    def __getitem__(self, index: int) -> Member: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Member]: ...
+
+    def __getitem__(self, index: int | slice) -> Member | list[Member]:
+        return list(self)[index]
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # it is compared as the list that it stands for
 
 
 class Episode:

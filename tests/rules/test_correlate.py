@@ -96,7 +96,7 @@ def test_any_order_within_the_lateness_gives_the_same_alerts(data: st.DataObject
     one = data.draw(correlations())
     found = sorted(data.draw(signals(one)), key=lambda signal: signal.ts)
     lateness = data.draw(st.integers(0, 15))
-    expected = msgspec.json.encode(folded([one], found, 60, begin=0))
+    expected = msgspec.json.encode(folded([one], found, 60, begin=0), enc_hook=list)
     seed = random.Random(data.draw(st.integers(0, 1 << 30)))
     # Delaying each signal by at most the lateness is every order that the lateness allows.
     arriving = sorted(found + seed.sample(found, len(found) // 3), key=lambda signal: signal.ts + seed.uniform(0, lateness))
@@ -111,7 +111,7 @@ def test_any_order_within_the_lateness_gives_the_same_alerts(data: st.DataObject
             told += fold.advance(newest - lateness)
     told += fold.advance(61, final=True)
     assert fold.dropped == 0
-    assert msgspec.json.encode(last(told)) == expected
+    assert msgspec.json.encode(last(told), enc_hook=list) == expected
 
 
 @pytest.mark.parametrize(

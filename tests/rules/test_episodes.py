@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tracemalloc
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soc.rules.episodes import Episode, Member, Members
+from soc.rules.episodes import Episode, Member, Members, Snapshot
 
 
 def member(number: int) -> Member:
@@ -55,3 +56,19 @@ def test_many_members_take_little() -> None:
     assert tracemalloc.get_traced_memory()[0] < listed / 3
     tracemalloc.stop()
     assert len(members) == 10_000
+
+
+def test_a_snapshot_stays_as_it_was() -> None:
+    """What was told of an episode does not grow with it, is compared and cut like a list, and is written as one."""
+    head, tail = Members(), Members(300)
+    for number in range(700):
+        (head if number < 300 else tail).append(member(number))
+    told = Snapshot(head, tail)
+    wanted = [member(number) for number in (*range(300), *range(400, 700))]
+    for number in range(700, 1_200):
+        tail.append(member(number))
+    assert told == wanted
+    assert wanted == told
+    assert told != wanted[1:]
+    assert (len(told), told[0], told[-1], told[298:302]) == (600, wanted[0], wanted[-1], wanted[298:302])
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(told, enc_hook=list), type=list[Member]) == wanted
