@@ -202,7 +202,7 @@ class Pipeline:
 
     def _read_together(self, batch: _Batch, name: str, some: list[_Ready], received_us: int) -> None:
         try:
-            found = self._many[name]([ready.line for ready in some], Context(received_us, batch.source.timezone, 0, ""))
+            found = self._many[name]([ready.line for ready in some], Context(received_us, batch.source.timezone, 0, "", tokens=True))
         except Exception as error:  # noqa: BLE001 - then each is read by itself, and the one that is to blame is told of
             log.error("lines could not be read together", source=batch.source.name, parser=name, error=repr(error))
             return

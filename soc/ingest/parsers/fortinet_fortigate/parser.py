@@ -94,7 +94,7 @@ class FortiGate:
                 numbers = [usual[place] for place in places]
                 columns = list(zip(*rows, strict=True))
                 try:
-                    docs, tokens = plan.fill_all(columns)
+                    docs, tokens = plan.fill_all(columns, tokens=context.tokens)
                 except ValueError:
                     continue
                 _finish_all(plan, columns, docs, tokens, lines, numbers, context, out)

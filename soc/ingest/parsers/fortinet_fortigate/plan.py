@@ -257,8 +257,8 @@ class Plan:
         doc.update((event if event is not None else self._class(telling, values))[0])
         return doc
 
-    def fill_all(self, columns: Sequence[Sequence[str]]) -> tuple[list[Doc], list[str]]:
-        """The documents that `fill` makes of many lines, given their values key by key (at least one key and one line), and their tokens ("" = not known).
+    def fill_all(self, columns: Sequence[Sequence[str]], *, tokens: bool) -> tuple[list[Doc], list[str]]:
+        """The documents that `fill` makes of many lines, given their values key by key (at least one key and one line), and their tokens if those are wanted ("" = not known).
 
         Raises: ValueError when some value is not what its field wants.
         """
@@ -278,12 +278,12 @@ class Plan:
             doc.update(zip(fields, values))  # noqa: B905 - `strict` would cost as much as three fields
             docs.append(doc)
         texts = [columns[place] for place in self._searched]
-        made: list[Sequence[str]] = [list(map(str, numbers[place])) for place in self._searched_numbers]
+        made: list[Sequence[str]] = []
         for field, convert_one, place in self._converted:
             converted = list(map(convert_one, columns[place]))
             for doc, value in zip(docs, converted, strict=True):
                 doc[field] = value
-            if field in UNSEARCHED:
+            if field in UNSEARCHED or not tokens:
                 continue
             if converted[0].__class__ is str:
                 texts.append(converted)
@@ -301,8 +301,9 @@ class Plan:
             for doc in docs:
                 doc[name] = doc[sent] + doc[received]
         made.append(self._classify_all(docs, columns))
-        if self._named:  # texts are kept or not by what stands in them
+        if not tokens or self._named:  # texts of mail logs are kept or not by what stands in them
             return docs, [""] * len(docs)
+        made += [list(map(str, numbers[place])) for place in self._searched_numbers]
         return docs, self._columns.tokens(texts, made)
 
     def _classify_all(self, docs: list[Doc], columns: Sequence[Sequence[str]]) -> list[str]:

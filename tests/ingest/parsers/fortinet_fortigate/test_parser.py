@@ -19,7 +19,7 @@ from soc.ingest.parsers.fortinet_fortigate.parser import FortiGate
 from soc.ingest.parsers.fortinet_fortigate.plan import SEEN_OFTEN, pairs_of
 from soc.model.text import TEXT_FROM, event_tokens
 
-CONTEXT = Context(1_795_222_800_000_000)
+CONTEXT = Context(1_795_222_800_000_000, tokens=True)
 SAMPLES = Path(plan_module.__file__).parent / "samples"
 LINES = [line for sample in sorted(SAMPLES.glob("*.log")) for line in sample.read_text(encoding="utf-8").splitlines()]
 TRAFFIC = (
