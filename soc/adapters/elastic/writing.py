@@ -11,8 +11,10 @@ from __future__ import annotations
 import threading
 from base64 import b64decode, b64encode
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 from itertools import islice
 from typing import Any, Literal
@@ -77,6 +79,14 @@ class Writing(Alerts, Base):
                 self._positions.clear()
                 self._entries.clear()
                 raise
+
+    def begin_commit(self, effects: Effects) -> Callable[[], Committed]:
+        """See `TwoStepStore.begin_commit`: documents are encoded here, so that what is left mostly waits for the cluster."""
+        for event in effects.events:
+            if not event.body:
+                with suppress(TypeError):  # the commit rejects it and says why
+                    event.body = body(event)
+        return partial(self.commit, effects)
 
     def _commit(self, effects: Effects, budget: Budget) -> Committed:
         self._load_positions([progress.partition for progress in effects.progress])
@@ -217,7 +227,7 @@ class Writing(Alerts, Base):
         actions: list[Action] = []
         for event in events:
             try:
-                encoded = body(event)
+                encoded = event.body or body(event)
             except TypeError as error:
                 self._reject(event, f"cannot be written as JSON: {error}", tally)
                 continue

@@ -280,9 +280,10 @@ def test_what_the_mappings_refuse_becomes_a_dead_letter(settings: StoreSettings,
     bad, worse = event(1, raw="raw line"), event(2, unheard__of="\udc80")
     bad.doc["source"] = "a value where an object must be"
     effects = batch(event(0), bad, worse, event(3))
-    for _ in range(2):
-        committed = store.commit(effects)
+    for write in (store.begin_commit(effects), lambda: store.commit(effects)):  # what was encoded before it is sent, and again
+        committed = write()
         assert (committed.stored, sorted(committed.rejected)) == (2, sorted([bad.id, worse.id]))
+    assert (effects.events[0].body != b"", worse.body) == (True, b"")
     store.refresh()
     total, letters = store.dead_letters()
     assert (total, {letter.reason for letter in letters}, letters[0].raw, letters[0].seq) == (2, {"rejected"}, b"raw line", 1)
