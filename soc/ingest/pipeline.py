@@ -287,7 +287,7 @@ class Pipeline:
             tokens = parsed.tokens
         return Event(
             *(identity, ts_us, same.kind, source.name, record.partition, record.seq, hashed, "none", "", source.scope, doc, tokens, parsed.natural_key),
-            *(True, b"", False, record.origin, record.origin_seq),
+            *(True, b"", b"", False, record.origin, record.origin_seq),
         )
 
     # occurrences of several lines ------------------------------------------------------------------------------

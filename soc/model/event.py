@@ -57,6 +57,8 @@ class Event(msgspec.Struct, gc=False):
     """False for a line that repeats an occurrence already counted (its natural key is known)."""
     body: bytes = b""
     """`doc` as its store writes it, if that was made already (`EncodingStore`): one line of JSON."""
+    sent: bytes = b""
+    """What a cluster is sent for it, if that was made already (`TwoStepStore`): no document of ours."""
     derived: bool = False
     origin: str = ""
     origin_seq: int = -1
@@ -75,7 +77,7 @@ class Event(msgspec.Struct, gc=False):
 
     def with_doc(self, doc: Doc, **changes: Any) -> Event:
         """A copy with another document, and with other values of the fields that are named."""
-        return msgspec.structs.replace(self, kept=doc, body=b"", **changes)
+        return msgspec.structs.replace(self, kept=doc, body=b"", sent=b"", **changes)
 
 
 def document_of(body: bytes) -> Doc:

@@ -83,9 +83,9 @@ class Writing(Alerts, Base):
     def begin_commit(self, effects: Effects) -> Callable[[], Committed]:
         """See `TwoStepStore.begin_commit`: documents are encoded here, so that what is left mostly waits for the cluster."""
         for event in effects.events:
-            if not event.body:
+            if not event.sent:
                 with suppress(TypeError):  # the commit rejects it and says why
-                    event.body = body(event)
+                    event.sent = body(event)
         return partial(self.commit, effects)
 
     def _commit(self, effects: Effects, budget: Budget) -> Committed:
@@ -227,7 +227,7 @@ class Writing(Alerts, Base):
         actions: list[Action] = []
         for event in events:
             try:
-                encoded = event.body or body(event)
+                encoded = event.sent or body(event)
             except TypeError as error:
                 self._reject(event, f"cannot be written as JSON: {error}", tally)
                 continue

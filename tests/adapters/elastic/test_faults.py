@@ -283,7 +283,7 @@ def test_what_the_mappings_refuse_becomes_a_dead_letter(settings: StoreSettings,
     for write in (store.begin_commit(effects), lambda: store.commit(effects)):  # what was encoded before it is sent, and again
         committed = write()
         assert (committed.stored, sorted(committed.rejected)) == (2, sorted([bad.id, worse.id]))
-    assert (effects.events[0].body != b"", worse.body) == (True, b"")
+    assert (effects.events[0].sent != b"", effects.events[0].body, worse.sent) == (True, b"", b"")
     store.refresh()
     total, letters = store.dead_letters()
     assert (total, {letter.reason for letter in letters}, letters[0].raw, letters[0].seq) == (2, {"rejected"}, b"raw line", 1)
