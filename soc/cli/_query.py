@@ -19,7 +19,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 _SCOPE = re.compile(r"real|exercise:[A-Za-z0-9_.-]+")
 
 
-__all__ = ["limit_option", "period_options", "read_time", "scope_option"]
+__all__ = ["limit_option", "period_options", "read_time", "repair_options", "scope_option"]
+
+
+def repair_options(command: F) -> F:
+    """`--why`, `--dry-run` and `--yes` of commands that change what is stored of events."""
+    yes = click.option("--yes", is_flag=True, help=_("Do it; without it the plan is shown."))
+    dry_run = click.option("--dry-run", is_flag=True, help=_("Only count what would change."))
+    return click.option("--why", default="", help=_("The reason, for the record (required)."))(dry_run(yes(command)))
 
 
 def period_options(command: F) -> F:

@@ -8,7 +8,7 @@ import click
 
 from soc.cli import _show
 from soc.cli._io import json_option, write_json
-from soc.cli._query import period_options, scope_option
+from soc.cli._query import period_options, repair_options, scope_option
 from soc.cli._session import Session, may_ask, pass_session
 from soc.i18n import gettext as _
 
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 @period_options
 @scope_option
 @click.option("--original", is_flag=True, help=_("Give the events back what they had when they came (takes a re-enrichment back)."))
-@click.option("--why", default="", help=_("The reason, for the record (required)."))
-@click.option("--dry-run", is_flag=True, help=_("Only count what would change."))
-@click.option("--yes", is_flag=True, help=_("Do it; without it the plan is shown."))
+@repair_options
 @json_option
 @pass_session
 def command(

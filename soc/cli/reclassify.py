@@ -8,7 +8,7 @@ import click
 
 from soc.cli import _show
 from soc.cli._io import json_option, write_json
-from soc.cli._query import period_options, scope_option
+from soc.cli._query import period_options, repair_options, scope_option
 from soc.cli._session import Session, may_ask, pass_session
 from soc.i18n import gettext as _
 
@@ -20,9 +20,7 @@ from soc.i18n import gettext as _
 @click.option("--level", default="", metavar="LEVEL", help=_("The right level (critical, high, medium, low, none)."))
 @click.option("--category", default="", metavar="NAME", help=_("The right category (spam, malware, …)."))
 @click.option("--rules", "rules_dir", type=click.Path(path_type=Path, exists=True, file_okay=False), help=_("Class by the rules of this folder."))
-@click.option("--why", default="", help=_("The reason, for the record (required)."))
-@click.option("--dry-run", is_flag=True, help=_("Only count what would change."))
-@click.option("--yes", is_flag=True, help=_("Do it; without it the plan is shown."))
+@repair_options
 @json_option
 @pass_session
 def command(

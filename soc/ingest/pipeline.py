@@ -557,10 +557,9 @@ class _Batch:
                 bare.append(event)
         for event, tokens in zip(bare, events_tokens([event.doc for event in bare]), strict=True):
             event.tokens = tokens
-        for event in events:
-            doc = event.doc
-            if self.encode is not None:
-                event.body = self.encode(doc)
+        if self.encode is not None:
+            for event in events:
+                event.body = self.encode(event.doc)
                 if event.id not in claimants:  # `_settle` may still say something of those
                     event.let_go()
 

@@ -69,9 +69,7 @@ _REST = bytes(_LENGTH - _DIGEST)
 
 def event_ids(positions: Iterable[tuple[str, int, int]]) -> list[str]:
     """`event_id` of each (origin, seq, sub). Cost: half of `event_id` for many."""
-    digests = [
-        blake2b(f"event\x1f{origin}\x1f{seq}\x1f{sub}".encode("utf-8", "surrogateescape"), digest_size=_DIGEST).digest() for origin, seq, sub in positions
-    ]
+    digests = [blake2b(_event_name(*position).encode("utf-8", "surrogateescape"), digest_size=_DIGEST).digest() for position in positions]
     out: list[str] = []
     for begin in range(0, len(digests), _TOGETHER):
         some = digests[begin : begin + _TOGETHER]
@@ -86,7 +84,11 @@ def event_ids(positions: Iterable[tuple[str, int, int]]) -> list[str]:
 
 def event_id(origin: str, seq: int, sub: int = 0) -> str:
     """The id of the event at position `seq` (and sub-record `sub`) of the ordered log `origin`."""
-    return _digest(f"event\x1f{origin}\x1f{seq}\x1f{sub}")  # `digest_id`, written out
+    return _digest(_event_name(origin, seq, sub))
+
+
+def _event_name(origin: str, seq: int, sub: int) -> str:
+    return f"event\x1f{origin}\x1f{seq}\x1f{sub}"  # what `digest_id` joins, written out
 
 
 def derived_event_id(base_event_id: str, what: str) -> str:

@@ -227,6 +227,11 @@ def _tokens_by(shape: _Shape, doc: Mapping[str, Any]) -> str:
             tokens = f"{tokens} {shape.rest(values)}"
     if "  " in tokens or tokens[:1] == " " or tokens[-1:] == " ":  # a value without a token
         tokens = " ".join(tokens.split())
+    return _bounded(tokens)
+
+
+def _bounded(tokens: str) -> str:
+    """The tokens, of very many the first."""
     return tokens if len(tokens) <= MOST_TOKENS else " ".join(islice(dict.fromkeys(tokens.split()), MOST_TOKENS))
 
 
@@ -272,17 +277,8 @@ def _alike_tokens(shape: _Shape, docs: Sequence[Mapping[str, Any]]) -> list[str]
     fields = list(zip(*map(shape.needed, docs), strict=True))
     if set(fields[-1]) != _FROM_FIELDS:
         return None
-    columns: list[Sequence[str]] = []
     try:
-        numerals, known = shape.numerals, _VALUES.__getitem__
-        for place in shape.texts_at:
-            values = fields[place]
-            if place in numerals:
-                if _are_numerals(values):
-                    columns.append(values)
-                    continue
-                numerals.discard(place)
-            columns.append(list(map(known, values)))
+        columns = shape.columns.each([fields[place] for place in shape.texts_at])
         columns += [_list_column(fields[place]) for place in shape.lists]
         fews = list(zip(*[fields[place] for place in shape.few_at], strict=True)) if shape.few_at else [()] * len(docs)
         commons = list(map(_GROUPS.get, fews))
@@ -316,9 +312,15 @@ class Columns:
         """Places of the fields that did not hold numbers and plain addresses only."""
 
     def tokens(self, columns: Sequence[Sequence[str]], made: Sequence[Sequence[str]]) -> list[str]:
-        """The tokens of each record, joined by spaces: of its texts, and those that were `made` already; at least one of all.
+        """The tokens of each record, joined by spaces: of its texts, and those that were `made` already; at least one of all."""
+        found = [*self.each(columns), *made]
+        tokens = list(map(" ".join, zip(*found, strict=True)))
+        return tokens if all(map(all, found)) else [" ".join(one.split()) for one in tokens]
 
-        Cost: one look-up for each text that is no number.
+    def each(self, columns: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+        """The tokens of each text, field by field.
+
+        Raises: TypeError for what is no text. Cost: one look-up for each text that is no number.
         """
         known, others = _VALUES.__getitem__, self._numerals
         found: list[Sequence[str]] = []
@@ -329,9 +331,7 @@ class Columns:
                     continue
                 others.add(place)
             found.append(list(map(known, values)))
-        found += made
-        tokens = list(map(" ".join, zip(*found, strict=True)))
-        return tokens if all(map(all, found)) else [" ".join(one.split()) for one in tokens]
+        return found
 
 
 def texts_tokens(values: Iterable[Any]) -> str:
@@ -344,8 +344,7 @@ def with_own_tokens(tokens: str, doc: Mapping[str, Any]) -> str:
     for name in SAID_LATER:
         if name in doc:
             tokens = f"{tokens} {_any_tokens(doc[name])}"
-    tokens = tokens.strip()
-    return tokens if len(tokens) <= MOST_TOKENS else " ".join(islice(dict.fromkeys(tokens.split()), MOST_TOKENS))
+    return _bounded(tokens.strip())
 
 
 def _are_numerals(values: Sequence[Any]) -> bool:
@@ -396,25 +395,24 @@ def _with_line(line: str, values: dict[str, None]) -> str:
 class _Shape:
     """How the tokens of documents with one sequence of field names are found: by the places of their values."""
 
-    __slots__ = ("few", "few_at", "lists", "names", "needed", "numbers", "numbers_at", "numerals", "others", "some", "texts", "texts_at")
+    __slots__ = ("columns", "few", "few_at", "lists", "names", "needed", "numbers", "numbers_at", "others", "some", "texts", "texts_at")
 
     def __init__(self, doc: Mapping[str, Any]) -> None:
         self.names = searched_fields(doc)
         at = {name: place for place, name in enumerate(self.names)}
         self.needed = itemgetter(*self.names, TEXT_FROM)
-        self.some = itemgetter(*self.names) if len(self.names) > 1 else (lambda doc: tuple(doc[name] for name in self.names))
+        self.some = getter(self.names)
         kinds = {name: doc[name].__class__ for name in self.names}
         self.few_at = [at[name] for name, kind in kinds.items() if kind is str and name in OF_FEW_VALUES]
-        self.few = _getter(self.few_at)
+        self.few = getter(self.few_at)
         self.texts_at = [at[name] for name, kind in kinds.items() if kind is str and at[name] not in self.few_at]
-        self.texts = _getter(self.texts_at)
+        self.texts = getter(self.texts_at)
         """Takes out of the values those that were texts when the first such document was seen; `few` those of fields with few values."""
-        self.numerals = set(self.texts_at)
-        """Which of them held numbers and plain addresses only, as far as was seen."""
+        self.columns = Columns()
         self.lists = [at[name] for name, kind in kinds.items() if kind is list]
         self.others = [at[name] for name, kind in kinds.items() if kind is not str and kind is not list]
         self.numbers_at = self.others if all(kinds[name] is int for name in kinds if at[name] in self.others) else []
-        self.numbers = _getter(self.numbers_at)
+        self.numbers = getter(self.numbers_at)
 
     def items(self, values: Sequence[Any]) -> Iterable[Any]:
         """The items of all lists. Raises: TypeError when something else stands there by now."""
@@ -434,7 +432,7 @@ class _Shape:
 _SHAPES: dict[tuple[str, ...], _Shape] = {}
 
 
-def _getter(places: Sequence[int]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
+def getter(places: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
     """Like `itemgetter`, but always a tuple."""
     if not places:
         return lambda _values: ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -57,11 +57,12 @@ class Alerts:
 
         Cost: as many statements for many as for one; each may have to wait for the interpreter.
         """
+        if not alerts:
+            return []
         db = self._control.db
-        named = msgspec.json.encode(list({alert.id for alert in alerts})).decode()
-        known = {identity for (identity,) in db.execute("SELECT id FROM alert WHERE id IN (SELECT value FROM json_each(?))", (named,))} if alerts else set()
-        rules = msgspec.json.encode(list({alert.rule.id for alert in alerts})).decode()
-        withdrawn = db.execute("SELECT rule, from_us, until_us FROM retraction WHERE rule IN (SELECT value FROM json_each(?))", (rules,)).fetchall()
+        known = {name for (name,) in db.execute("SELECT id FROM alert WHERE id IN (SELECT value FROM json_each(?))", _listed({alert.id for alert in alerts}))}
+        of_rules = "SELECT rule, from_us, until_us FROM retraction WHERE rule IN (SELECT value FROM json_each(?))"
+        withdrawn = db.execute(of_rules, _listed({alert.rule.id for alert in alerts})).fetchall()
         new: list[_Placed] = []
         grown: list[_Placed] = []
         for alert in alerts:
@@ -165,9 +166,9 @@ class Alerts:
         keys = [_group_of(alert, aside) for alert, _, aside in alerts]
         members = [(key, alert.natural_key or (alert.events[0] if alert.events else alert.id)) for key, (alert, _, _) in zip(keys, alerts, strict=True)]
         here = "SELECT grp, occurrence FROM json_each(?) CROSS JOIN member ON grp = json_extract(value, '$[0]') AND occurrence = json_extract(value, '$[1]')"
-        known: set[tuple[str, str]] = set(db.execute(here, (msgspec.json.encode(members).decode(),)))
+        known: set[tuple[str, str]] = set(db.execute(here, _listed(members)))
         groups: dict[str, _Kept] = {}
-        for key, body in db.execute("SELECT id, body FROM grp WHERE id IN (SELECT value FROM json_each(?))", (msgspec.json.encode(list(set(keys))).decode(),)):
+        for key, body in db.execute("SELECT id, body FROM grp WHERE id IN (SELECT value FROM json_each(?))", _listed(set(keys))):
             groups[key] = msgspec.msgpack.decode(body, type=_Kept)
         namespaces: dict[str, str] = {}
         for key, member, (alert, ts_us, aside) in zip(keys, members, alerts, strict=True):
@@ -226,7 +227,7 @@ class Alerts:
     def ends_of(self, ids: Sequence[str] | None) -> Iterator[GroupEnd]:
         """See `TellingStore.ends_of`."""
         decode = msgspec.msgpack.Decoder(_KeptEnd).decode
-        where, values = ("1", ()) if ids is None else ("id IN (SELECT value FROM json_each(?))", (msgspec.json.encode(list(ids)).decode(),))
+        where, values = ("1", ()) if ids is None else ("id IN (SELECT value FROM json_each(?))", _listed(ids))
         for identity, scope, last_us, body in self._control.rows(f"SELECT id, scope, last_us, body FROM grp WHERE {where}", values):
             if not identity.startswith(_ASIDE) and not scope.startswith((SHADOW_PREFIX, RETRACTED_PREFIX)):
                 end = decode(body).group
@@ -242,6 +243,11 @@ class Alerts:
             return msgspec.msgpack.decode(body, type=_Kept).group if body is not None else None
         body = self._control.by_prefix("alert", prefix) if prefix.startswith("a-") else None
         return _alert(body) if body is not None else None
+
+
+def _listed(values: Iterable[object]) -> tuple[str]:
+    """The parameter for `json_each(?)`."""
+    return (msgspec.json.encode(list(values)).decode(),)
 
 
 def _body(alert: Alert) -> bytes:
@@ -341,7 +347,7 @@ def _where_group(query: AlertQuery) -> tuple[str, list[Any]]:
     for condition, ids in (("IN", query.ids), ("NOT IN", query.without or None)):
         if ids is not None:
             parts.append(f"id {condition} (SELECT value FROM json_each(?))")
-            values.append(msgspec.json.encode([aside + one for one in ids]).decode())
+            values += _listed(aside + one for one in ids)
     table, since, until = "grp_part", "last_us", "first_us"
     if query.since_us is not None and query.until_us is not None:
         table, since, until = "alert", "ts_us", "ts_us"

@@ -149,7 +149,7 @@ class Writer:
                 faulty[letter.partition] += 1
                 committed.faults.append(fault)
         committed.replayed = sum(replays.values())
-        committed.new_alerts = self._alerts.put(effects.alerts) if effects.alerts else []
+        committed.new_alerts = self._alerts.put(effects.alerts)
         self._crash("store.alerts.written")
         for progress in fresh:
             control.put_progress(progress, replays[progress.partition], faulty[progress.partition])

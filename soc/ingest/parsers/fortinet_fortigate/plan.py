@@ -32,7 +32,7 @@ from soc.ingest.parsers.fortinet_fortigate.keys import natural_key_fields, natur
 from soc.ingest.parsers.fortinet_fortigate.mapping import CONVERTERS, Target, assign, convert, family, table, vendor_field
 from soc.ingest.syslog import syslog_fields
 from soc.model.event import Doc
-from soc.model.text import UNSEARCHED, Columns, texts_tokens
+from soc.model.text import UNSEARCHED, Columns, getter, texts_tokens
 
 MOST_PLANS = 4096
 MOST_PATTERNS = 1024
@@ -127,16 +127,6 @@ def _sum(doc: Doc) -> None:
             doc[f"network.{unit}"] = sent + received
 
 
-def getter(positions: Sequence[int]) -> Callable[[Sequence[str]], Sequence[str]]:
-    """Like `itemgetter`, but always a sequence."""
-    if not positions:
-        return lambda _values: ()
-    if len(positions) == 1:
-        only = positions[0]
-        return lambda values: (values[only],)
-    return itemgetter(*positions)
-
-
 def _times(positions: Sequence[int]) -> Callable[[Sequence[str]], Sequence[str]]:
     """Takes out date, time, zone and `eventtime`, "" for one that is not there."""
     if min(positions) >= 0:
@@ -229,7 +219,7 @@ class Plan:
         Raises: ValueError when a value is not what its field wants: the plain way then keeps it as text.
         """
         doc = self._template.copy()
-        addresses = self._addresses(values)
+        addresses: Sequence[str] = self._addresses(values)
         if not _ADDRESSES.issuperset(addresses):
             addresses = _checked(addresses)
         numbers: list[int] = []
