@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from soc.ingest.normalize import TRANSPORTS, Remembered, count, hash_kind, ip, ips, mac, mail_address, port
+from soc.model.event import Doc
 
 VENDOR = "fortinet.firewall."
 MOST_ADDRESSES = 64
@@ -65,6 +66,14 @@ def assign(keys: tuple[str, ...], group: str) -> list[Target]:
         elif key not in data["dropped"]:
             targets.append(Target(key, vendor_field(key), ""))
     return targets
+
+
+def _product(serial: str) -> Doc:
+    return next((said for prefix, said in table()["products"].items() if serial.startswith(prefix)), {})
+
+
+products = Remembered(_product)
+"""By serial number: what is said of the device where it is no FortiGate; nothing for a FortiGate and for one of an unknown kind."""
 
 
 def vendor_field(key: str) -> str:

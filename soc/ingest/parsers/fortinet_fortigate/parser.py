@@ -37,7 +37,7 @@ class FortiGate:
     """The parser of FortiGate lines."""
 
     name = NAME
-    version = 3
+    version = 4
     kind = "firewall"
     fields_hold_line = True
 

@@ -29,7 +29,7 @@ from soc.ingest.normalize import count, ip
 from soc.ingest.parser import Line
 from soc.ingest.parsers.fortinet_fortigate.classify import TELLING, classify
 from soc.ingest.parsers.fortinet_fortigate.keys import natural_key_fields, natural_keys
-from soc.ingest.parsers.fortinet_fortigate.mapping import CONVERTERS, Target, assign, convert, family, table, vendor_field
+from soc.ingest.parsers.fortinet_fortigate.mapping import CONVERTERS, Target, assign, convert, family, products, table, vendor_field
 from soc.ingest.syslog import syslog_fields
 from soc.model.event import Doc
 from soc.model.text import UNSEARCHED, Columns, getter, texts_tokens
@@ -115,6 +115,7 @@ def document(pairs: dict[str, str]) -> Doc:
         if "<" in pairs.get(key, ""):
             doc[vendor_field(key)] = pairs[key]
     doc.update(classify(lambda name: pairs.get(name, "")))
+    doc.update(products[pairs.get("devid", "")])
     _sum(doc)
     return doc
 
@@ -152,6 +153,7 @@ class Plan:
         "_present",
         "_searched",
         "_searched_numbers",
+        "_serial",
         "_sums",
         "_tell",
         "_telling",
@@ -183,6 +185,7 @@ class Plan:
         self._places = {kind: [at[target.key] for target in some] for kind, some in of_kind.items()}
         self._fields = tuple(target.field for target in of_kind[""] + of_kind["ip"] + numbers)
         self._texts, self._addresses, self._numbers = (getter([at[target.key] for target in some]) for some in (of_kind[""], of_kind["ip"], numbers))
+        self._serial = at.get("devid", -1)
         self._loose = [(target, at[target.key]) for target in targets if target.kind in {"hash", "ui"} or target.field == "url"]
         self._converted = [(target.field, CONVERTERS[target.kind], at[target.key]) for target in targets if target.kind not in {*_IN_C, *_FEW, "hash", "ui"}]
         self._named = [(vendor_field(key), at[key]) for key in _ADDRESSED if key in at]
@@ -245,6 +248,10 @@ class Plan:
         telling = self._tell(values)
         event = self._classes.get(telling)
         doc.update((event if event is not None else self._class(telling, values))[0])
+        if self._serial >= 0:
+            product = products[values[self._serial]]
+            if product:
+                doc.update(product)
         return doc
 
     def fill_all(self, columns: Sequence[Sequence[str]], *, tokens: bool) -> tuple[list[Doc], list[str]]:
@@ -291,7 +298,7 @@ class Plan:
             for doc in docs:
                 doc[name] = doc[sent] + doc[received]
         made.append(self._classify_all(docs, columns))
-        if not tokens or self._named:  # texts of mail logs are kept or not by what stands in them
+        if self._other_products(docs, columns) or not tokens or self._named:  # texts of mail logs are kept or not by what stands in them
             return docs, [""] * len(docs)
         made += [list(map(str, numbers[place])) for place in self._searched_numbers]
         return docs, self._columns.tokens(texts, made)
@@ -307,6 +314,18 @@ class Plan:
             doc.update(event[0])
             tokens.append(event[1])
         return tokens
+
+    def _other_products(self, docs: list[Doc], columns: Sequence[Sequence[str]]) -> bool:
+        """Say of the devices that are no FortiGate what they are; whether there is one."""
+        if self._serial < 0:
+            return False
+        serials = columns[self._serial]
+        found = {serial: products[serial] for serial in set(serials)}
+        if not any(found.values()):
+            return False
+        for doc, serial in zip(docs, serials, strict=True):
+            doc.update(found[serial])
+        return True
 
     def times_all(self, columns: Sequence[Sequence[str]]) -> Iterable[tuple[str, ...]]:
         """Date, time, zone and `eventtime` of each line, "" for one that is not there."""

@@ -362,6 +362,35 @@ def test_managers_log_who_logged_in() -> None:
     assert (failed["event.outcome"], failed["source.ip"], failed["source.port"]) == ("failure", "192.0.2.6", 4444)
 
 
+@pytest.mark.parametrize(
+    ("serial", "product", "kind", "dataset"),
+    [
+        ("FMGVMSTM23000100", "FortiManager", "manager", "fortinet_fortimanager.log"),
+        ("FAZ-VMTM23000100", "FortiAnalyzer", "analyzer", "fortinet_fortianalyzer.log"),
+        ("FL-1KD3A15800000", "FortiAnalyzer", "analyzer", "fortinet_fortianalyzer.log"),
+        ("FPX4HETA21000025", "FortiProxy", "proxy", "fortinet_fortiproxy.log"),
+        ("FGVM02TM22028028", "Fortigate", "firewall", "fortinet_fortigate.log"),
+        ("FWF60ETK20000001", "Fortigate", "firewall", "fortinet_fortigate.log"),
+        ("somerouterid", "Fortigate", "firewall", "fortinet_fortigate.log"),
+    ],
+)
+def test_the_serial_number_tells_the_product(serial: str, product: str, kind: str, dataset: str) -> None:
+    """A device is what its serial number says: read alone, by a pattern, by the plain way, as CEF and together with lines of FortiGates."""
+    text = TRAFFIC.replace('devid="FG1"', f'devid="{serial}"')
+    expected = {"observer.product": product, "observer.type": kind, "event.dataset": dataset, "observer.serial_number": serial, "event.module": "fortinet"}
+    parser = FortiGate()
+    assert parser.claims(frame(text))
+    for _ in range(SEEN_OFTEN + 2):
+        assert expected.items() <= parse(text, parser).doc.items()
+    assert expected.items() <= plainly(text).doc.items()
+    cef = f"CEF:0|Fortinet|Fortigate|v7.0.12|00013|traffic:forward close|3|deviceExternalId={serial} FTNTFGTeventtime=1772414130123456789 src=10.0.0.1"
+    assert expected.items() <= parse(cef).doc.items()
+    lines = [frame(one) for one in (text, TRAFFIC) * 20]
+    for tokens in (True, False):
+        found = parser.parse_many(lines, msgspec.structs.replace(CONTEXT, tokens=tokens))
+        assert [one is not None and checked(one) for one in found] == [plainly(line.text) for line in lines]
+
+
 def test_the_user_of_a_tunnel_is_who_logged_in() -> None:
     """IPsec writes the peer's address as user and the login as `xauthuser` or `eapuser`."""
     head = 'date=2026-03-02 time=08:15:30 devid="FG1" logid="0101037138" type="event" subtype="vpn" action="tunnel-up" remip=192.0.2.9 locip=198.51.100.2 '
