@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,6 +16,8 @@ from soc.model.role import ANY
 from soc.ports import AlertQuery
 
 PAGE = 1000
+HEALTH = ("soc-source-silent", "soc-alert-storm", "soc-ledger-difference")
+"""The rules of what the platform says of itself."""
 T = TypeVar("T", Alert, AlertGroup)
 
 
@@ -49,6 +53,26 @@ def _shown(app: App, query: AlertQuery, found: list[T]) -> tuple[int, list[T]]:
     """How many of those found one may see, and the page of them that was asked for."""
     seen = visible(app, "alerts.view", found)
     return len(seen), seen[query.offset : query.offset + query.limit] if query.limit else seen
+
+
+def rule_named(app: App, name: str) -> str:
+    """The id of the rule that a name means: an id of which there are alerts, or the id, name, file name or beginning of an id of a rule at hand.
+
+    Raises: NotFound with the nearest name. Cost: a look at the alerts of an id; rules are read only for what is none.
+    """
+    asked = AlertQuery(scope=None, rule=name, limit=1)
+    if name in HEALTH or any(app.store.alerts(msgspec.structs.replace(asked, **beside))[0] for beside in ({}, {"shadow": True}, {"retracted": True})):
+        return name
+    from soc.application.rules_choice import configured  # noqa: PLC0415 - most commands ask no rules
+
+    collection, _errors = configured(app.settings.rules_in_zone)
+    found = collection.get(name)
+    if found is not None:
+        return found.id
+    every = [(rule.id, rule.path) for rule in collection.ruleset.rules] + [(rule.id, rule.path) for rule in collection.correlations]
+    known = sorted({name for rule_id, path in every for name in (rule_id, Path(path).stem)}.union(HEALTH))
+    near = next(iter(difflib.get_close_matches(name, known, 1)), "")
+    raise NotFound(Phrase("no rule {name}, or several", name=name), hint=Phrase("did you mean {names}?", names=near) if near else "soc rules list")
 
 
 def get(app: App, prefix: str) -> Alert | AlertGroup:

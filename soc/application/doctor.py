@@ -424,6 +424,8 @@ def check_source(app: App, name: str) -> Iterator[Check]:
     failed = [(text, hint) for text, ok, hint in found.steps if not ok]
     if not failed:
         yield Check(Phrase("source {name}", name=name), "ok", _joined([text for text, _ok, _hint in found.steps]))
+    elif "is taken by a run of soc" in failed[0][0]:
+        yield Check(Phrase("source {name}", name=name), "ok", failed[0][0])
     elif isinstance(source, SyslogSource | HttpSource) and "is taken" in failed[0][0]:
         yield Check(
             Phrase("source {name}", name=name),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -126,14 +126,23 @@ def unknown_fields(app: App, query: EventQuery) -> list[tuple[str, str]]:
 
     Cost: one page of events, whatever the query.
     """
-    asked = dict.fromkeys(_fields(query.where))
+    return strange_names(app, _fields(query.where), query.scope)
+
+
+def strange_names(app: App, names: Iterable[str], scope: str | None) -> list[tuple[str, str]]:
+    """Names that are no field of any of the newest events and no short name, each with the one that it may be a slip of ("" = none).
+
+    Cost: one page of events, none where there are no names.
+    """
+    asked = dict.fromkeys(names)
     if not asked:
         return []
-    page = app.store.search(_own(app, EventQuery(where=All(), scope=query.scope, limit=PAGE))).docs
+    page = app.store.search(_own(app, EventQuery(where=All(), scope=scope, limit=PAGE))).docs
     known = {key for doc in page for key in doc}
     known |= {key[: at + 1] for key in known for at, char in enumerate(key[1:]) if char == "."}
-    usual = sorted(known | {field for fields in ALIASES.values() for field in fields})
-    return [(field, next(iter(difflib.get_close_matches(field, usual, 1)), "")) for field in asked if known and field not in usual]
+    usual = sorted(known | {field for fields in ALIASES.values() for field in fields} | ALIASES.keys())
+    strange = [field for field in asked if known and field not in usual and f"{field}." not in known]
+    return [(field, next(iter(difflib.get_close_matches(field, usual, 1)), "")) for field in strange]
 
 
 def _fields(node: Node) -> Iterator[str]:
@@ -197,12 +206,17 @@ def stream(app: App, query: EventQuery) -> Iterator[Doc]:
 
 
 def pick(doc: Doc, fields: Sequence[str]) -> dict[str, Any]:
-    """The named fields of a flat document, and all below a name that is a prefix (`source` = `source.ip`, …)."""
+    """The named fields of a flat document, all below a name that is a prefix (`source` = `source.ip`, …), and what short names stand for (`level`)."""
     out: dict[str, Any] = {}
     for field in fields:
-        if field in doc:
-            out[field] = doc[field]
-        else:
-            below = {key: value for key, value in doc.items() if key.startswith(field + ".")}
-            out.update(below or {field: None})
+        below = {} if field in doc else {key: value for key, value in doc.items() if key.startswith(field + ".")}
+        out.update(below or {field: value_of(doc, field)})
     return out
+
+
+def value_of(doc: Doc, field: str) -> Any:
+    """The value of a field or of what a short name stands for (of several fields: a list); None where there is none."""
+    if field in doc:
+        return doc[field]
+    found = [doc[name] for name in ALIASES.get(field.lower(), ()) if name in doc]
+    return found[0] if len(found) == 1 else found or None

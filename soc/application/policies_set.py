@@ -8,6 +8,7 @@ from importlib.resources import files
 import msgspec
 
 from soc.application.access import require
+from soc.application.alerts import HEALTH
 from soc.application.app import App
 from soc.application.rules_choice import configured
 from soc.clock import iso
@@ -19,7 +20,6 @@ from soc.incidents.policies.state import PREFIX, STATE, Switch, fold, stream_of,
 from soc.model.fact import NewFact
 from soc.model.query import Term
 
-HEALTH = ("soc-source-silent", "soc-alert-storm", "soc-ledger-difference")
 """What stands as a rule in the groups that the platform raises about itself."""
 ON, OFF, BY_SETTINGS, BY_FILE = "on", "off", "settings", "file"
 

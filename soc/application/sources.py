@@ -12,6 +12,7 @@ import msgspec
 from soc.application.app import App
 from soc.application.correlate_topic import SOURCE as SIGNALS
 from soc.application.correlating import by_topic, signal_lag
+from soc.application.listening import listener
 from soc.clock import iso
 from soc.config import FileSource, HttpSource, KafkaSource, Settings, SourceBase, SyslogSource
 from soc.errors import AccessDenied, ConfigError, NotFound, Phrase, SocError, Unreachable
@@ -21,6 +22,8 @@ from soc.ports import EventQuery, LedgerItem
 from soc.telemetry import get_logger
 
 log = get_logger(__name__)
+TAKEN = "{kind} {address} of source {source} is taken by another program"
+"""What collectors say of a port that somebody else listens at."""
 
 
 class SourceStatus(msgspec.Struct):
@@ -220,8 +223,24 @@ def probe(app: App, name: str, *, most: int = 5, wait_s: float = 5.0) -> SourceT
         else:
             _read(app, most, wait_s, steps, sample)
     except SocError as error:
-        steps.append((error.message, False, error.hint))
+        text, hint = _told(error)
+        steps.append((text, False, hint))
     return SourceTest(name, all(ok for _, ok, _ in steps), steps, sample)
+
+
+def _told(error: SocError) -> tuple[str, str]:
+    """Text and hint of an error; of a port that is taken: by whom, and what to do then."""
+    facts = error.message.facts if isinstance(error.message, Phrase) and error.message.template == TAKEN else {}
+    port = str(facts.get("address", "")).rpartition(":")[2]
+    found = listener(facts["kind"], int(port)) if port.isdecimal() else None
+    if found is None:
+        return error.message, error.hint
+    told = {name: facts[name] for name in ("kind", "address", "source")}
+    if not found.is_run:
+        text = Phrase("{kind} {address} of source {source} is taken by process {pid}: {command}", **told, pid=found.pid, command=found.command)
+        return text, Phrase("end it (kill {pid}), or choose another port", pid=found.pid)
+    text = Phrase("{kind} {address} of source {source} is taken by a run of soc, process {pid}: {command}", **told, pid=found.pid, command=found.command)
+    return text, Phrase("that run receives here; what came in: soc sources status; to test the port by itself, end it first (kill {pid})", pid=found.pid)
 
 
 def _listen(app: App, steps: list[tuple[str, bool, str]]) -> None:

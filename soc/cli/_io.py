@@ -6,6 +6,7 @@ Every text that came from outside is made displayable here; nothing is printed b
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 import json
 import os
@@ -159,6 +160,24 @@ def cell(value: Any) -> str:
     return str(value)
 
 
+def inner(item: dict[str, Any], field: str) -> Any:
+    """The value of a field of an item; `rule.id` is the `id` in the object `rule`. None where there is none."""
+    if field in item:
+        return item[field]
+    head, _dot, rest = field.partition(".")
+    below = item.get(head)
+    return inner(below, rest) if rest and isinstance(below, dict) else None
+
+
+def _names(item: dict[str, Any]) -> set[str]:
+    """The fields of an item, those in objects too."""
+    names = set(item)
+    for key, value in item.items():
+        if isinstance(value, dict):
+            names.update(f"{key}.{name}" for name in _names(value))
+    return names
+
+
 class Output:
     """The way out of one command."""
 
@@ -197,7 +216,8 @@ class Output:
         form = form or ("table" if is_terminal(sys.stdout) else "plain")
         total = len(items) if total is None else total
         if fields:
-            items = [{field: item.get(field) for field in fields} for item in items]
+            self._warn_of_unknown(fields, items, columns)
+            items = [{field: inner(item, field) for field in fields} for item in items]
             columns = [Column(field, field) for field in fields]
         if form == "json":
             head = {"schema_version": 1, "kind": kind, "total": total, "truncated": total > len(items), **(more or {})}
@@ -218,6 +238,19 @@ class Output:
             self.table(items, columns, plain=form == "plain")
         if form != "json":
             self.tell_rest(len(items), total)
+
+    def _warn_of_unknown(self, fields: Sequence[str], items: Sequence[dict[str, Any]], columns: Sequence[Column]) -> None:
+        """Name the fields that nothing of a list has, each with the one that may be meant; an empty list knows too few names to tell."""
+        if not items:
+            return
+        known = {column.key for column in columns}.union(*map(_names, items))
+        for field in fields:
+            if field not in known:
+                self.warn_of_field(field, next(iter(difflib.get_close_matches(field, sorted(known), 1)), ""))
+
+    def warn_of_field(self, field: str, meant: str) -> None:
+        """Say that a field was asked for that nothing has; `meant`: the one that it may be a slip of ("" = none)."""
+        self.warn(_("there is no field {field}").format(field=field) + (_("; did you mean {name}?").format(name=meant) if meant else ""))
 
     def tell_rest(self, shown: int, total: int) -> None:
         """Say that a list was cut."""

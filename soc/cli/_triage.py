@@ -83,7 +83,7 @@ def _selection(state: str) -> Callable[[F], F]:
 
 
 def _chosen(session: Session, names: tuple[str, ...], asked: dict[str, Any]) -> tuple[list[Item], bool]:
-    from soc.application import triage
+    from soc.application import alerts, triage
     from soc.errors import Phrase, UsageError
     from soc.ports import AlertQuery
 
@@ -97,7 +97,7 @@ def _chosen(session: Session, names: tuple[str, ...], asked: dict[str, Any]) -> 
     query = AlertQuery(
         scope=asked["scope"],
         levels=asked["levels"],
-        rule=asked["rule"],
+        rule=alerts.rule_named(session.app(), asked["rule"]) if asked["rule"] else "",
         source=asked["source"],
         since_us=asked["since_us"],
         until_us=asked["until_us"],

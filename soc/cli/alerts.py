@@ -72,6 +72,7 @@ def list_command(
     if (each or group or shadow or retracted) and (suppressed or state != "waiting"):
         raise UsageError("--state and --suppressed are about groups that count", hint="leave out --each, --group, --shadow, --retracted")
     app = session.app()
+    rule = alerts.rule_named(app, rule) if rule else ""
     query = AlertQuery(
         scope=scope, levels=levels, rule=rule, group=group, source=source, since_us=since_us, until_us=until_us, limit=limit, shadow=shadow, retracted=retracted
     )

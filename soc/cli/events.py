@@ -89,6 +89,7 @@ def search(
     found = events.search(app, asked, events.sorting(sort_by) if sort_by else None)
     if fields:
         rows: list[dict[str, Any]] = [events.pick(doc, fields) for doc in found.docs]
+        _warn_of_fields(session, app, asked, [field for field in fields if found.docs and all(row.get(field, 0) is None for row in rows)])
         session.out.items("events", rows, [], total=found.total, form=form, fields=tuple(dict.fromkeys(key for row in rows for key in row)) or fields)
     elif form in ("json", "jsonl"):
         session.out.items("events", [nest(doc) for doc in found.docs], [], total=found.total, form=form)
@@ -110,6 +111,14 @@ def _tell_none(session: Session, app: App, asked: EventQuery) -> None:
     for field, meant in events.unknown_fields(app, asked):
         told = _("none of the newest events has the field {field}").format(field=field)
         session.out.say(told + (_("; did you mean {name}?").format(name=meant) if meant else ""))
+
+
+def _warn_of_fields(session: Session, app: App, asked: EventQuery, empty: list[str]) -> None:
+    """Name those of the fields without any value that no event has, each with the one that may be meant."""
+    from soc.application import events
+
+    for field, meant in events.strange_names(app, empty, asked.scope):
+        session.out.warn_of_field(field, meant)
 
 
 @command.command(help=_("Follow events as they come in; Ctrl-C ends it."))
@@ -269,7 +278,8 @@ def export(
     csv_wanted = as_csv or (target is not None and ".csv" in target.suffixes[-2:])
     app = session.app()
     docs = events.stream(app, asked)
-    lines = _csv_lines(docs, names or list(CSV_FIELDS)) if csv_wanted else _json_lines(docs, names)
+    empty = set(names)
+    lines = _csv_lines(docs, names or list(CSV_FIELDS), empty) if csv_wanted else _json_lines(docs, names, empty)
     written = -1 if csv_wanted else 0
     with text_file(target) as write, Progress(session) as progress:
         for line in lines:
@@ -278,6 +288,8 @@ def export(
             progress(_("{count} events written").format(count=written))
     if written <= 0:
         _tell_none(session, app, asked)
+    else:
+        _warn_of_fields(session, app, asked, [name for name in names if name in empty])
     if target is not None:
         session.out.say(_("{count} events written to {path}").format(count=written, path=target))
 
@@ -288,15 +300,28 @@ CSV_FIELDS = (
 )  # fmt: skip
 
 
-def _json_lines(docs: Iterator[Doc], names: list[str]) -> Iterator[str]:
+def _json_lines(docs: Iterator[Doc], names: list[str], empty: set[str]) -> Iterator[str]:
+    """The events as JSON; names that some event has leave `empty`."""
     from soc.application.events import pick
     from soc.model.event import nest
 
     for doc in docs:
-        yield to_json(pick(doc, names) if names else nest(doc))
+        if not names:
+            yield to_json(nest(doc))
+            continue
+        row = pick(doc, names)
+        if empty:
+            empty.difference_update([name for name in empty if row.get(name, 0) is not None])
+        yield to_json(row)
 
 
-def _csv_lines(docs: Iterator[Doc], names: list[str]) -> Iterator[str]:
+def _csv_lines(docs: Iterator[Doc], names: list[str], empty: set[str]) -> Iterator[str]:
+    """The events as CSV; names that some event has leave `empty`."""
+    from soc.application.events import value_of
+
     yield csv_heading(names)
     for doc in docs:
-        yield csv_line(doc.get(name) for name in names)
+        row = [value_of(doc, name) for name in names]
+        if empty:
+            empty.difference_update(name for name, value in zip(names, row, strict=True) if value is not None)
+        yield csv_line(row)

@@ -505,6 +505,40 @@ def test_a_search_without_results_says_so_and_what_may_be_a_slip(on: Callable[..
     assert json.loads(on("events", "search", "sourc.ip:10.1.1.5", "--json").out)["items"] == []
 
 
+def test_fields_that_nothing_has_are_named(on: Callable[..., Done], tmp_path: Path) -> None:
+    """Blanks alone would look as if there were no values; short names and names in objects are fields, and a field of other events is no slip."""
+    done = on("events", "search", "--json", "--fields", "levl,source.ip,dport,destinaton.port")
+    assert (done.code, items(done)[0]["dport"], items(done)[0]["levl"]) == (0, 25, None)
+    assert "warning: there is no field levl; did you mean level?" in done.err
+    assert "warning: there is no field destinaton.port; did you mean destination.port?" in done.err
+    assert "dport" not in done.err
+    assert "no field" not in on("events", "search", "--csv", "--fields", "source,email.subject,rule.id,@timestamp").err
+    for form, name in (("csv", "e.csv"), ("json", "e.ndjson")):
+        done = on("events", "export", "--to", str(tmp_path / name), "--fields", "src,sourc.ip,attack")
+        assert (done.code, done.err.count("no field")) == (0, 2), form
+        assert "sourc.ip; did you mean source.ip?" in done.err
+        assert "10.1.1.5" in (tmp_path / name).read_text(encoding="utf-8")
+    done = on("alerts", "list", "--jsonl", "--fields", "id,rule.hash,lvl,threat.level")
+    assert (done.code, "warning: there is no field lvl; did you mean level?" in done.err, done.err.count("no field")) == (0, True, 1)
+    row = json.loads(done.out.splitlines()[0])
+    assert (row["lvl"], bool(row["rule.hash"]), row["threat.level"]) == (None, True, "critical")
+
+
+def test_a_rule_that_nobody_knows_is_no_empty_list(on: Callable[..., Done]) -> None:
+    """The nearest name is told; file name, beginning and id mean the same rule, and one without alerts is no error."""
+    slip = on("alerts", "list", "--rule", "net_firewall_botnet_c3")
+    assert (slip.code, "no rule net_firewall_botnet_c3" in slip.err, "did you mean net_firewall_botnet_c2?" in slip.err) == (1, True, True)
+    rule = items(on("alerts", "list", "--json"))[0]["rule"]["id"]
+    (path,) = [one["path"] for one in items(on("rules", "list", "--json")) if one["id"] == rule]
+    every = items(on("alerts", "list", "--rule", rule, "--json"))
+    assert every
+    for name in (rule[:12], Path(path).stem):
+        assert items(on("alerts", "list", "--rule", name, "--json")) == every, name
+    quiet = on("alerts", "list", "--rule", "soc-source-silent", "--json")
+    assert (quiet.code, items(quiet)) == (0, [])
+    assert on("alerts", "close", "--all-matching", "--rule", "nothing like it", "--verdict", "benign", "--yes").code == 1
+
+
 def test_periods_and_scopes_that_can_hold_nothing_are_refused(on: Callable[..., Done]) -> None:
     """Swapped ends and a scope that is none would find nothing for ever."""
     for words in (("--since", "1h", "--until", "2h"), ("--until", "2026-01-01", "--since", "2026-02-01")):

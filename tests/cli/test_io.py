@@ -86,6 +86,9 @@ def test_list_shape(capsys: pytest.CaptureFixture[str]) -> None:
     captured = capsys.readouterr()
     assert captured.out == "b\tc\n2\t\n"
     assert "1 of 7" in captured.err
+    assert "warning: there is no field c\n" in captured.err
+    out.items("things", [], [Column("a", "A")], form="json", fields=("b",))
+    assert "no field" not in capsys.readouterr().err
 
 
 def test_quiet_says_errors_only(capsys: pytest.CaptureFixture[str]) -> None:

@@ -152,6 +152,25 @@ def test_metrics_are_served_by_the_run_alone(tmp_path: Path) -> None:
         running.process.communicate(timeout=10)
 
 
+def test_a_source_that_a_run_receives_is_no_other_program(tmp_path: Path) -> None:
+    """`sources test` and `doctor` beside it name the run, what to look at, and that a test of the port needs its end."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    running = Running(tmp_path, f'[sources.fw]\ntype = "syslog"\nudp = "127.0.0.1:{port}"\n')
+    try:
+        running.wait_for(rf"udp 127\.0\.0\.1:{port}")
+        tested = running.soc("sources", "test", "fw")
+        assert (tested.returncode, f"is taken by a run of soc, process {running.process.pid}" in tested.stdout) == (1, True), tested.stdout
+        assert "soc sources status" in tested.stdout
+        found = {one["name"]: one for one in json.loads(running.soc("doctor", "--json").stdout)["items"]}
+        assert (found["source fw"]["state"], str(running.process.pid) in found["source fw"]["text"]) == ("ok", True)
+        assert running.end(signal.SIGINT) == 0
+    finally:
+        running.process.kill()
+        running.process.communicate(timeout=10)
+
+
 def test_what_a_run_says_to_try_works_beside_it(running: Running, tmp_path: Path) -> None:
     """Nothing of it needs the store, which the run holds; a file that is sent line by line arrives whole."""
     udp = int(running.wait_for(r"udp 127\.0\.0\.1:(\d+)").group(1))
