@@ -34,9 +34,10 @@ class Folder(click.Group):
         if module is None:
             return None
         if name not in self.commands:
-            from soc.cli._group import told_alone, with_common_options
+            from soc.cli._group import completed, told_alone, with_common_options
 
             found = importlib.import_module(f"{self.package}.{module}").command
             assert isinstance(found, click.Command)
-            self.add_command(told_alone(with_common_options(found), (self.package.rpartition(".")[2], name)), name)
+            path = (self.package.rpartition(".")[2], name)
+            self.add_command(completed(told_alone(with_common_options(found), path), path), name)
         return self.commands[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import pkgutil
 from collections.abc import Callable
 from pathlib import Path
@@ -62,7 +63,7 @@ class Commands(click.Group):
             module = importlib.import_module(f"soc.cli.{name.replace('-', '_')}")
             command = module.command
             assert isinstance(command, click.Command)
-            self.add_command(with_example(with_common_options(command), (name,)), name)
+            self.add_command(completed(with_example(with_common_options(command), (name,)), (name,)), name)
         return self.commands[name]
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
@@ -97,8 +98,17 @@ class Commands(click.Group):
         formatter.write_text(_("Help without a network: soc help. Exit codes: soc help exit-codes."))
 
 
+def _asked_by_a_shell() -> bool:
+    """Whether a shell asks what could be typed next."""
+    return bool(os.environ.get("_SOC_COMPLETE"))
+
+
 def root() -> click.Group:
     """The whole command `soc`."""
+    if _asked_by_a_shell():
+        from soc.cli import _shells
+
+        _shells.ready()
     group = Commands(
         name="soc",
         help=_("Security operations: gateway lines become events, threats and alerts."),
@@ -134,6 +144,15 @@ def told_alone(command: click.Command, path: tuple[str, ...]) -> click.Command:
     """A subcommand with its example, whose first sentence stands whole in the list of its group."""
     command.short_help = command.short_help or command.get_short_help_str(_LONGEST_SHORT)
     return with_example(command, path)
+
+
+def completed(command: click.Command, path: tuple[str, ...]) -> click.Command:
+    """The command; where a shell asks, its words know what they may be."""
+    if _asked_by_a_shell():
+        from soc.cli._completing import with_values
+
+        return with_values(command, path)
+    return command
 
 
 def with_common_options(command: click.Command) -> click.Command:

@@ -106,6 +106,22 @@ class Session:
         self._admit(app)
         return app
 
+    def looking(self) -> App | None:
+        """The application to look at what the embedded store holds, for what a shell offers while one types; None where there is none.
+
+        Nothing is made, said or waited for: a store on servers is not asked.
+        """
+        from soc.application.app import Actor
+        from soc.bootstrap import open_app, store_path
+        from soc.telemetry import setup_logging
+
+        setup_logging("error", self.settings.log.format)
+        if self.settings.store.kind != "embedded" or not store_path(self.settings).exists():
+            return None
+        settings = self.settings.model_copy(update={"read_only": True}) if _may_only_read(store_path(self.settings)) else self.settings
+        self._apps.append(open_app(settings, Actor(actor_name()), reading=True))
+        return self._apps[-1]
+
     @staticmethod
     def _only_looks() -> bool:
         """Whether the command that runs changes nothing."""

@@ -11,10 +11,7 @@ from soc.i18n import gettext as _
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
     """Print the script."""
-    from click.shell_completion import get_completion_class
-
     from soc.cli._group import root
+    from soc.cli._shells import script
 
-    found = get_completion_class(shell)
-    assert found is not None
-    click.echo(found(root(), {}, "soc", "_SOC_COMPLETE").source())
+    click.echo(script(shell, root()), nl=False)

@@ -78,7 +78,6 @@ def _fields(function: F) -> F:
             "agencies",
             multiple=True,
             metavar="ID",
-            shell_complete=_agencies.complete,
             help=_("Agency concerned: id or part of the name (may be repeated)."),
         ),
         click.option("--system", "systems", multiple=True, metavar="ID", help=_("Information system concerned (may be repeated).")),

@@ -89,23 +89,6 @@ def test_without_a_terminal_a_title_is_needed(on: Callable[..., Done]) -> None:
     assert json.loads(done.out)["item"]["agencies"] == ["xa-tan-lap"]
 
 
-def test_a_shell_completes_agencies(on: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`--agency xa<Tab>` offers the communes; without a store nothing."""
-    import click
-
-    from soc.cli._agencies import complete
-    from soc.cli._session import Session
-
-    on("agencies", "list")
-    option = click.Option(["--agency"])
-    context = click.Context(click.Command("new"), obj=Session(store=tmp_path / "s"))
-    assert [one.value for one in complete(context, option, "xa")] == ["xa-tan-lap", "xa-tan-tien"]
-    assert [one.help for one in complete(context, option, "giao duc")] == ["Sở Giáo dục và Đào tạo"]
-    nowhere = click.Context(click.Command("new"), obj=Session(store=tmp_path / "nowhere"))
-    assert complete(nowhere, option, "xa") == []
-    monkeypatch.undo()
-
-
 # --- the mail ----------------------------------------------------------------------------------------------------------
 
 
