@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-import orjson
 
+from soc.ingest import wrapped
 from soc.ingest.parser import Line
+from soc.ingest.wrapped import json_object
 
 MOST_WRAPPERS = 3
 """Relays and shippers wrap a line at most so often before we stop unwrapping it."""
@@ -51,6 +51,10 @@ _STAMP_3164 = re.compile(
 _STAMP_ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d(?::?\d\d)?)?(?: (?:UTC|[+-]\d\d(?::?\d\d)?)(?= ))?(?= |:|$)")
 # Reference: RFC 3164 4.1.3 (TAG), widened by what programs use: `postfix/smtpd[12]:`, `sshd(pam_unix)[3]:`, `amavis[7]:`.
 _TAG = re.compile(r"(?P<app>[^\s\[\]:={}\"'|,;<>%]{1,128})(?:\[(?P<pid>[^\]\s]{0,64})\])?:(?=\s|$)")
+# Reference: senders that leave out the blank after the tag; a number in brackets tells it from a host and its port (`mx[192.0.2.1]:25`).
+_TAG_TIGHT = re.compile(r"(?P<app>[^\s\[\]:={}\"'|,;<>%]{1,128})\[(?P<pid>\d{1,10})\]:(?!\d{1,5}(?:\s|$))", re.ASCII)
+# Reference: Meraki and others, `<134>1 1472676411.123456789 MX84 flows ...`: seconds since 1970, behind a priority only.
+_STAMP_EPOCH = re.compile(r"[12]\d{9}(?:\.\d{1,9})?(?= (?:[A-Za-z]|(?:\d{1,3}\.){3}\d{1,3} ))", re.ASCII)
 # Reference: Solaris and illumos syslogd(8), `msgid` of log.conf(5): `[ID 197553 mail.info] ` before the message.
 _MESSAGE_ID = re.compile(r"^\[ID \d{1,10} [a-z0-9]{1,16}\.[a-z]{1,16}\] ")
 # Reference: BSD syslogd(8) `-vv` and NetScaler: `<mail.info> ` or `<22> ` in words before the host.
@@ -111,6 +115,8 @@ def _frame(text: str, whole: str, depth: int) -> Line:
     if text[3:4] == " " and text[:3].lower() in _WEEKDAYS:  # ctime(3), journalctl `-o short-full`
         line = _with_header(text[4:], whole, priority, depth)
         return line if line.host and line.pid else Line(whole, text, priority)
+    if first == "c":
+        text = _upper(text)
     if priority < 0 and depth and "| " in text[:130]:
         return _of_service(text, whole, depth)
     return Line(whole, text, priority)
@@ -142,7 +148,7 @@ def _with_header(text: str, whole: str, priority: int, depth: int) -> Line:
         line = _rfc5424(text, whole, priority)
         if line is not None:
             return _inner(line, depth)
-        if text[2:5].lower() in _MONTHS:
+        if text[2:5].lower() in _MONTHS or (priority >= 0 and _STAMP_EPOCH.match(text, 2)):
             text = text[2:]
     line = _rfc3164(text, whole, priority)
     if line.host in _STREAMS and depth and line.message[:2] in _PARTS_OF_LINES and not line.app:
@@ -165,7 +171,7 @@ def _rfc5424(text: str, whole: str, priority: int) -> Line | None:
     message = text[end:].removeprefix(" ").removeprefix("\ufeff")
     if app == "CEF" and _CUT_CEF.match(message):  # a relay took the beginning of a record for a program's name
         message = "CEF:" + message
-    return Line(whole, message, priority, *("" if part == "-" else part for part in (stamp, host, app, pid, message_id, text[start:end])))
+    return Line(whole, _upper(message), priority, *("" if part == "-" else part for part in (stamp, host, app, pid, message_id, text[start:end])))
 
 
 # Reference: RFC 5424 6.3.3: inside the quotes of a parameter value, `"`, `\` and `]` are escaped by `\`.
@@ -198,6 +204,8 @@ def _rfc3164(text: str, whole: str, priority: int) -> Line:
     if stamp is not None and stamp["month"].lower() not in _MONTH_NAMES:
         stamp = None
     stamp = stamp or _STAMP_ISO.match(text)
+    if stamp is None and priority >= 0:
+        stamp = _STAMP_EPOCH.match(text)
     if stamp is None:
         return Line(whole, text, priority)
     rest = text[stamp.end() :]
@@ -214,12 +222,24 @@ def _rfc3164(text: str, whole: str, priority: int) -> Line:
         if level is not None:
             rest = rest[level.end() :]
             tag = _TAG.match(rest)
-    if tag is None or tag["app"] == "CEF":
-        return Line(whole, rest, priority, stamp.group(), host)
+    if tag is None and "]:" in rest[:LONGEST_HEADER]:
+        tag = _TAG_TIGHT.match(rest)
+    if tag is None or tag["app"] in _CEF_TAGS:
+        return Line(whole, _upper(rest), priority, stamp.group(), host)
     message = rest[tag.end() :].removeprefix(" ")
     if message[:4] == "[ID ":
         message = _MESSAGE_ID.sub("", message, count=1)
     return Line(whole, message, priority, stamp.group(), host, tag["app"], tag["pid"] or "")
+
+
+_CEF_TAGS = frozenset(["CEF", "cef"])
+# Reference: records of CEF whose senders write the name of the format in small letters.
+_SMALL_CEF = re.compile(r"cef: ?\d{1,2}(?:\.\d{1,2})?\|", re.ASCII)
+
+
+def _upper(message: str) -> str:
+    """The message, which begins as CEF does where it is a record in small letters."""
+    return "CEF" + message[3:] if message[:4] == "cef:" and _SMALL_CEF.match(message) else message
 
 
 def _host(rest: str) -> tuple[str, str]:
@@ -270,65 +290,40 @@ def _inner(line: Line, depth: int) -> Line:
 
 # --- JSON -----------------------------------------------------------------------------------------------------------
 
-_WRAPPED = ("message", "rawmsg", "@message", "MESSAGE", "log", "raw", "rawmsg-after-pri")
-# Reference: what shippers put beside the line: Elastic Beats and Agent, Logstash (syslog input), rsyslog (`jsonmesg` and
-# mmjsonparse templates), syslog-ng `format-json`, Fluentd and Fluent Bit, Docker, Kubernetes.
-_SHIPPER_KEYS = (
-    "@timestamp @version agent beat input ecs log fields tags host hostname fromhost fromhost-ip HOST HOST_FROM SOURCEIP "
-    "syslogtag programname PROGRAM PID facility FACILITY severity priority PRIORITY DATE ISODATE R_ISODATE S_ISODATE LEGACY_MSGHDR "
-    "timereported timegenerated stream time timestamp date source type inputname event offset prospector "
-    "logsource program pid facility_label severity_label ident pri procid app-name appname msgid msg uuid $! protocol-version "
-    "structured-data syslogfacility syslogseverity syslogfacility-text syslogseverity-text "
-    "data_stream elastic_agent fileset service cloud container kubernetes docker logtag _p"
-)
-_SHIPPER = frozenset(_SHIPPER_KEYS.split())
-# Reference: systemd.journal-fields(7) and systemd's "Journal Export Formats": `journalctl -o json` and what forwards it.
-_JOURNAL_TIMES = ("_SOURCE_REALTIME_TIMESTAMP", "__REALTIME_TIMESTAMP")
-_HOSTS = ("hostname", "logsource", "host", "_HOSTNAME", "HOST", "fromhost", "fromhost-ip", "SOURCEIP")
-_APPS = ("SYSLOG_IDENTIFIER", "programname", "PROGRAM", "program", "ident", "app-name", "appname", "_COMM")
-_PIDS = ("SYSLOG_PID", "_PID", "PID", "pid", "procid")
-_TIMES = ("timereported", "ISODATE", "DATE", "timestamp", "time", "@timestamp")
-_LATEST_US = 10**16
-
-
-def json_object(text: str) -> dict[str, Any] | None:
-    """The JSON object that a text is, None when it is none. Depth and numbers are bounded by the JSON library."""
-    if text[:1] != "{" or text.rstrip()[-1:] != "}":
-        return None
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None
-    return value if isinstance(value, dict) else None
-
 
 def _unwrap(text: str, whole: str, depth: int) -> Line | None:
     """The line that a shipper's JSON object carries; None for JSON that is itself the event."""
     document = json_object(text)
     if document is None:
         return None
-    event = document.get("event")
-    inner = event.get("original") if isinstance(event, Mapping) else document.get("event.original")
-    if not isinstance(inner, str) and ("_BOOT_ID" in document or "__REALTIME_TIMESTAMP" in document or _SHIPPER.issuperset(document.keys() - set(_WRAPPED))):
-        inner = next((document[name] for name in _WRAPPED if isinstance(document.get(name), str)), None)
-    if not isinstance(inner, str) or not inner.strip():
+    found = wrapped.carried(document)
+    if not found.text.strip():
         return None
-    inner = inner.rstrip("\x00\r\n")
+    inner = found.text.rstrip("\x00\r\n")
     line = _frame(inner, whole, depth - 1)
+    head = wrapped.header(found.beside)
     if not line.app and line.message[:4] not in _NO_HEADER:
-        line = _beside(document, inner, line)
+        line = _beside(found.beside, head, inner, line)
+    if not found.sure and not _is_line(line):
+        return None
     if not line.host:
-        line.host = _wrapper_host(document)
+        line.host = head.host
     return line
 
 
-def _beside(document: Mapping[str, Any], inner: str, line: Line) -> Line:
+# Reference: what devices write without any header: `key=value` from the first letter on.
+_KEYED = re.compile(r"[A-Za-z_][\w.\-]{0,63}=[^ ]")
+
+
+def _is_line(line: Line) -> bool:
+    """Whether a text looks as devices write lines, not as people write messages."""
+    return line.priority >= 0 or bool(line.app or line.header_time) or line.message[:4] in _NO_HEADER or _KEYED.match(line.message) is not None
+
+
+def _beside(document: Mapping[str, Any], head: wrapped.Header, inner: str, line: Line) -> Line:
     """The line with the program, process and time that stand beside it; `line` itself where no program is told."""
-    log = document.get("log")
-    syslog = log.get("syslog") if isinstance(log, Mapping) else None
-    parts = {**document, **syslog} if isinstance(syslog, Mapping) else document
-    app, pid = _word(parts, _APPS), _word(parts, _PIDS)
-    tag = _TAG.fullmatch(_word(document, ("syslogtag",)))
+    app, pid = head.app, head.pid
+    tag = _TAG.fullmatch(head.tag)
     if tag is not None:
         app, pid = tag["app"], tag["pid"] or ""
     if not app or app == "-":
@@ -336,49 +331,12 @@ def _beside(document: Mapping[str, Any], inner: str, line: Line) -> Line:
     message = inner.removeprefix(" ")
     if app == "CEF" and _CUT_CEF.match(message):
         app, message = "", "CEF:" + message
-    return Line(
-        line.text, message, _journal_priority(document, line.priority), _wrapper_time(document), _wrapper_host(parts), app, pid if pid.isdecimal() else ""
-    )
+    priority = _PRIORITIES.get(wrapped.priority(document), line.priority)
+    return Line(line.text, message, priority, wrapped.time(document, _is_stamp), head.host, app, pid if pid.isdecimal() else "")
 
 
-def _word(document: Mapping[str, Any], names: tuple[str, ...]) -> str:
-    """The first of the values that is a word or a number; an empty text without one."""
-    for name in names:
-        value = document.get(name)
-        if isinstance(value, str) and value:
-            return value[:128]
-        if type(value) is int:
-            return str(value)
-    return ""
-
-
-def _wrapper_time(document: Mapping[str, Any]) -> str:
-    """The time beside the line as a header writes it; an empty text where none is told in a form that headers have."""
-    since = _word(document, _JOURNAL_TIMES)
-    if since.isdecimal() and int(since) < _LATEST_US:
-        return datetime.fromtimestamp(int(since) // 1_000_000, UTC).replace(microsecond=int(since) % 1_000_000).isoformat()
-    for name in _TIMES:
-        value = document.get(name)
-        if isinstance(value, str) and (_STAMP_ISO.fullmatch(value) or _STAMP_3164.fullmatch(value)):
-            return value
-    return ""
-
-
-def _journal_priority(document: Mapping[str, Any], otherwise: int) -> int:
-    facility, severity = _word(document, ("SYSLOG_FACILITY",)), _word(document, ("PRIORITY",))
-    if not (facility.isdecimal() and severity.isdecimal()):
-        return otherwise
-    return _PRIORITIES.get(str(int(facility) * 8 + int(severity)), otherwise)
-
-
-def _wrapper_host(document: Mapping[str, Any]) -> str:
-    for name in _HOSTS:
-        value = document.get(name)
-        if isinstance(value, Mapping):
-            value = value.get("hostname") or value.get("name")
-        if isinstance(value, str) and value:
-            return value[:255]
-    return ""
+def _is_stamp(text: str) -> bool:
+    return _STAMP_ISO.fullmatch(text) is not None or _STAMP_3164.fullmatch(text) is not None
 
 
 # --- key=value ------------------------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soc.ingest.framing import Cef, cef, decode, frame, json_object, key_values
+from soc.ingest.framing import Cef, cef, decode, frame, key_values
+from soc.ingest.wrapped import json_object
 
 
 @pytest.mark.parametrize(
@@ -96,6 +97,30 @@ def test_rfc5424_headers(text: str, data: str, message: str) -> None:
     line = frame(text)
     assert (line.priority, line.host, line.app, line.pid, line.message_id) == (165, "host", "app", "77", "ID47")
     assert (line.structured_data, line.message) == (data, message)
+
+
+@pytest.mark.parametrize(
+    ("text", "time", "host", "app", "pid", "message"),
+    [
+        ("<134>1 1472676411.123456789 MX84 flows src=10.0.0.1", "1472676411.123456789", "MX84", "", "", "flows src=10.0.0.1"),
+        ("<134>1772414130 10.0.0.9 a[1]: x", "1772414130", "10.0.0.9", "a", "1", "x"),
+        ("1472676411.123     10 10.0.0.1 TCP_MISS/200", "", "", "", "", "1472676411.123     10 10.0.0.1 TCP_MISS/200"),
+        ("<134>1472676411.123     10 10.0.0.1 TCP_MISS/200", "", "", "", "", "1472676411.123     10 10.0.0.1 TCP_MISS/200"),
+        ("Nov 20 10:00:00 mx postfix/smtpd[12]:connect from x[192.0.2.1]", "Nov 20 10:00:00", "mx", "postfix/smtpd", "12", "connect from x[192.0.2.1]"),
+        ("Nov 20 10:00:00 mx postfix/smtp[12]:4F1A2B: to=<a@b.vn>", "Nov 20 10:00:00", "mx", "postfix/smtp", "12", "4F1A2B: to=<a@b.vn>"),
+        ("Nov 20 10:00:00 h mx[192.0.2.1]:25 refused", "Nov 20 10:00:00", "h", "", "", "mx[192.0.2.1]:25 refused"),
+        ("Nov 20 10:00:00 h mx[12]:25 refused", "Nov 20 10:00:00", "h", "", "", "mx[12]:25 refused"),
+        ("cef:0|a|b|c|d|e|1|", "", "", "", "", "CEF:0|a|b|c|d|e|1|"),
+        ("Nov 20 10:00:00 h cef:0|a|b|c|d|e|1|", "Nov 20 10:00:00", "h", "", "", "CEF:0|a|b|c|d|e|1|"),
+        ("Nov 20 10:00:00 h cef: 1.2|a|b|c|d|e|1|", "Nov 20 10:00:00", "h", "", "", "CEF: 1.2|a|b|c|d|e|1|"),
+        ("<13>1 2026-11-20T10:00:00Z h p - - - cef:0|a|b|c|d|e|1|", "2026-11-20T10:00:00Z", "h", "p", "", "CEF:0|a|b|c|d|e|1|"),
+        ("cef: the format was changed", "", "", "", "", "cef: the format was changed"),
+    ],
+)
+def test_unusual_headers(text: str, time: str, host: str, app: str, pid: str, message: str) -> None:
+    """Seconds since 1970 behind a priority, tags without a blank behind them, CEF in small letters; what only looks so stays."""
+    line = frame(text)
+    assert (line.header_time, line.host, line.app, line.pid, line.message) == (time, host, app, pid, message)
 
 
 def test_a_record_whose_beginning_a_relay_took_for_a_name() -> None:

@@ -84,8 +84,10 @@ def pairs_of(message: str) -> dict[str, str]:
 
 
 def _undoubled(message: str) -> str:
-    """The line with single quotes, where a table of text (RFC 4180) that it stood in doubled them."""
+    """The line with double quotes once around each value: where a table of text (RFC 4180) doubled them, or single ones stand for them."""
     at = message.find('="')
+    if at < 0 and "='" in message and _SINGLE.fullmatch(message):
+        return message.replace("'", '"')
     if message[:1] == '"' and message[-1:] == '"':
         message = message[1:-1]
     elif message[at : at + 3] != '=""' or message[at + 3 : at + 4] in {"", " ", '"'}:
@@ -93,6 +95,8 @@ def _undoubled(message: str) -> str:
     return message.replace('""', '"')
 
 
+# Reference: relays that write pairs anew, each value in single quotes, none of which stands inside.
+_SINGLE = re.compile(r"(?:[A-Za-z_][\w.\-]{0,127}='[^'\"]*'(?: |$)){2,}", re.ASCII)
 # Reference: FortiOS `set csv enable`: commas between the pairs, quotes as usual.
 _COMMA = re.compile(r",(?=[A-Za-z_][\w.\-]{0,64}=)")
 

@@ -391,6 +391,19 @@ def test_the_serial_number_tells_the_product(serial: str, product: str, kind: st
         assert [one is not None and checked(one) for one in found] == [plainly(line.text) for line in lines]
 
 
+def test_pairs_in_single_quotes() -> None:
+    """A relay that writes all pairs so means what the device wrote; alone and together with others. Single quotes inside a value stay."""
+    text = "date='2026-03-02' time='08:15:30' devname='fw 1' devid='FG1' logid='0000000013' type='traffic' srcip='10.0.0.1' srcport='5' msg='a b'"
+    expected = parse(text.replace("'", '"'))
+    parser = FortiGate()
+    assert parser.claims(frame(text))
+    for _ in range(SEEN_OFTEN + 2):
+        found = parse(text, parser)
+        assert (found.doc, found.ts_us) == (expected.doc, expected.ts_us)
+    assert [one is not None and checked(one).doc for one in parser.parse_many([frame(text)] * 8, CONTEXT)] == [expected.doc] * 8
+    assert parse(TRAFFIC + " msg='it is'").doc["message"] == "'it is'"
+
+
 def test_the_user_of_a_tunnel_is_who_logged_in() -> None:
     """IPsec writes the peer's address as user and the login as `xauthuser` or `eapuser`."""
     head = 'date=2026-03-02 time=08:15:30 devid="FG1" logid="0101037138" type="event" subtype="vpn" action="tunnel-up" remip=192.0.2.9 locip=198.51.100.2 '
