@@ -290,26 +290,26 @@ class EventFile:
         """A reader of documents with a memory of its own; one per query."""
         return Docs(self)
 
-    def block(self, seq: int) -> tuple[int, list[bytes]] | None:
-        """The block that holds an event: its first seq and its lines; None when the event was taken back."""
+    def block(self, seq: int) -> tuple[int, codec.Block] | None:
+        """The block that holds an event, and its first seq; None when the event was taken back."""
         with guarded(self.path, "reading"):
             found = self.reading.execute("SELECT first, docs, data FROM block WHERE first <= ? ORDER BY first DESC LIMIT 1", (seq,)).fetchone()
         if found is None or seq >= found[0] + found[1]:
             return None
         first, docs, data = found
         try:
-            lines = codec.unpack(data)
+            block = codec.Block(data)
         except StoreCorrupt as error:
             raise StoreCorrupt(
                 Phrase("{path}: events {first} to {first2}: {message}", path=self.path, first=first, first2=first + docs - 1, message=error.message),
                 hint=error.hint,
             ) from error
-        if len(lines) != docs:
+        if block.count != docs:
             raise StoreCorrupt(
-                Phrase("{path}: block {first} holds {count} documents instead of {docs}", path=self.path, first=first, count=len(lines), docs=docs),
+                Phrase("{path}: block {first} holds {count} documents instead of {docs}", path=self.path, first=first, count=block.count, docs=docs),
                 hint="restore the last backup",
             )
-        return first, lines
+        return first, block
 
     def blocks(self, after: int) -> Iterator[tuple[int, list[bytes]]]:
         """All blocks with events beyond seq `after`, in order: first seq and lines."""
@@ -323,7 +323,7 @@ class EventFile:
             block = self.block(found[0])
             if block is None:
                 return
-            yield block
+            yield block[0], block[1].lines()
             after = found[0] + found[1] - 1
 
     def find(self, prefix: str, most: int = 2) -> list[Doc]:
@@ -397,24 +397,24 @@ class Docs:
 
     def __init__(self, file: EventFile) -> None:
         self._file = file
-        self._blocks: dict[int, list[bytes]] = {}
-        self._last = (0, 0, [b""])
+        self._blocks: dict[int, codec.Block] = {}
+        self._last: tuple[int, int, codec.Block] | None = None
 
     def doc(self, seq: int) -> Doc | None:
         """The document of an event, None when it was taken back."""
-        first, end, lines = self._last
-        if not first <= seq < end:
+        last = self._last
+        if last is None or not last[0] <= seq < last[1]:
             found = self._find(seq)
             if found is None:
                 return None
-            first, lines = found
-            self._last = (first, first + len(lines), lines)
-        return codec.load(lines[seq - first])
+            first, block = found
+            last = self._last = (first, first + block.count, block)
+        return codec.load(last[2].line(seq - last[0]))
 
-    def _find(self, seq: int) -> tuple[int, list[bytes]] | None:
-        for first, lines in self._blocks.items():
-            if first <= seq < first + len(lines):
-                return first, lines
+    def _find(self, seq: int) -> tuple[int, codec.Block] | None:
+        for first, block in self._blocks.items():
+            if first <= seq < first + block.count:
+                return first, block
         found = self._file.block(seq)
         if found is not None:
             if len(self._blocks) >= _REMEMBERED_BLOCKS:

@@ -72,6 +72,9 @@ def test_blocks_give_back_their_lines(lines: list[bytes], room: int) -> None:
     assert [line for run in runs for line in codec.unpack(codec.pack(run))] == lines
     assert all(len(run) <= codec.BLOCK_DOCS for run in runs)
     assert codec.pack_all(runs) == [codec.pack(run) for run in runs]
+    for run in runs:
+        block = codec.Block(codec.pack(run))
+        assert ([block.line(number) for number in reversed(range(block.count))], block.lines()) == (list(reversed(run)), run)
 
 
 def test_long_documents_get_blocks_of_their_own() -> None:
@@ -91,6 +94,7 @@ def test_a_damaged_block_is_corruption() -> None:
         data[place] ^= 4
         with suppress(StoreCorrupt):
             assert codec.unpack(bytes(data)) == [b'{"a":1}'] * 10  # the bit was one that nothing depends on
+            assert codec.Block(bytes(data)).line(9) == b'{"a":1}'
         data[place] ^= 4
 
 
