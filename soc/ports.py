@@ -255,6 +255,14 @@ class AlertQuery(msgspec.Struct):
 
 
 @runtime_checkable
+class OnePipelineStore(Protocol):
+    """A store of which one process at a time is the pipeline."""
+
+    def pipeline_pid(self) -> int:
+        """The process that is the pipeline (0 = none is running)."""
+
+
+@runtime_checkable
 class TwoStepStore(Protocol):
     """A store whose commits have a part that computes and one that mostly leaves the interpreter to other threads."""
 
@@ -393,7 +401,7 @@ class Store(Protocol):
         """
 
     def revise(self, query: EventQuery, change: Callable[[Doc], Doc | None], *, dry_run: bool) -> None:
-        """Put other documents in the place of those of stored events, in order of time.
+        """Put other documents in the place of those of stored events, beside whoever stores more; the events of a partition in order of time.
 
         `change` gets a copy and returns the new document, None to leave the event; id, times, original and natural key must stay.
         Delivery: killed in between, some events are changed; the same call again changes the rest. With `dry_run` only `change` is called.

@@ -17,7 +17,8 @@ import msgspec
 
 from soc.application.access import require
 from soc.application.app import App
-from soc.application.directories import ASKED, STAMP, Enrich, State, enricher, present, recorded
+from soc.application.directories import ASKED, FACT, STAMP, Enrich, State, enricher, present, recorded
+from soc.application.in_force import Tell, await_pipeline, no_word
 from soc.application.numbered import local_day
 from soc.clock import from_iso, iso
 from soc.errors import UsageError
@@ -67,6 +68,7 @@ def enrich(
     why: str,
     dry_run: bool,
     progress: Callable[[int], None] = lambda _count: None,
+    tell: Tell = no_word,
 ) -> Enriched:
     """Ask the registry anew whose the events of a query are; `original` gives them back what they had when they came.
 
@@ -90,6 +92,8 @@ def enrich(
         "versions": {} if original else state.versions,
     }
     if not dry_run:
+        if not original:
+            await_pipeline(app, FACT, "name", state.name, tell)
         _note(app, query, "EnrichmentBegun", what, why)
         app.crash("enrich.begun")
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from soc.application.access import require
 from soc.application.app import App
+from soc.application.in_force import Tell, await_pipeline, no_word
+from soc.application.ruleset import RULES_FACT
 from soc.clock import iso
 from soc.config import RulesSettings
 from soc.errors import Phrase, UsageError
@@ -20,15 +23,28 @@ from soc.ports import EventQuery
 
 MOST_SETS = 100
 """Former rule sets that a fact names: they change seldom."""
+EVERY = 1_000
+"""Events between two reports of progress."""
 STREAM = "reclassification"
 """The stream of the journal that says who had events reclassified; the store keeps the same as a fact of its own."""
 
 
-def reclassify(app: App, *, query: EventQuery, level: str = "", category: str = "", rules_dir: Path | None = None, why: str, dry_run: bool) -> dict[str, int]:
+def reclassify(
+    app: App,
+    *,
+    query: EventQuery,
+    level: str = "",
+    category: str = "",
+    rules_dir: Path | None = None,
+    why: str,
+    dry_run: bool,
+    progress: Callable[[int], None] = lambda _count: None,
+    tell: Tell = no_word,
+) -> dict[str, int]:
     """Give the events of a query another class: a stated one, or what the present (or given) rules say.
 
     Of a stated class what is not named stays. Returns counts: `seen`, `changed`, and each `old→new`. With `dry_run` nothing is
-    written. The fact holds who, why, period, query, the rule sets that had judged the changed events (`rules_before`) and the one
+    written. `progress` gets how many events were seen. The fact holds who, why, period, query, the rule sets that had judged the changed events (`rules_before`) and the one
     that judges them now (`rules_hash`, "" for a stated class); each event keeps its former classes in `soc.threat.previous`.
     Raises: UsageError without a reason, for an unknown level or category, or for a stated class and rules together.
     """
@@ -60,8 +76,12 @@ def reclassify(app: App, *, query: EventQuery, level: str = "", category: str = 
 
         judge = judged
     before: list[str] = []
+    seen = count(1)
 
     def change(doc: Doc) -> tuple[str, str] | None:
+        number = next(seen)
+        if not number % EVERY:
+            progress(number)
         new = _different(doc, judge(doc))
         was = str(doc.get("soc.rules_hash", ""))
         if new is not None and was and was not in before and len(before) < MOST_SETS:
@@ -80,6 +100,8 @@ def reclassify(app: App, *, query: EventQuery, level: str = "", category: str = 
         "rules_before": before,
         "rules_hash": rules_hash,
     }
+    if not dry_run and rules_hash and rules_dir is None:
+        await_pipeline(app, RULES_FACT, "hash", rules_hash, tell)
     if not dry_run:  # first: whatever is killed, what was changed has somebody's name
         _record(app, "ReclassificationBegun", fact, why, query)
     counts = app.store.reclassify(query, change, fact=fact, dry_run=dry_run)

@@ -139,10 +139,10 @@ class Reloader:
         )
         self._answers += [(request, after.hash, "live", after.errors) for request in ready.requests]
 
-    def tick(self) -> list[Effects]:
-        """Read what people recorded, take over what waits, and tell what was refused. Raises: as `switch`."""
+    def tick(self, *, between: bool = True) -> list[Effects]:
+        """Read what people recorded, take over what waits if this is between two batches, and tell what was refused. Raises: as `switch`."""
         self._read_facts()
-        if self.due:
+        if self.due and between:
             self.switch()
         self._answer()
         effects = []

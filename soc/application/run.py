@@ -305,16 +305,21 @@ class _Duties:
             self.stage.forget()
             raise
 
+    def _between(self) -> bool:
+        """Whether everything that was processed is committed: what is recorded as in force must hold for all that comes after."""
+        return self.worker is None or not self.worker.in_hand
+
     def _registry(self, _now_us: int, _now: float) -> list[Effects]:
-        """Whose events are, when that was changed."""
+        """Whose events are, when that was changed; with a batch in hand the next one begins with it."""
         if self.registry is not None:
             self.registry.look()
-            self.registry.switch()
+            if self._between():
+                self.registry.switch()
         return []
 
     def _rules(self, _now_us: int, _now: float) -> list[Effects]:
         """Rules that were changed, and those that cannot be used."""
-        return self.reloader.tick() if self.reloader is not None else []
+        return self.reloader.tick(between=self._between()) if self.reloader is not None else []
 
     def _listen(self, now_us: int, _now: float) -> list[Effects]:
         """Silences that begin and end."""

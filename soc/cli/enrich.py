@@ -45,26 +45,25 @@ def command(
 
     from soc.application import enrich as work
     from soc.application.events import event_query
+    from soc.cli._beside import counting, teller
     from soc.cli._progress import Progress
 
-    app, text = session.app(pipeline=not dry_run and (yes or may_ask(session))), " ".join(query)
+    app, text = session.app(), " ".join(query)
     asked = event_query(text, scope=scope, since_us=since_us, until_us=until_us, limit=0)
 
-    def run(progress: Progress, *, dry: bool) -> work.Enriched:
-        def tell(count: int) -> None:
-            progress(_("{count} events").format(count=_show.number(count)))
-
-        return work.enrich(app, query=asked, text=text, original=original, why=why, dry_run=dry, progress=tell)
+    def run(*, dry: bool) -> work.Enriched:
+        with Progress(session) as progress:
+            return work.enrich(
+                app, query=asked, text=text, original=original, why=why, dry_run=dry, progress=counting(progress), tell=teller(session, "soc enrich")
+            )
 
     written = yes and not dry_run
-    with Progress(session) as progress:
-        found = run(progress, dry=not written)
+    found = run(dry=not written)
     if not written and not dry_run and (found.changed or found.alerts) and may_ask(session):
         _tell(session, found)
         written = click.confirm(_("Do it?"), default=False, err=True)
         if written:
-            with Progress(session) as progress:
-                found = run(progress, dry=False)
+            found = run(dry=False)
     if as_json:
         write_json({"schema_version": 1, "kind": "enrichment", "written": written, **msgspec.to_builtins(found)})
     else:

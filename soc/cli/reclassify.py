@@ -40,17 +40,34 @@ def command(
     """Reclassify events."""
     from soc.application.events import event_query
     from soc.application.reclassify import reclassify
+    from soc.cli._beside import counting, teller
+    from soc.cli._progress import Progress
 
-    app = session.app(pipeline=not dry_run and (yes or may_ask(session)))
+    app = session.app()
     asked = event_query(" ".join(query), scope=scope, since_us=since_us, until_us=until_us, limit=0)
-    counts = reclassify(app, query=asked, level=level, category=category, rules_dir=rules_dir, why=why, dry_run=True)
+
+    def run(*, dry: bool) -> dict[str, int]:
+        with Progress(session) as progress:
+            return reclassify(
+                app,
+                query=asked,
+                level=level,
+                category=category,
+                rules_dir=rules_dir,
+                why=why,
+                dry_run=dry,
+                progress=counting(progress),
+                tell=teller(session, "soc reclassify"),
+            )
+
+    counts = run(dry=True)
     written = False
     if counts.get("changed") and not dry_run:
         plan = _("{count} events will get another class.").format(count=_show.number(counts["changed"]))
         if not yes:
             session.out.say(plan)
         if yes or (may_ask(session) and click.confirm(_("Do it?"), default=False, err=True)):
-            counts = reclassify(app, query=asked, level=level, category=category, rules_dir=rules_dir, why=why, dry_run=False)
+            counts = run(dry=False)
             written = True
     if as_json:
         write_json({"schema_version": 1, "kind": "reclassification", "written": written, "counts": counts})

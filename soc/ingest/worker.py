@@ -132,6 +132,8 @@ class Worker:
         self._under_way: Future[None] | None = None
         self._gone: dict[str, int] = {}
         self.readers: list[Reader] = []
+        self.in_hand = False
+        """During a tick: whether a batch is in hand that was processed and is not yet being committed."""
 
     def run(self, stop: threading.Event | None = None) -> Totals:
         """Work until `stop` is set or every source is exhausted; what was begun is finished.
@@ -209,7 +211,9 @@ class Worker:
                 work += self._process(batch)
         if self._clock.monotonic() >= tick_at:
             self._await()  # a tick may recount the store: nothing may be half written
+            self.in_hand = bool(work)
             work += [(None, effects) for effects in self._on_tick()]
+            self.in_hand = False
         return work
 
     def _process(self, batch: Batch) -> list[tuple[Reader | None, Effects]]:

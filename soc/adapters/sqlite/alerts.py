@@ -11,7 +11,7 @@ import zstandard
 from soc.adapters.sqlite.control import Control
 from soc.adapters.sqlite.database import insert_many
 from soc.clock import from_iso
-from soc.model.alert import RETRACTED_PREFIX, SHADOW_PREFIX, Alert, AlertGroup, namespace
+from soc.model.alert import RETRACTED_PREFIX, SHADOW_PREFIX, Alert, AlertGroup, RuleRef, namespace
 from soc.model.level import ThreatLevel
 from soc.model.retraction import FACT, retraction_of
 from soc.ports import AlertQuery, GroupEnd
@@ -39,6 +39,16 @@ class _End(msgspec.Struct, gc=False):
 
 class _KeptEnd(msgspec.Struct, gc=False):
     group: _End
+
+
+class _Before(msgspec.Struct):
+    """What of an alert its next state is compared with: not its events, of which a wave has ten thousand."""
+
+    rule: RuleRef
+    threat_level: str = "none"
+    threat_category: str = ""
+    agency: str = ""
+    revision: int = 0
 
 
 _Placed = tuple[Alert, int, bool]
@@ -87,7 +97,7 @@ class Alerts:
         """Put a higher revision in the place of the state that stands; that one is kept."""
         db = self._control.db
         before_us, before_group, before_body = db.execute("SELECT ts_us, grp, body FROM alert WHERE id = ?", (alert.id,)).fetchone()
-        before = _alert(before_body)
+        before = msgspec.msgpack.decode(zstandard.decompress(before_body), type=_Before)
         if before.revision >= alert.revision:
             return
         db.execute("INSERT OR IGNORE INTO revision VALUES (?, ?, ?)", (alert.id, before.revision, before_body))
@@ -106,6 +116,18 @@ class Alerts:
         ):  # what the group shows may have been this alert's: fold it anew
             for key in {before_group, group}:
                 self._fold_again(key)
+
+    def by_group(self, ids: Iterable[str], at_once: int) -> list[list[str]]:
+        """The ids in parts of about `at_once`, those of one group together: a group is made anew of all its alerts, and so only once."""
+        groups: dict[str, list[str]] = {}
+        for key, identity in self._control.rows("SELECT grp, id FROM alert WHERE id IN (SELECT value FROM json_each(?))", _listed(ids)):
+            groups.setdefault(key, []).append(identity)
+        parts: list[list[str]] = []
+        for _, some in sorted(groups.items()):
+            if not parts or len(parts[-1]) >= at_once:
+                parts.append([])
+            parts[-1] += some
+        return parts
 
     def attribute(self, agencies: Mapping[str, str]) -> None:
         """Say whose alerts are, inside the caller's transaction; groups are folded anew."""

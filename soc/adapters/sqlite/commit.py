@@ -89,6 +89,13 @@ class Writer:
         """
         if prepared.recovered != self._recovered or not self._sound:
             prepared = self.prepare(prepared.effects)
+        while True:
+            try:
+                return self._write(prepared)
+            except _Revised:  # what was written to files is taken back first
+                prepared = self.prepare(prepared.effects)
+
+    def _write(self, prepared: Prepared) -> Committed:
         effects, fresh, waiting, sifted = prepared.effects, prepared.fresh, prepared.waiting, prepared.sifted
         committed = Committed(sifted.stored, 0, sifted.faults, [])
         self._sound = False
@@ -96,6 +103,10 @@ class Writer:
             file.write(appending)
             self._crash("store.events.written")
         with guarded(self._control.path, "committing"), transaction(self._control.db):
+            for event in waiting:
+                now = self._control.waiting(event.id)
+                if now is None or now.doc != event.doc:
+                    raise _Revised
             self._write_control(effects, fresh, sifted, committed)
             self._control.put_taken(event.id for event in waiting)
             self._control.put_batch(self._batch + 1)
@@ -181,6 +192,10 @@ class Writer:
                 if doc["soc.id"] == event.id:
                     return doc
         return None
+
+
+class _Revised(Exception):
+    """An event that waits was changed by a command after it was prepared."""
 
 
 class Prepared(NamedTuple):

@@ -182,6 +182,15 @@ class Control:
             (event.id, event.source, event.partition, msgspec.msgpack.encode(event)),
         )
 
+    def waiting(self, identity: str) -> Event | None:
+        """An event that waits, as the transaction at hand sees it."""
+        found = self.db.execute("SELECT body FROM inbox WHERE id = ?", (identity,)).fetchone()
+        return msgspec.msgpack.decode(found[0], type=Event) if found else None
+
+    def put_other(self, event: Event) -> None:
+        """Put another form of an event that waits in the place of the one there is."""
+        self.db.execute("UPDATE inbox SET body = ? WHERE id = ?", (msgspec.msgpack.encode(event), event.id))
+
     def put_taken(self, ids: Iterable[str]) -> None:
         """Remove what the event files hold now."""
         self.db.executemany("DELETE FROM inbox WHERE id = ?", [(identity,) for identity in ids])

@@ -355,6 +355,12 @@ class EventFile:
             found = self.reading.execute("SELECT value FROM meta WHERE name = 'next'").fetchone()
         return found[0] if found else 1
 
+    def written(self) -> tuple[int, int, int]:
+        """The number of the last batch here, its first seq, and one beyond its last, as one moment shows them."""
+        with guarded(self.path, "reading"):
+            meta = dict(self.reading.execute("SELECT name, value FROM meta WHERE name IN ('batch', 'from', 'next')"))
+        return meta.get("batch", 0), meta.get("from", 1), meta.get("next", 1)
+
     def reworded(self) -> bool:
         """Whether words of stored events were changed, so that the full text may find what is no longer there."""
         with guarded(self.path, "reading"):

@@ -1,4 +1,6 @@
-"""The lock of the one pipeline process: an `flock` on a file that names its pid. Readers need none.
+"""The locks of the embedded store: of the one pipeline process, and of the one repair of stored events. Readers need none.
+
+Each is an `flock` on a file that names the pid of its holder.
 
 Source: flock(2): the kernel releases it when the process ends, however it ends.
 """
@@ -13,16 +15,14 @@ from soc.adapters.sqlite.database import guarded
 from soc.errors import Locked, Phrase
 
 FILE = "pipeline.lock"
+REPAIR_FILE = "repair.lock"
 
 
-class PipelineLock:
-    """Held from construction to `release`.
+class _Held:
+    """Held from construction to `release`. Raises: Locked (with the pid of the holder); NotAllowed where the folder is read-only."""
 
-    Raises: Locked (with the pid of the holder) when another pipeline has it; NotAllowed where the folder is read-only.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        path = folder / FILE
+    def __init__(self, folder: Path, file: str) -> None:
+        path = folder / file
         with guarded(path, "locking"):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -30,21 +30,51 @@ class PipelineLock:
         except BlockingIOError as error:
             pid = _pid(descriptor)
             os.close(descriptor)
-            raise Locked(
-                Phrase("{folder} is in use by another pipeline, process {pid}", folder=folder, pid=pid or "unknown"),
-                pid=pid,
-                hint=Phrase("stop it first (kill {pid})", pid=pid) if pid else "stop the other `soc run` first",
-            ) from error
+            raise self._refusal(folder, pid) from error
         with guarded(path, "locking"):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._descriptor = descriptor
+
+    def _refusal(self, folder: Path, pid: int) -> Locked:
+        raise NotImplementedError
 
     def release(self) -> None:
         """Let go; idempotent."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+class PipelineLock(_Held):
+    """Who holds it appends events. Raises: Locked while another pipeline has it; NotAllowed where the folder is read-only."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, FILE)
+
+    def _refusal(self, folder: Path, pid: int) -> Locked:
+        return Locked(
+            Phrase("{folder} is in use by another pipeline, process {pid}", folder=folder, pid=pid or "unknown"),
+            pid=pid,
+            hint=Phrase("stop it first (kill {pid})", pid=pid) if pid else "stop the other `soc run` first",
+        )
+
+
+class RepairLock(_Held):
+    """Who holds it changes stored events, or removes or replaces their files; a pipeline goes on appending beside it.
+
+    Raises: Locked while another command has it; NotAllowed where the folder is read-only.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, REPAIR_FILE)
+
+    def _refusal(self, folder: Path, pid: int) -> Locked:
+        return Locked(
+            Phrase("{folder}: stored events are being changed by another command, process {pid}", folder=folder, pid=pid or "unknown"),
+            pid=pid,
+            hint="wait until it is done (soc reclassify, soc enrich, soc store retention and migrate take turns)",
+        )
 
 
 def holder(folder: Path) -> int:

@@ -4,10 +4,12 @@
     <folder>/events/events-<kind>-YYYY.MM-<n>.db   events of one kind and UTC month
     <folder>/pipeline.lock                 held by the one pipeline process
 
+    <folder>/repair.lock                   held by the one command that changes, removes or replaces stored events
+
 One pipeline writes events; any number of processes read; people's commands write `control.db` (its transactions are
 short), and event files only where this says so: a redriven dead letter waits in `control.db` as an event, found by
-every search, until the pipeline moves it; reclassification rewrites documents in short transactions of its own;
-retention and migration need the pipeline to be stopped.
+every search, until the pipeline moves it; reclassification and re-enrichment rewrite documents in short transactions of
+their own (see soc/adapters/sqlite/revise.py); retention and migration need the pipeline to be stopped.
 """
 
 from __future__ import annotations
@@ -29,9 +31,10 @@ from soc.adapters.sqlite.catalog import Catalog
 from soc.adapters.sqlite.commit import Prepared, Writer
 from soc.adapters.sqlite.control import Control
 from soc.adapters.sqlite.database import guarded, transaction
+from soc.adapters.sqlite.events import EventFile
 from soc.adapters.sqlite.figures import Figures
 from soc.adapters.sqlite.plan import plan
-from soc.adapters.sqlite.revise import revise_file
+from soc.adapters.sqlite.revise import Change, Pace, revise_file
 from soc.adapters.sqlite.search import Search, bounds_of, fits
 from soc.clock import Clock, iso
 from soc.config import StoreSettings
@@ -42,6 +45,9 @@ from soc.model.event import SCHEMA, Doc, Event, other_class
 from soc.model.signal import Signal
 from soc.model.text import event_tokens
 from soc.ports import AlertQuery, Bucket, Committed, CrashPoint, Effects, EventPage, EventQuery, Gap, GroupEnd, LedgerItem, no_crash
+
+_ATTRIBUTED_AT_ONCE = 500
+"""Alerts of whole groups per transaction."""
 
 
 def open_store(settings: StoreSettings, path: Path, *, pipeline: bool, read_only: bool = False, clock: Clock, crash: CrashPoint = no_crash) -> SqliteStore:
@@ -66,6 +72,7 @@ class SqliteStore:
         self._claimed: dict[str, str] = {}
         self._pipeline_lock: lock.PipelineLock | None = None
         self._writer: Writer | None = None
+        self._crash = crash
         self._prepare(pipeline)
         try:
             self._open(pipeline, crash)
@@ -280,6 +287,9 @@ class SqliteStore:
 
     # keeping house -------------------------------------------------------------------------------------------------
 
+    def pipeline_pid(self) -> int:
+        return lock.holder(self.path)
+
     def status(self) -> dict[str, Any]:
         return keep.status(self.path, self.control, self.catalog)
 
@@ -308,24 +318,52 @@ class SqliteStore:
         if not dry_run:
             self.writable()
         how, bounds = plan(query.where), bounds_of(query)
-        with self._writing:
-            for name in self.searching.names(how, bounds):
-                revise_file(self.catalog.get(name), query, change, dry_run=dry_run)
-            self._revise_waiting(query, change, dry_run=dry_run)
+        with self._repairing(dry_run=dry_run):
+            # First what waits: whatever the pipeline moves into a file meanwhile is found there.
+            seen = self._revise_waiting(query, change, dry_run=dry_run)
 
-    def _revise_waiting(self, query: EventQuery, change: Callable[[Doc], Doc | None], *, dry_run: bool) -> None:
-        for event in [event for event in self.control.inbox() if fits(query, event)]:
-            doc = change(dict(event.doc))
-            if doc is not None and not dry_run:
-                level, category = doc.get("soc.threat.level", "none"), doc.get("soc.threat.category", "")
-                with guarded(self.control.path, "changing events"), transaction(self.control.db):
-                    self.control.put_taken([event.id])
-                    self.control.put_inbox(event.with_doc(doc, level=level, category=category, tokens=event_tokens(doc)))
+            def others(doc: Doc) -> Doc | None:
+                return None if doc["soc.id"] in seen else change(doc)
+
+            pace = Pace(self.path, self.clock)
+            for name in self.searching.names(how, bounds):
+                file = self.catalog.get(name)
+                revise_file(file, query, others if seen else change, self._settled(file), pace, dry_run=dry_run, crash=self._crash)
+
+    def _settled(self, file: EventFile) -> int:
+        """One beyond the last event of a file that no kill can take back."""
+        batch, begun, end = file.written()
+        return end if batch <= self.control.batch() else begun
+
+    def _revise_waiting(self, query: EventQuery, change: Change, *, dry_run: bool) -> set[str]:
+        """Change what waits for the pipeline; the ids of what was given to `change`."""
+        waiting = [event for event in self.control.inbox() if fits(query, event)]
+        if dry_run:
+            for event in waiting:
+                change(dict(event.doc))
+            return {event.id for event in waiting}
+        seen: set[str] = set()
+        for identity in [event.id for event in waiting]:
+            with guarded(self.control.path, "changing events"), transaction(self.control.db):
+                now = self.control.waiting(identity)
+                if now is None:  # moved just now
+                    continue
+                seen.add(identity)
+                doc = change(dict(now.doc))
+                if doc is not None:
+                    level, category = doc.get("soc.threat.level", "none"), doc.get("soc.threat.category", "")
+                    self.control.put_other(now.with_doc(doc, level=level, category=category, tokens=event_tokens(doc)))
+                    self._crash("revise.waiting")
+        return seen
 
     def attribute(self, agencies: Mapping[str, str]) -> None:
         self.writable()
-        with self._writing, guarded(self.control.path, "saying whose alerts are"), transaction(self.control.db):
-            self._alerts.attribute(agencies)
+        pace = Pace(self.path, self.clock)
+        for some in self._alerts.by_group(agencies, _ATTRIBUTED_AT_ONCE):
+            with self._writing, guarded(self.control.path, "saying whose alerts are"), transaction(self.control.db):
+                pace.begin()
+                self._alerts.attribute({identity: agencies[identity] for identity in some})
+            pace.end(len(some))
 
     def migrate(self, reparse: Callable[[Doc], Doc] | None, *, dry_run: bool, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
         with self._alone(dry_run=dry_run):
@@ -349,16 +387,30 @@ class SqliteStore:
         return {"from": SCHEMA, "to": SCHEMA, "events": events, "changed": changed}
 
     @contextmanager
+    def _repairing(self, *, dry_run: bool) -> Iterator[None]:
+        """Nobody else changes stored events meanwhile, or removes or replaces their files; a pipeline goes on.
+
+        Raises: Locked while another command does.
+        """
+        with self._writing:
+            held = None if dry_run else lock.RepairLock(self.path)
+            try:
+                yield
+            finally:
+                if held is not None:
+                    held.release()
+
+    @contextmanager
     def _alone(self, *, dry_run: bool) -> Iterator[None]:
         """Nobody else writes event files meanwhile; what a killed pipeline left half done is put in order first.
 
-        Raises: Locked while a pipeline of another process runs.
+        Raises: Locked while a pipeline of another process runs, or stored events are being changed.
         """
         if dry_run:
             yield
             return
         self.writable()
-        with self._writing:
+        with self._repairing(dry_run=False):
             if self._pipeline_lock is not None:
                 yield
                 return

@@ -1,0 +1,388 @@
+"""Stored events are changed while another process appends: each once, whole, and none that may still be taken back, wherever either is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from soc.adapters.sqlite import SqliteStore, lock, open_store
+from soc.adapters.sqlite.revise import Pace
+from soc.clock import FrozenClock
+from soc.config import StoreSettings
+from soc.errors import Locked
+from soc.model.event import Doc, values
+from soc.model.query import All, Term, Text
+from soc.ports import CrashPoint, Effects, EventQuery, no_crash
+from tests.contracts.samples import DAY, T0, alert, batch, event, letter, progress, redriven
+
+EVERYTHING = EventQuery(All(), limit=100_000)
+SPAM = EventQuery(Term("soc.threat.category", "spam"))
+ROOT = Path(__file__).parents[3]
+
+_REPAIR = """
+import sys
+from pathlib import Path
+from tests.adapters.sqlite.test_revise import killing, opened, policy, SPAM
+point, skip, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+print(opened(folder, pipeline=False, crash=killing(point, skip)).reclassify(SPAM, policy, fact={"who": "an"}, dry_run=False)["changed"])
+"""
+_PIPELINE = """
+import sys
+from pathlib import Path
+from tests.adapters.sqlite.test_revise import killing, opened, some
+point, skip, folder, until = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
+store = opened(folder, crash=killing(point, skip))
+print("open", flush=True)
+while (first := store.positions().get("fw/0", 0)) < until:
+    store.commit(some(first))
+"""
+_HOLD = """
+import sys
+from pathlib import Path
+from soc.adapters.sqlite import lock
+held = getattr(lock, sys.argv[1])(Path(sys.argv[2]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+class Killed(BaseException):
+    """A kill at this place."""
+
+
+def opened(folder: Path, *, pipeline: bool = True, crash: CrashPoint = no_crash) -> SqliteStore:
+    """The store in a folder; small files, so that the pipeline begins new ones meanwhile."""
+    return open_store(StoreSettings(events_per_file=1000), folder, pipeline=pipeline, clock=FrozenClock(T0 + DAY), crash=crash)
+
+
+def killing(point: str, skip: int) -> CrashPoint:
+    """Kills the process at a pass of a point."""
+    left = [skip]
+
+    def crash(name: str) -> None:
+        if name == point:
+            if not left[0]:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left[0] -= 1
+
+    return crash
+
+
+def raising(point: str) -> CrashPoint:
+    """Breaks off at a point, as a kill does, within the process."""
+
+    def crash(name: str) -> None:
+        if name == point:
+            raise Killed
+
+    return crash
+
+
+def some(first: int, count: int = 30) -> Effects:
+    """A batch: spam at one of two places, over two months and kinds."""
+    return batch(
+        *(
+            event(n, kind=("firewall", "mail")[n % 2], ts_us=T0 + n - n % 3 * 30 * DAY, level=("none", "high")[n % 2], category=("", "spam")[n % 2])
+            for n in range(first, first + count)
+        )
+    )
+
+
+def policy(doc: Doc) -> tuple[str, str]:
+    """The right class of everything."""
+    return ("low", "policy")
+
+
+def whole(store: SqliteStore, *, events: int) -> Counter[tuple[str, str, tuple[str, ...]]]:
+    """Classes of all events with those they had; counts, columns, words and ledger agree with the documents."""
+    docs = list(store.stream(EVERYTHING))
+    assert sorted(doc["soc.seq"] for doc in docs) == list(range(events))
+    classes = Counter((str(doc["soc.threat.level"]), str(doc.get("soc.threat.category", ""))) for doc in docs)
+    assert store.threats(EVERYTHING) == classes
+    for category in ("spam", "policy"):
+        number = sum(count for (_, name), count in classes.items() if name == category)
+        assert store.count(EventQuery(Term("soc.threat.category", category))) == number
+        assert len(list(store.stream(EventQuery(Text((category,)))))) == number
+    assert all(item.difference == 0 and item.faults == 0 for item in store.ledger())
+    return Counter((str(doc["soc.threat.level"]), str(doc.get("soc.threat.category", "")), tuple(map(str, values(doc, "soc.threat.previous")))) for doc in docs)
+
+
+def start(script: str, *words: object) -> subprocess.Popen[str]:
+    """A process of its own."""
+    return subprocess.Popen([sys.executable, "-c", script, *map(str, words)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def ended(process: subprocess.Popen[str]) -> str:
+    """What it said; whether it ended or was killed shows in what follows."""
+    with process:
+        out, _ = process.communicate(timeout=120)
+    return out
+
+
+# --- kills -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("point", "skip"), [("revise.written", 0), ("revise.written", 3), ("revise.committed", 0), ("revise.committed", 2)])
+def test_a_repair_that_is_killed_beside_a_pipeline_changes_the_rest_the_next_time(tmp_path: Path, point: str, skip: int) -> None:
+    """The pipeline commits before, between and after; each event is changed once, and the two repairs together changed all there were."""
+    store = opened(tmp_path / "s")
+    for first in range(0, 600, 30):
+        store.commit(some(first))
+    repair = start(_REPAIR, point, skip, tmp_path / "s")
+    first = 600
+    while repair.poll() is None:
+        store.commit(some(first))
+        first += 30
+    assert (ended(repair), repair.returncode) == ("", -signal.SIGKILL)
+    found = whole(store, events=first)
+    left = found["high", "spam", ()]
+    assert left + found["low", "policy", ("high/spam",)] == first // 2
+    assert 0 < left < first // 2 or (point, skip) == ("revise.written", 0)
+    assert store.facts("reclassification") == []
+    assert int(ended(start(_REPAIR, "", 0, tmp_path / "s"))) == left
+    assert whole(store, events=first) == {("none", "", ()): first // 2, ("low", "policy", ("high/spam",)): first // 2}
+    [fact] = store.facts("reclassification")
+    assert fact["changed"] == left
+    store.close()
+
+
+@pytest.mark.parametrize("point", ["store.begin", "store.events.written", "store.alerts.written", "store.control.written", "store.committed"])
+def test_a_pipeline_that_is_killed_again_and_again_beside_repairs_loses_and_doubles_nothing(tmp_path: Path, point: str) -> None:
+    """Repairs go on all the while; in the end everything is stored once, and a last repair leaves no event of the wrong class."""
+    store = opened(tmp_path / "s")
+    store.commit(some(0, 300))
+    store.close()
+    person = opened(tmp_path / "s", pipeline=False)
+    changed = 0
+    until = 1200
+    for skip in (0, 2, 5, 10_000):
+        pipeline = start(_PIPELINE, point, skip, tmp_path / "s", until)
+        while pipeline.poll() is None:
+            changed += person.reclassify(SPAM, policy, fact={"who": "an"}, dry_run=False)["changed"]
+        assert (ended(pipeline), pipeline.returncode) == ("open\n", 0 if skip == 10_000 else -signal.SIGKILL)
+        person.revise(SPAM, lambda _doc: None, dry_run=False)  # also while a killed batch lies there half written
+    changed += person.reclassify(SPAM, policy, fact={"who": "an"}, dry_run=False)["changed"]
+    assert changed == until // 2
+    assert whole(person, events=until) == {("none", "", ()): until // 2, ("low", "policy", ("high/spam",)): until // 2}
+    person.close()
+
+
+# --- what may still be taken back, what waits ------------------------------------------------------------------------
+
+
+def test_events_of_a_batch_that_is_not_committed_are_left(tmp_path: Path) -> None:
+    """Written to its file, it may be taken back: it is neither changed nor counted; once it is committed, it is."""
+    store = opened(tmp_path / "s", crash=raising("store.alerts.written"))
+    with pytest.raises(Killed):
+        store.commit(some(0))
+    person = opened(tmp_path / "s", pipeline=False)
+    for dry_run in (True, False):
+        assert person.reclassify(SPAM, policy, fact={}, dry_run=dry_run) == {"seen": 0, "changed": 0}
+    store.close()
+    store = opened(tmp_path / "s")
+    assert list(store.stream(EVERYTHING)) == []
+    store.commit(some(0))
+    assert person.reclassify(SPAM, policy, fact={}, dry_run=False)["changed"] == 15
+    store.close()
+    store = opened(tmp_path / "s", crash=raising("store.alerts.written"))
+    with pytest.raises(Killed):
+        store.commit(some(30))
+    assert person.reclassify(EventQuery(All()), policy, fact={}, dry_run=False)["seen"] == 30
+    store.close()
+    store = opened(tmp_path / "s")
+    store.commit(some(30))
+    assert whole(store, events=60) == {("low", "policy", ("none/",)): 15, ("low", "policy", ("high/spam",)): 15, ("high", "spam", ()): 15, ("none", "", ()): 15}
+    store.close()
+    person.close()
+
+
+def waiting(folder: Path) -> tuple[SqliteStore, SqliteStore]:
+    """A pipeline and a person, and a redriven event of spam that waits."""
+    store = opened(folder)
+    own = letter(1)
+    store.commit(Effects(progress(event(0, level="high", category="spam"), letters=1), [event(0, level="high", category="spam")], dead_letters=[own]))
+    person = opened(folder, pipeline=False)
+    person.settle_dead_letter(own.id, "redriven", "", redriven(own, level="high", category="spam"))
+    assert store.status()["waiting"] == 1
+    return store, person
+
+
+def test_an_event_that_waits_is_changed_also_after_the_pipeline_prepared_to_move_it(tmp_path: Path) -> None:
+    """What was prepared is made anew; the changed event is stored, once."""
+    store, person = waiting(tmp_path / "s")
+    write = store.begin_commit(batch(event(2)))
+    assert person.reclassify(SPAM, policy, fact={}, dry_run=True)["changed"] == 2
+    assert person.reclassify(SPAM, policy, fact={}, dry_run=False)["changed"] == 2
+    assert write().stored == 1
+    assert store.status()["waiting"] == 0
+    assert whole(store, events=3) == {("low", "policy", ("high/spam",)): 2, ("none", "", ()): 1}
+    store.close()
+    person.close()
+
+
+def test_an_event_that_is_moved_between_two_looks_is_found_where_it_went(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listed among those that wait, stored by the pipeline, then changed: it stands in one place, with the new class."""
+    store, person = waiting(tmp_path / "s")
+    listed = person.control.inbox
+
+    def then_moved() -> list[object]:
+        found = listed()
+        store.commit(Effects([]))
+        return list(found)
+
+    monkeypatch.setattr(person.control, "inbox", then_moved)
+    assert person.reclassify(SPAM, policy, fact={}, dry_run=False) == {"seen": 2, "changed": 2, "high→low": 2}
+    assert store.status()["waiting"] == 0
+    assert whole(store, events=2) == {("low", "policy", ("high/spam",)): 2}
+    store.close()
+    person.close()
+
+
+def test_a_kill_while_an_event_that_waits_is_changed_leaves_it_as_it_was(tmp_path: Path) -> None:
+    """Nothing of it is written; the next repair changes it."""
+    store, person = waiting(tmp_path / "s")
+    store.close()
+    person.close()
+    repair = start(_REPAIR, "revise.waiting", 0, tmp_path / "s")
+    ended(repair)
+    assert repair.returncode == -signal.SIGKILL
+    store = opened(tmp_path / "s")
+    assert whole(store, events=2) == {("high", "spam", ()): 2}
+    assert int(ended(start(_REPAIR, "", 0, tmp_path / "s"))) == 2
+    store.close()
+
+
+# --- turns -----------------------------------------------------------------------------------------------------------
+
+
+def test_repairs_take_turns_with_one_another_and_with_what_removes_or_replaces_files(tmp_path: Path) -> None:
+    """Each is refused and told who is at it; looking and previews go on; a kill frees it."""
+    store = opened(tmp_path / "s")
+    store.commit(batch(event(0, level="high", category="spam", ts_us=T0 - 90 * DAY)))
+    person = opened(tmp_path / "s", pipeline=False)
+    other = start(_HOLD, "RepairLock", tmp_path / "s")
+    assert other.stdout is not None
+    assert other.stdout.readline() == "held\n"
+    for refused in (
+        lambda: person.reclassify(SPAM, policy, fact={}, dry_run=False),
+        lambda: person.revise(SPAM, lambda doc: doc, dry_run=False),
+        lambda: store.drop_partitions(kind="firewall", before_us=T0, dry_run=False),
+        lambda: store.migrate(lambda doc: doc, dry_run=False),
+    ):
+        with pytest.raises(Locked) as caught:
+            refused()
+        assert (caught.value.pid, caught.value.exit_code) == (other.pid, 5)
+    assert person.reclassify(SPAM, policy, fact={}, dry_run=True)["changed"] == 1
+    assert len(store.drop_partitions(kind="firewall", before_us=T0, dry_run=True)) == 1
+    store.commit(batch(event(1)))
+    other.kill()
+    ended(other)
+    assert person.reclassify(SPAM, policy, fact={}, dry_run=False)["changed"] == 1
+    assert len(store.drop_partitions(kind="firewall", before_us=T0, dry_run=False)) == 1
+    person.close()
+    store.close()
+
+
+def test_a_repair_that_fails_gives_its_turn_back(tmp_path: Path) -> None:
+    """The next one in the same process goes on."""
+    store = opened(tmp_path / "s")
+    store.commit(some(0))
+
+    def broken(_doc: Doc) -> tuple[str, str]:
+        raise RuntimeError("broken off")
+
+    with pytest.raises(RuntimeError):
+        store.reclassify(SPAM, broken, fact={}, dry_run=False)
+    assert store.reclassify(SPAM, policy, fact={}, dry_run=False)["changed"] == 15
+    store.close()
+
+
+def test_a_repair_lets_a_running_pipeline_work_between_its_transactions(tmp_path: Path) -> None:
+    """As many events at once as take a hundredth of a second, and a rest of four times as long; without a pipeline none."""
+
+    class Ticking(FrozenClock):
+        slept: list[float]
+
+        def sleep(self, seconds: float) -> None:
+            self.slept.append(seconds)
+            super().sleep(seconds)
+
+    clock = Ticking(T0)
+    clock.slept = []
+    pace = Pace(tmp_path, clock)
+
+    def work(took_s: float) -> None:
+        pace.begin()
+        clock.advance(took_s)
+        pace.end(pace.at_once)
+
+    first = pace.at_once
+    work(0.001)
+    assert (pace.at_once, clock.slept) == (first * 2, [])
+    for _ in range(20):
+        work(pace.at_once * 0.001)
+    assert (pace.at_once, clock.slept) == (10, [])
+    run = start(_HOLD, "PipelineLock", tmp_path)
+    assert run.stdout is not None
+    run.stdout.readline()
+    clock.advance(2)
+    work(0.01)
+    assert clock.slept == [pytest.approx(0.04)]
+    work(60)
+    assert clock.slept[1:] == [1.0]
+    run.kill()
+    ended(run)
+    clock.advance(2)
+    work(0.01)
+    assert len(clock.slept) == 2
+    held = lock.PipelineLock(tmp_path)
+    clock.advance(2)
+    work(0.01)
+    held.release()
+    assert len(clock.slept) == 2, "its own pipeline waits for nothing"
+
+
+# --- alerts ----------------------------------------------------------------------------------------------------------
+
+
+def test_alerts_are_attributed_group_by_group_beside_the_pipeline(tmp_path: Path) -> None:
+    """More than one transaction takes; new alerts of the same groups come meanwhile; each group shows the agencies of its alerts."""
+    store = opened(tmp_path / "s")
+    events = [event(n) for n in range(1300)]
+    store.commit(batch(*events, alerts=[alert(one, key=f"10.0.0.{one.seq % 3}", agency="b") for one in events]))
+    stop, number = threading.Event(), [1300]
+
+    def run() -> None:
+        while not stop.is_set():
+            one = event(number[0])
+            store.commit(batch(one, alerts=[alert(one, key=f"10.0.0.{one.seq % 3}", agency="c")]))
+            number[0] += 1
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    person = opened(tmp_path / "s", pipeline=False)
+    try:
+        person.attribute({alert(one).id: "a" for one in events if one.seq != 4} | {"a-unknown": "a"})
+        person.attribute({})
+    finally:
+        stop.set()
+        thread.join()
+    rows = person.control.rows("SELECT grp, count(*) FROM alert GROUP BY 1")
+    assert sum(count for _, count in rows) == number[0]
+    for identity, count in rows:
+        group = person.get_alert(identity)
+        assert group is not None
+        shown = json.loads(json.dumps(group.agencies))  # type: ignore[union-attr]
+        assert set(shown) - {"c"} == ({"a", "b"} if "b" in shown else {"a"})
+        assert group.count == count  # type: ignore[union-attr]
+    assert sum("b" in person.get_alert(identity).agencies for identity, _ in rows) == 1  # type: ignore[union-attr]
+    person.close()
+    store.close()
