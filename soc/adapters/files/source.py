@@ -3,7 +3,8 @@
 Partition = `file:<source>/<hash of the first 1,024 bytes of the decompressed stream>`, position = byte offset in that
 stream. So a file that is renamed, copied or compressed is the same partition, and reading goes on where it stopped. A
 followed file shorter than 1,024 bytes waits until it has grown or is finished (rotated away); a finished one is named
-by all its bytes.
+by all its bytes. Where such a short one has grown since, it is another partition that begins where the short one ended
+(docs/adr/0031).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from soc.adapters.files.stream import HEAD, Lines, Stream, open_stream
+from soc.adapters.files.stream import HEAD, Lines, PlainStream, Stream, open_stream
 from soc.clock import Clock
 from soc.config import FileSource
 from soc.errors import ConfigError, Phrase, SourceUnavailable
@@ -29,6 +30,8 @@ log = get_logger(__name__)
 
 _SCAN_S = 0.5
 """How often the folder is looked at for new and rotated files."""
+_LEAST_GROWN = 64
+"""Bytes that a shorter file must have had: fewer may stand at the beginning of another one by chance."""
 _PAUSE_S = 0.05
 """Between two looks at files that had nothing new."""
 Key = tuple[int, int]
@@ -98,6 +101,7 @@ class FileRecordSource:
 
     def _reset(self, positions: Mapping[str, int]) -> None:
         self._next = dict(positions)
+        self._lengths = {position for position in self._next.values() if _LEAST_GROWN <= position < HEAD}
         self._waiting: deque[Path] = deque()
         self._files: dict[Key, _Tracked] = {}
         self._turns: deque[_Tracked] = deque()
@@ -268,6 +272,8 @@ class FileRecordSource:
         if len(out) > before:
             self._next[file.partition] = out[-1].next
         if file.finished and file.taken == len(file.ready):
+            if _LEAST_GROWN <= file.position < HEAD:
+                self._lengths.add(file.position)
             self._finish(file, out)
         return True
 
@@ -283,7 +289,7 @@ class FileRecordSource:
             self._drop(file)
             return False
         file.head = head
-        file.partition = f"file:{self.name}/{hashlib.sha256(head).hexdigest()[:32]}"
+        file.partition = self._name_of(head)
         return True
 
     def _ended(self, file: _Tracked) -> bool:
@@ -299,11 +305,41 @@ class FileRecordSource:
         return file.gone_at is not None and now - file.gone_at >= self._grace_s
 
     def _begin(self, file: _Tracked) -> None:
-        start = self._next.get(file.partition, 0)
+        known = self._next.get(file.partition)
+        start = self._grown_from(file.head) if known is None else known
+        if known is None and start:
+            log.info("file was read before it grew", source=self.name, path=str(file.path), offset=start)
+        elif start and isinstance(file.stream, PlainStream):
+            self._doubt(file.stream, start)
         file.stream.seek(start)
         file.lines.start = file.position = start
         file.begun = True
-        self._next.setdefault(file.partition, 0)
+        self._next.setdefault(file.partition, start)
+
+    def _grown_from(self, head: bytes) -> int:
+        """How many bytes of a new file were read when it was no longer than that; 0 where it is no file that has grown by whole lines.
+
+        The position of a short file that was read to its end is its length, and its name the hash of just so many bytes.
+        """
+        for length in sorted(self._lengths, reverse=True):
+            if length < len(head) and b"\n" in head[length - 1 : length + 1] and self._next.get(self._name_of(head[:length])) == length:
+                return length
+        return 0
+
+    def _name_of(self, head: bytes) -> str:
+        return f"file:{self.name}/{hashlib.sha256(head).hexdigest()[:32]}"
+
+    def _doubt(self, stream: PlainStream, start: int) -> None:
+        """Tell of a file that goes on where it can hardly be the one that was read before: beyond its end, or in the middle of a line."""
+        size = stream.stamp()[0]
+        if size < start or (size > start and stream.at(start - 1) != b"\n"):
+            log.warning(
+                "file begins as one that was read, and is shorter or goes on in the middle of a line; what stands before the offset is not read",
+                source=self.name,
+                path=str(stream.path),
+                offset=start,
+                hint="where it is another file, read it under a source of its own",
+            )
 
     def _read(self, file: _Tracked) -> bool:
         """Make more lines ready; False when there are none now."""

@@ -38,6 +38,10 @@ class PlainStream:
         """The first `HEAD` bytes, or all there are."""
         return _guarded(self.path, os.pread, self._descriptor, HEAD, 0)
 
+    def at(self, offset: int) -> bytes:
+        """The byte at `offset`; b"" beyond the end."""
+        return _guarded(self.path, os.pread, self._descriptor, 1, offset)
+
     def seek(self, offset: int) -> None:
         """Go on at `offset`."""
         self.offset = offset

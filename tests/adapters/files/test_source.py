@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -153,6 +154,82 @@ def test_a_short_file_that_was_rotated_away_is_named_by_all_its_bytes(tmp_path: 
     records = read_all(src)
     assert [record.raw for record in records] == [b"one", b"two"]
     assert records[0].partition == partition(b"one\ntwo")
+
+
+def read_on(path: Path, positions: dict[str, int], **how: bool) -> list[RawRecord]:
+    """What is read of a file from these positions on, which move along; as each start of the program does it."""
+    src = source(path, **how)
+    src.open(positions)
+    records = read_all(src)
+    src.close()
+    positions.update({record.partition: record.next for record in records})
+    return records
+
+
+def test_a_short_file_that_grows_is_read_once(tmp_path: Path) -> None:
+    """Short, longer, named by its first 1,024 bytes, then followed: each line comes once, and each name stays what it was."""
+    path, positions = tmp_path / "a.log", dict[str, int]()
+    content = lines(0, 3)
+    path.write_bytes(content)
+    first = read_on(path, positions)
+    assert raws(first) == content
+    assert read_on(path, positions) == []
+    steps = [(3, 5), (5, 60), (60, 80)]
+    for begin, end in steps:
+        with path.open("ab") as log:
+            log.write(lines(begin, end))
+        content += lines(begin, end)
+        records = read_on(path, positions, follow=(begin, end) == steps[-1])
+        assert raws(records) == lines(begin, end)
+        assert {record.partition for record in records} == {partition(content)}
+        assert records[0].seq == len(lines(0, begin))
+    with gzip.open(tmp_path / "a.gz", "wb") as packed:
+        packed.write(content)
+    assert read_on(tmp_path / "a.gz", positions) == []
+    path.write_bytes(lines(0, 3))
+    assert read_on(path, positions) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "read"),
+    [
+        (lines(0, 3)[:-1], lines(0, 3) + lines(3, 6), b"\n" + lines(3, 6)),
+        (lines(0, 3)[:-5], lines(0, 3), lines(0, 3)),
+        (lines(0, 1), lines(0, 6), lines(0, 6)),
+        (lines(0, 3), lines(0, 2) + lines(7, 9), lines(0, 2) + lines(7, 9)),
+        (lines(0, 60), lines(1, 60), lines(1, 60)),
+    ],
+)
+def test_what_has_not_grown_by_whole_lines_is_read_whole(tmp_path: Path, before: bytes, after: bytes, read: bytes) -> None:
+    """A last line that only then was finished, a beginning that may be chance, and other contents: nothing of those is left out."""
+    path, positions = tmp_path / "a.log", dict[str, int]()
+    path.write_bytes(before)
+    read_on(path, positions)
+    path.write_bytes(after)
+    assert raws(read_on(path, positions)) == read
+
+
+def test_a_short_file_that_was_not_read_to_its_end_is_read_whole_when_it_grew(tmp_path: Path) -> None:
+    """After a kill in the midst nothing says how long it was: its lines come again, and none is left out."""
+    path = tmp_path / "a.log"
+    path.write_bytes(lines(0, 10))
+    src = source(path)
+    src.open({})
+    some = src.poll(4, 0)
+    path.write_bytes(lines(0, 60))
+    assert raws(read_on(path, {some[-1].partition: some[-1].next})) == lines(0, 60)
+
+
+@pytest.mark.parametrize(("after", "told"), [(lines(0, 40) + lines(50, 90), 0), (lines(0, 40)[:1100] + b"x" * 200, 1), (lines(0, 40)[:1100], 1)])
+def test_another_file_with_the_same_beginning_is_told(tmp_path: Path, after: bytes, told: int) -> None:
+    """One that is shorter than what was read, or whose lines end elsewhere, is hardly the same; one that has grown is."""
+    path, positions = tmp_path / "a.log", dict[str, int]()
+    path.write_bytes(lines(0, 40))
+    read_on(path, positions)
+    path.write_bytes(after)
+    with structlog.testing.capture_logs() as logs:
+        read_on(path, positions)
+    assert [entry["offset"] for entry in logs if entry["log_level"] == "warning"] == [len(lines(0, 40))] * told
 
 
 def test_concatenated_gzip_members_are_one_stream_and_a_torn_tail_is_a_fault(tmp_path: Path) -> None:
