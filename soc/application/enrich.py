@@ -227,14 +227,18 @@ def _asked(enrich: Enrich, place: Doc) -> Doc:
 def _alerts(app: App, query: EventQuery) -> Iterator[list[Alert]]:
     """The alerts that events of the query may stand behind, also those of shadows and those withdrawn since."""
     for shadow, retracted in product((False, True), repeat=2):
-        offset, total = 0, 1
-        while offset < total:  # one of a correlation may be later than its events, never earlier
-            asked = AlertQuery(scope=query.scope, since_us=query.since_us, limit=_AT_ONCE, offset=offset, shadow=shadow, retracted=retracted)
-            total, page = app.store.alerts(asked)
-            yield [alert for alert in page if alert.rule.kind == "sigma"]
-            offset += len(page)
-            if not page:
+        # One of a correlation may be later than its events, never earlier.
+        asked = AlertQuery(scope=query.scope, since_us=query.since_us, limit=_AT_ONCE, shadow=shadow, retracted=retracted)
+        given: set[str] = set()
+        while True:
+            _, page = app.store.alerts(asked)
+            yield [alert for alert in page if alert.rule.kind == "sigma" and alert.id not in given]
+            if len(page) < _AT_ONCE:
                 break
+            # On from the millisecond of the last: counted from the newest, places shift while a pipeline raises more.
+            until = (from_iso(page[-1].ts) // 1000 + 1) * 1000
+            given = {alert.id for alert in page if from_iso(alert.ts) >= until - 1000} | (given if until == asked.until_us else set())
+            asked = msgspec.structs.replace(asked, until_us=until, offset=asked.offset + len(page) if until == asked.until_us else 0)
 
 
 def _attribute(app: App, agencies: dict[str, str], *, dry_run: bool) -> int:

@@ -18,6 +18,7 @@ from soc.bootstrap import open_app
 from soc.clock import FrozenClock
 from soc.config import FileSource, StoreSettings
 from soc.errors import NotAllowed, UsageError
+from soc.model.alert import Alert
 from soc.model.event import Doc
 from soc.model.fact import ANY_VERSION, Fact, NewFact
 from soc.model.query import All, Term
@@ -25,6 +26,7 @@ from soc.ports import AlertQuery, CrashPoint, EventQuery, no_crash
 from tests.application.test_directories import DAY_S, LINE, NOW, settings, tell
 from tests.application.test_outbox import Killed
 from tests.contracts.conftest import STORES
+from tests.contracts.samples import alert, batch, event
 
 EVERYTHING = EventQuery(All(), descending=False)
 WHY = "điểm mạng đã chuyển về xã"
@@ -213,6 +215,41 @@ def test_after_a_kill_the_same_call_does_the_rest(tmp_path: Path, clock: FrozenC
         assert (set(agencies(found)), told(found)) == ({"a"}, ({"a"}, {"a"}))
         assert {len(doc[PREVIOUS]) for doc in docs(found)} == {1}
         assert again(found).alerts == 0
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 10])
+@pytest.mark.parametrize("second", [None, 7])
+def test_alerts_are_read_part_by_part_while_more_are_raised(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int, second: int | None
+) -> None:
+    """Also those of one time: places shift by what comes meanwhile, and none is left out or attributed twice."""
+    tell(app, "b")
+    log = tmp_path / "more.log"
+    log.write_text("".join(LINE.format(minute=1, second=n if second is None else second, n=n + 1, session=100 + n) for n in range(10)), encoding="utf-8")
+    ingest_files(app, [log], source="fw")
+    tell(app, "a")
+    monkeypatch.setattr(work, "_AT_ONCE", at_once)
+    asked, attributed, number = app.store.alerts, app.store.attribute, [0]
+    given: list[str] = []
+
+    def alerts(query: AlertQuery) -> tuple[int, list[Alert]]:
+        found = asked(query)
+        if not query.shadow and not query.retracted:
+            number[0] += 1
+            assert number[0] < 50, "whoever counts from the newest never comes to an end"
+            one = event(number[0], partition="other", ts_us=NOW + number[0] * 1_000_000)
+            app.store.commit(batch(one, alerts=[alert(one, agency="c")]))
+        return found
+
+    def attribute(agencies: dict[str, str]) -> None:
+        given.extend(agencies)
+        attributed(agencies)
+
+    monkeypatch.setattr(app.store, "alerts", alerts)
+    monkeypatch.setattr(app.store, "attribute", attribute)
+    assert again(app).alerts == 20
+    assert (len(given), len(set(given))) == (20, 20)
+    assert told(app)[0] == {"a", "c"}
 
 
 def test_it_takes_a_reason_and_the_right(app: App) -> None:
