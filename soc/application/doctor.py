@@ -143,6 +143,8 @@ def check_store(app: App, folder: Path | None) -> Iterator[Check]:
     else:
         facts = {key: found[key] for key in ("kind", "place", "version", "schema") if key in found}
         yield Check("store", "ok", ", ".join(f"{key} {value}" for key, value in facts.items()))
+        for fault in found.get("faults", ()):
+            yield Check("store", "fail", fault, "soc store status")
         for problem in found.get("problems", ()):
             yield Check("store", "warn", problem, "soc store status")
 

@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from soc.adapters.elastic.client import Link
-from soc.adapters.elastic.templates import Names
+from soc.adapters.elastic.client import CLOSED, Link, closed
+from soc.adapters.elastic.templates import Names, templates
 from soc.clock import Clock
 from soc.errors import NotAllowed, Phrase, StoreUnavailable
 from soc.ports import CrashPoint
+from soc.telemetry import get_logger
+
+log = get_logger(__name__)
 
 Hit = dict[str, Any]
 SCAN_SIZE = 2_000
@@ -42,11 +45,11 @@ class Base:
         targets = ",".join(self._names.control(one) for one in what) if what else f"{self._names.prefix}-*"
         self._link.request("POST", f"/{targets}/_refresh", params={"ignore_unavailable": "true"})
 
+    # No request for events or figures says `ignore_unavailable`: it would leave out a closed index without a word.
+
     def _search(self, index: str, body: Mapping[str, Any]) -> dict[str, Any]:
         for pause_s in (*_FRESH_SHARD_S, 0.0):
-            answer: dict[str, Any] = self._link.request(
-                "POST", f"/{index}/_search", body, params={"ignore_unavailable": "true"}, missing={"hits": {"hits": []}}
-            )
+            answer: dict[str, Any] = self._link.request("POST", f"/{index}/_search", body, missing={"hits": {"hits": []}})
             if not pause_s or not (answer.get("_shards") or {}).get("failed"):
                 break
             self._clock.sleep(pause_s)
@@ -71,7 +74,7 @@ class Base:
             )
 
     def _count(self, index: str, query: Mapping[str, Any]) -> int:
-        answer = self._link.request("POST", f"/{index}/_count", {"query": query}, params={"ignore_unavailable": "true"}, missing={"count": 0})
+        answer = self._link.request("POST", f"/{index}/_count", {"query": query}, missing={"count": 0})
         self._whole(answer)
         return int(answer["count"])
 
@@ -79,7 +82,7 @@ class Base:
         self, index: str, query: Mapping[str, Any], sort: Sequence[Mapping[str, Any]] = (), *, source: Any = True, size: int = SCAN_SIZE, versions: bool = False
     ) -> Iterator[Hit]:
         """All hits, in order, from one point in time, in constant memory."""
-        pit = self._link.request("POST", f"/{index}/_pit", params={"keep_alive": KEEP_ALIVE, "ignore_unavailable": "true"}, missing=None)
+        pit = self._link.request("POST", f"/{index}/_pit", params={"keep_alive": KEEP_ALIVE}, missing=None)
         if pit is None:
             return
         try:
@@ -100,7 +103,12 @@ class Base:
             "seq_no_primary_term": versions,
         }
         while True:
-            answer = self._link.request("POST", "/_search", body, refuse_404=True)
+            answer = self._link.request("POST", "/_search", body, missing=None)
+            if answer is None:
+                raise StoreUnavailable(
+                    "Elasticsearch has lost the view that was being read: a node was restarted, a partition was dropped, or nothing was asked of it for too long",
+                    hint="run the command again; read faster than one page in two minutes",
+                )
             self._whole(answer)
             hits = answer["hits"]["hits"]
             yield from hits
@@ -133,13 +141,57 @@ class Base:
             composite = {**composite, "after": found["after_key"]}
 
     def _mget(self, wanted: Sequence[tuple[str, str]], source: Any = True) -> list[dict[str, Any]]:
-        """Documents by index and id, as they are now (not as last refreshed); `found` says whether each stands."""
+        """Documents by index and id, as they are now (not as last refreshed); `found` says whether each stands.
+
+        Raises: StoreUnavailable when nobody knows: while a node comes back, each shard answers in its own time.
+        """
         out: list[dict[str, Any]] = []
         for begin in range(0, len(wanted), 2_000):
-            docs = [{"_index": index, "_id": identity, "_source": source} for index, identity in wanted[begin : begin + 2_000]]
-            answer = self._link.request("POST", "/_mget", {"docs": docs}, refuse_404=True)
-            out += answer["docs"]
+            out += self._looked_up([{"_index": index, "_id": identity, "_source": source} for index, identity in wanted[begin : begin + 2_000]])
         return out
+
+    def _looked_up(self, docs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        budget = self._link.patience()
+        while True:
+            found: list[dict[str, Any]] = self._link.request("POST", "/_mget", {"docs": docs}, refuse_404=True)["docs"]
+            failed = [doc["error"] for doc in found if doc.get("error") and doc["error"].get("type") != "index_not_found_exception"]
+            if not failed:
+                return found
+            if not budget.wait():
+                break
+        if failed[0].get("type") == CLOSED:
+            raise closed(str(failed[0].get("index")), budget.seconds)
+        raise StoreUnavailable(
+            Phrase(
+                "Elasticsearch does not say whether {count} documents stand: {kind}: {reason}",
+                count=len(failed),
+                kind=failed[0].get("type"),
+                reason=str(failed[0].get("reason"))[:300],
+            ),
+            hint="look at the cluster's health",
+        )
+
+    def _put_missing_templates(self) -> None:
+        """Install the templates that somebody removed: an index made without its own could be searched for nothing."""
+        settings, names = self._link.settings, self._names
+        standing = self._template_names()
+        for name, template in templates(names.prefix, shards=settings.shards, replicas=settings.replicas).items():
+            if name not in standing:
+                log.warning("index template was missing and is installed again", template=name)
+                self._link.request("PUT", f"/_index_template/{name}", template)
+
+    def _template_names(self) -> set[str]:
+        found = self._link.request("GET", f"/_index_template/{self._names.prefix}-*", params={"filter_path": "index_templates.name"}, missing=None) or {}
+        return {template["name"] for template in found.get("index_templates", ())}
+
+    def _aliases(self, name: str) -> dict[str, Any]:
+        """Index → all its aliases, for the index or alias `name`; {} when there is none."""
+        answer = self._link.request("GET", f"/{name}/_alias", missing=None) or {}
+        return {index: one.get("aliases", {}) for index, one in answer.items()}
+
+    def _attach(self, index: str, partition: str) -> None:
+        """Let an index be found as (part of) the partition that this alias stands for."""
+        self._link.request("POST", "/_aliases", {"actions": [{"add": {"index": index, "alias": alias}} for alias in (partition, self._names.events)]})
 
     def _partitions_of(self, alias: str) -> dict[str, str]:
         """Index → its partition's name (`firewall-2026.11`), for all live partitions."""

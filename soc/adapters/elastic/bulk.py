@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from soc.adapters.elastic.client import Budget, Link, full, is_passing
+from soc.adapters.elastic.client import CLOSED, Budget, Link, closed, full, is_passing
 from soc.errors import AccessDenied, Phrase, StoreUnavailable
 from soc.telemetry import get_logger
 
@@ -23,7 +23,7 @@ log = get_logger(__name__)
 CHUNK_BYTES = 8 * 1024 * 1024
 """Of one request: far below the 100 MB that Elasticsearch takes, large enough that its cost is the documents'."""
 CREATED, EXISTS, UPDATED = 201, 409, 200
-_SENT = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*._seq_no,items.*._primary_term"
+_SENT = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.index,items.*._seq_no,items.*._primary_term"
 
 
 class Action(NamedTuple):
@@ -41,6 +41,8 @@ class Outcome(NamedTuple):
     reason: str = ""
     seq_no: int = -1
     term: int = -1
+    about: str = ""
+    """Which index an error is about."""
 
 
 def create(index: str, identity: str, body: bytes) -> Action:
@@ -78,6 +80,8 @@ def send(link: Link, actions: Sequence[Action], *, budget: Budget | None = None,
             log.debug("bulk items rejected, trying again", items=len(pending), reason=outcomes[pending[0]].kind)
             if not budget.wait():
                 first = outcomes[pending[0]]
+                if first.kind == CLOSED:
+                    raise closed(first.about, budget.seconds)
                 raise StoreUnavailable(
                     Phrase(
                         "Elasticsearch is too busy: {count} documents rejected ({status} {kind}) for {seconds:g} s",
@@ -130,7 +134,7 @@ def _send_chunk(link: Link, actions: Sequence[Action], chunk: Sequence[int], out
         if error is None:
             outcomes[number] = Outcome(item["status"], "", "", item.get("_seq_no", -1), item.get("_primary_term", -1))
             continue
-        outcome = outcomes[number] = Outcome(item["status"], str(error.get("type", "")), str(error.get("reason", ""))[:500])
+        outcome = outcomes[number] = Outcome(item["status"], str(error.get("type", "")), str(error.get("reason", ""))[:500], about=str(error.get("index", "")))
         if is_passing(outcome.status, outcome.kind, outcome.reason):
             again.append(number)
         elif outcome.kind == "cluster_block_exception":

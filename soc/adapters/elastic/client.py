@@ -31,6 +31,8 @@ _JSON = "application/vnd.elasticsearch+json; compatible-with=9"
 _NDJSON = "application/vnd.elasticsearch+x-ndjson; compatible-with=9"
 PASSING = frozenset({429, 502, 503, 504})
 """Statuses that go by themselves: a full queue, a proxy without backend, shards that are starting."""
+CLOSED = "index_closed_exception"
+"""Somebody closed an index, as people do for a while; a 400, and yet no document is to blame."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 5.0
 _LOOKUP_S = 8.0
 """How long a look-up waits for a cluster that is away: a person sits before it."""
@@ -78,7 +80,7 @@ class Link:
         finally:
             self._here.budget = None
 
-    def _patience(self) -> Budget:
+    def patience(self) -> Budget:
         """The budget of the batch under way; people who only look something up are not made to wait for long."""
         shared: Budget | None = getattr(self._here, "budget", None)
         return shared or Budget(self.clock, min(self.settings.stall_budget_s, _LOOKUP_S))
@@ -98,7 +100,7 @@ class Link:
 
         Raises: StoreUnavailable when the budget is used up, StoreFull, StoreRefused, AccessDenied, Conflict (409).
         """
-        budget = budget or self._patience()
+        budget = budget or self.patience()
         raw = body if isinstance(body, bytes) else None if body is None else orjson.dumps(body)
         headers = {"accept": _JSON, "content-type": _NDJSON if isinstance(body, bytes) else _JSON}
         if raw is None:
@@ -115,6 +117,8 @@ class Link:
                 if not is_passing(status, _kind(answer), reason(answer)):
                     raise refused(status, answer, f"{method} {path}") from error
                 if not budget.wait():
+                    if _kind(answer) == CLOSED:
+                        raise closed(str(_error(answer).get("index")), budget.seconds) from error
                     raise StoreUnavailable(
                         Phrase("Elasticsearch is too busy: {status} {reason} for {seconds:g} s", status=status, reason=reason(answer), seconds=budget.seconds),
                         hint="look at the cluster's load and disks",
@@ -222,7 +226,15 @@ def is_passing(status: int, kind: str, why: str = "") -> bool:
     """Whether an error goes by itself. A full disk (also 429) does not; an index closed to writing by a migration (403) does."""
     if kind == "cluster_block_exception":
         return "flood-stage" not in why and "read-only / allow delete" not in why and status in {403, 503}
-    return status in PASSING
+    return status in PASSING or kind == CLOSED
+
+
+def closed(index: str, seconds: float) -> StoreUnavailable:
+    """The error of an index that somebody closed and did not open again."""
+    return StoreUnavailable(
+        Phrase("index {index} is closed, for {seconds:g} s now: it can be neither read nor written", index=index, seconds=seconds),
+        hint=Phrase("open it: POST /{index}/_open", index=index),
+    )
 
 
 def refused(status: int, body: Any, what: str) -> SocError:

@@ -188,6 +188,8 @@ def make_journal(link: Link, names: Names) -> None:
     except StoreRefused as error:
         if "resource_already_exists" not in error.message:
             raise
+        # Somebody else may have made it a moment ago: this waits until its shard answers.
+        link.request("GET", f"/{names.control('journal')}/_count", budget=link.budget())
 
 
 def _name(stream: str, first: int) -> str:

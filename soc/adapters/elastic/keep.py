@@ -21,7 +21,7 @@ from soc.adapters.elastic.client import Link
 from soc.adapters.elastic.document import body, read
 from soc.adapters.elastic.journal import make_journal
 from soc.adapters.elastic.queries import plan
-from soc.adapters.elastic.templates import CONTROL, VERSION, Names, event_mappings
+from soc.adapters.elastic.templates import CONTROL, VERSION, Names, event_mappings, templates
 from soc.clock import Clock, from_datetime, iso, to_datetime
 from soc.config import StoreSettings
 from soc.errors import Conflict, Phrase, StoreCorrupt, StoreFull, StoreNewer, StoreRefused, StoreUnavailable
@@ -36,6 +36,7 @@ JOURNAL_EXPORT = f"{JOURNAL}.ndjson.zst"
 _BY_PARTITION = [{"source": {"terms": {"field": "soc.source"}}}, {"partition": {"terms": {"field": "soc.partition"}}}]
 _EVERYTHING: dict[str, Any] = {"match_all": {}}
 _TRIES = 50
+_SHOWN = 3
 
 
 class Keeping(Base):
@@ -64,7 +65,44 @@ class Keeping(Base):
             "nodes": health["number_of_nodes"],
             "partitions": self._describe(self._partitions_of(self._names.events)),
             "free_bytes": sum(free) if free else None,
+            "faults": self._faults(health["status"]),
+            "problems": self._problems(),
         }
+
+    def _faults(self, health: str) -> list[str]:
+        """What hinders writing, or leaves figures short."""
+        names = self._names
+        found: list[str] = []
+        if health == "red":
+            found.append(Phrase("the cluster is red: some shards have no copy that answers (GET _cluster/allocation/explain)"))
+        live = self._partitions_of(names.events)
+        found += [
+            Phrase("index {index} has lost its aliases: its events are not found; the next run sets them again", index=index)
+            for index, its in self._aliases(f"{names.events}-*").items()
+            if index not in live and names.replaced not in its
+        ]
+        asked = {"expand_wildcards": "all", "filter_path": "*.settings.index.blocks"}
+        blocks = self._link.request("GET", f"/{names.prefix}-*/_settings", params=asked, missing={}) or {}
+        by_name: dict[str, list[str]] = {}
+        for index, one in sorted(blocks.items()):
+            for name, value in one["settings"]["index"]["blocks"].items():
+                if str(value) == "true":
+                    by_name.setdefault(name, []).append(index)
+        for name, indices in by_name.items():
+            shown = ", ".join(indices[:_SHOWN]) + (", …" if len(indices) > _SHOWN else "")
+            found.append(Phrase("{count} indices take no writes (index.blocks.{name}): {indices}", count=len(indices), name=name, indices=shown))
+        return found
+
+    def _problems(self) -> list[str]:
+        """What should be mended some time."""
+        names = self._names
+        found: list[str] = []
+        standing = self._template_names()
+        if standing and (lacking := sorted(templates(names.prefix).keys() - standing)):
+            found.append(Phrase("index templates are missing: {names}; the next run installs them", names=", ".join(lacking)))
+        left = self._aliases(names.replaced)
+        found += [Phrase("index {index} is left from a migration: soc store migrate", index=index) for index in left]
+        return found
 
     def _describe(self, partitions: Mapping[str, str]) -> list[dict[str, Any]]:
         """Partitions with their counts, sizes and the times that they span."""
@@ -202,10 +240,24 @@ class Keeping(Base):
         return report
 
     def _sweep(self, live: Mapping[str, str]) -> None:
-        """Remove what an interrupted migration left behind, and open what it closed."""
-        for index in self._uuids():
-            if index.startswith(self._names.events + "-") and index not in live:
-                self._link.request("DELETE", f"/{index}")
+        """Remove what an interrupted migration left behind, and open what it closed.
+
+        Raises: StoreRefused for an index that is not found by its aliases and was not left by a migration: it may hold the only copy.
+        """
+        for index, its in self._aliases(f"{self._names.events}-*").items():
+            if index in live:
+                continue
+            if self._names.replaced not in its:
+                raise StoreRefused(
+                    Phrase("index {index} belongs to no partition: its events are not found, and nothing says that they may go", index=index),
+                    hint=Phrase(
+                        "if it was restored or lost its aliases, give it them (POST /_aliases: {alias} and {events}); if it is a copy, remove it (DELETE /{index})",
+                        alias=index.rpartition("-")[0],
+                        events=self._names.events,
+                        index=index,
+                    ),
+                )
+            self._link.request("DELETE", f"/{index}")
         for index in live:
             self._settings(index, {"index.blocks.write": None})
 
@@ -253,7 +305,7 @@ class Keeping(Base):
                 event.ts_us = store["us"]
             index = self._names.generation(self._names.partition(event.kind, f"{to_datetime(event.ts_us):%Y.%m}"), number)
             if index not in made:
-                self._link.request("PUT", f"/{index}")
+                self._link.request("PUT", f"/{index}", {"aliases": {self._names.replaced: {}}})
                 made.add(index)
             actions.append(create(index, event.id, body(event)))
             done += 1
@@ -273,7 +325,9 @@ class Keeping(Base):
         actions: list[dict[str, Any]] = []
         for index, name in live.items():
             actions += [{"remove": {"index": index, "alias": alias}} for alias in (self._names.events, f"{self._names.events}-{name}")]
+            actions.append({"add": {"index": index, "alias": self._names.replaced}})
         for index in sorted(made):
+            actions.append({"remove": {"index": index, "alias": self._names.replaced}})
             actions += [{"add": {"index": index, "alias": alias}} for alias in (self._names.events, index.rpartition("-")[0])]
         self._link.request("POST", "/_aliases", {"actions": actions})
 

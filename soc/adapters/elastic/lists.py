@@ -26,7 +26,7 @@ from soc.adapters.elastic.templates import Names
 from soc.application.lists import FoldingLists
 from soc.clock import Clock
 from soc.config import StoreSettings
-from soc.errors import Phrase, StoreRefused
+from soc.errors import AccessDenied, Phrase, StoreFull, StoreRefused
 from soc.model.projection import Difference, Document, ListQuery, Projection
 from soc.ports import AlertQuery, Chosen, Store, no_crash
 from soc.telemetry import get_logger
@@ -61,8 +61,14 @@ class ElasticLists(Base):
         self._there = False
 
     def page(self, projection: Projection, query: ListQuery) -> tuple[int, list[Document]]:
-        if self._read_only:
-            return self._folding.page(projection, query)
+        if not self._read_only:
+            try:
+                return self._kept_page(projection, query)
+            except (StoreFull, AccessDenied) as error:  # who only looks needs no room to write, and no right to
+                log.warning("a kept list cannot be brought up to date; the journal is read instead", list=projection.name, error=error.message)
+        return self._folding.page(projection, query)
+
+    def _kept_page(self, projection: Projection, query: ListQuery) -> tuple[int, list[Document]]:
         made = self._follow(projection)
         wanted = {"bool": {"filter": [{"term": {"made": made}}, {"term": {"list": projection.name}}, *_filters(query)]}}
         if query.limit:

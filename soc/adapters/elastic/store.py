@@ -69,6 +69,8 @@ class ElasticStore(Reading, Writing, Keeping):
             return
         if version < VERSION:
             self._put_templates()
+        else:
+            self._put_missing_templates()
         known = self._link.request("GET", f"/{names.prefix}-*", params={"expand_wildcards": "all", "filter_path": "*.settings.index.uuid"}, missing={}) or {}
         missing = [names.control(what) for what in CONTROL if names.control(what) not in known]
         if missing:

@@ -34,6 +34,11 @@ class Names(NamedTuple):
         """The alias that stands for all events."""
         return f"{self.prefix}-events"
 
+    @property
+    def replaced(self) -> str:
+        """The alias of what a migration has under way, or has replaced: whatever has it may go."""
+        return f"{self.prefix}-migration"
+
     def partition(self, kind: str, month: str) -> str:
         """The alias of one partition (`month` as `2026.11`)."""
         return f"{self.prefix}-events-{kind}-{month}"

@@ -37,6 +37,9 @@ from soc.model.ids import digest_id, raw_hash
 from soc.model.retraction import FACT as RETRACTION
 from soc.model.signal import Signal, blocks, pack, unpack
 from soc.ports import Committed, Effects, Gap, Progress
+from soc.telemetry import get_logger
+
+log = get_logger(__name__)
 
 Row = dict[str, Any]
 _DAY_US = 86_400_000_000
@@ -190,14 +193,35 @@ class Writing(Alerts, Base):
         return alias
 
     def _ensure_partition(self, alias: str) -> None:
-        """Create the partition's first generation unless it stands; safe against others doing the same."""
-        if not self._link.request("GET", f"/_alias/{alias}", missing=None):
-            aliases: dict[str, Any] = {alias: {}, self._names.events: {}}
+        """Create the partition's first generation unless it stands; safe against others doing the same.
+
+        An index that stands without its aliases (removed by hand, restored from a snapshot without them) gets them back.
+        Raises: StoreRefused when an index has the alias's name.
+        """
+        index = self._names.generation(alias, 1)
+        aliases: dict[str, Any] = {alias: {}, self._names.events: {}}
+        standing = self._aliases(alias)
+        if alias in standing:
+            raise StoreRefused(
+                Phrase("{alias} is an index, and must be an alias of the store", alias=alias),
+                hint=Phrase("another program may have made it: see what is in it, then remove it (DELETE /{alias})", alias=alias),
+            )
+        if not standing:
+            self._put_missing_templates()
             try:
-                self._link.request("PUT", f"/{self._names.generation(alias, 1)}", {"aliases": aliases})
+                self._link.request("PUT", f"/{index}", {"aliases": aliases})
             except StoreRefused as error:
                 if "resource_already_exists" not in error.message:
                     raise
+            standing = self._aliases(index)
+        for name, its in standing.items():
+            if self._names.replaced in its:
+                raise StoreUnavailable(
+                    Phrase("index {index} is left over from a migration that was interrupted", index=name), hint="run `soc store migrate` again"
+                )
+            if missing := aliases.keys() - its.keys():
+                log.warning("an index was not found by its aliases; they are set again", index=name, aliases=sorted(missing))
+                self._attach(name, alias)
         self._known.add(alias)
 
     def _put_events(self, events: Sequence[Event], tally: _Tally, budget: Budget) -> None:
