@@ -15,6 +15,9 @@ import structlog
 
 from soc.model.text import display_safe
 
+LIBRARY_EVERY_S = 60.0
+"""How often a part of a library is heard."""
+
 
 class Logger(Protocol):
     """What modules log with: an event name in a few fixed words, facts as keywords."""
@@ -53,16 +56,38 @@ class _Stderr:
         return sys.stderr.isatty()
 
 
-class _SafeFormatter(logging.Formatter):
-    """Messages of libraries: what they quote of others must neither steer the terminal nor look like an entry of its own."""
+class _Libraries(logging.Handler):
+    """What libraries say, as entries of our log: one a minute of each of their parts, with how many were left out.
 
-    def format(self, record: logging.LogRecord) -> str:
-        first, *others = super().format(record).split("\n")
-        return "\n    ".join([display_safe(first, most=2000), *(display_safe(line, most=2000) for line in others)])
+    A client that has lost its cluster says so several times a second, with tracebacks; what it means is in entries of our own.
+    """
+
+    def __init__(self, *, whole: bool) -> None:
+        super().__init__()
+        self._whole = whole
+        self._next: dict[str, float] = {}
+        self._left_out: dict[str, int] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        name = record.name
+        if not self._whole and record.created < self._next.get(name, 0.0):
+            self._left_out[name] = self._left_out.get(name, 0) + 1
+            return
+        self._next[name] = record.created + LIBRARY_EVERY_S
+        facts: dict[str, Any] = {"said": record.getMessage()}
+        if left_out := self._left_out.pop(name, 0):
+            facts["left_out"] = left_out
+        if self._whole and record.exc_info:
+            facts["exc_info"] = record.exc_info
+        log = get_logger(name)
+        (log.error if record.levelno >= logging.ERROR else log.warning)("a library says", **facts)
 
 
 def setup_logging(level: str, style: str, stream: TextIO | None = None) -> None:
-    """Send our log (and those of libraries from WARNING on) to `stream` (stderr) as text or JSON lines."""
+    """Send our log (and those of libraries from WARNING on) to `stream` (stderr) as text or JSON lines.
+
+    At the level `debug` libraries are heard in full.
+    """
     out = stream or cast("TextIO", _Stderr())
     as_json = style == "json" or (style == "auto" and not out.isatty())
     number = getattr(logging, level.upper())
@@ -78,6 +103,4 @@ def setup_logging(level: str, style: str, stream: TextIO | None = None) -> None:
         logger_factory=structlog.PrintLoggerFactory(out),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(out)
-    handler.setFormatter(_SafeFormatter("%(levelname)s %(name)s %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[_Libraries(whole=number <= logging.DEBUG)], force=True)

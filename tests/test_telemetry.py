@@ -50,6 +50,42 @@ def test_json_lines_are_json() -> None:
     assert (entry["level"], entry["event"], entry["module"]) == ("warning", "a device clock is off", "t")
 
 
+def test_entries_of_libraries_are_entries_like_ours() -> None:
+    """Nothing in a log of JSON lines is anything else, tracebacks neither."""
+    out = io.StringIO()
+    setup_logging("info", "json", out)
+    try:
+        raise OSError("connection reset")
+    except OSError:
+        logging.getLogger("lib.net").exception("socket %s", "lost")
+    entry = json.loads(out.getvalue())
+    assert (entry["level"], entry["module"], entry["said"]) == ("error", "lib.net", "socket lost")
+    assert "Traceback" not in out.getvalue()
+
+
+def test_a_library_that_goes_on_and_on_is_heard_once_a_minute() -> None:
+    """Each of its parts by itself, and what was left out is counted; at the level debug nothing is left out."""
+    out = io.StringIO()
+    setup_logging("info", "json", out)
+    [handler] = logging.getLogger().handlers
+
+    def say(name: str, at_s: float) -> None:
+        record = logging.LogRecord(name, logging.ERROR, __file__, 1, "no connection", (), None)
+        record.created = at_s
+        handler.handle(record)
+
+    for at_s in (0.0, 0.1, 30.0, 59.0, 61.0, 62.0, 122.0):
+        say("lib.net", 1_795_222_800 + at_s)
+    say("lib.cluster", 1_795_222_800 + 122.5)
+    entries = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [(entry["module"], entry.get("left_out", 0)) for entry in entries] == [("lib.net", 0), ("lib.net", 3), ("lib.net", 1), ("lib.cluster", 0)]
+    whole = io.StringIO()
+    setup_logging("debug", "json", whole)
+    for _ in range(3):
+        logging.getLogger("lib.net").error("no connection")
+    assert len(whole.getvalue().splitlines()) == 3
+
+
 def test_a_level_leaves_out_what_is_below_it() -> None:
     """Nothing below the chosen level is written."""
     out = io.StringIO()
