@@ -45,6 +45,8 @@ class Context(msgspec.Struct, gc=False):
     """Address that the record was received from."""
     tokens: bool = False
     """Whether `Parsed.tokens` is wanted."""
+    last_us: int = 0
+    """Of lines read together, when the last of them was received (and `received_us` the first)."""
 
 
 class Parsed(msgspec.Struct, gc=False):
@@ -54,7 +56,8 @@ class Parsed(msgspec.Struct, gc=False):
     `event.module` and `event.dataset`; no `soc.*`, no `event.original` (the pipeline adds them). `ts_us`: `@timestamp` in
     microseconds (0 = the line has no time). `natural_key`: identifies the occurrence at the device so that a resent
     line has the same ("" = none). `error`: why the line is only partly read ("" = whole). `tokens`: the tokens of all searched
-    fields of `doc` (`soc.model.text.event_tokens`), by a parser whose fields hold the line and who comes by them cheaply, where they are wanted ("" = they are worked out).
+    fields of `doc`, and of the line unless the fields hold it (`soc.model.text.event_tokens`), by a parser who comes by them cheaply, where they are wanted
+    ("" = they are worked out).
     """
 
     doc: Doc
@@ -94,7 +97,7 @@ class BatchParser(Parser, Protocol):
     def parse_many(self, lines: Sequence[Line], context: Context) -> list[Parsed | None]:
         """What `parse` gives for each line, None for a line that must be read by itself (what is odd, what raises).
 
-        `context`: its time zone and offset may be used, and whether tokens are wanted. Raises: nothing.
+        `context`: all but its host may be used. Raises: nothing.
         """
 
 

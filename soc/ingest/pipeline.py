@@ -50,6 +50,7 @@ LATE_US = 900_000_000
 
 
 _EVENT_TIME = attrgetter("ts_us")
+_RECEIVED = attrgetter("received_us")
 
 
 class SourceInfo(NamedTuple):
@@ -197,12 +198,13 @@ class Pipeline:
                     together.setdefault(parser.name, []).append(ready)
         for name, some in together.items():
             if len(some) >= FEW:
-                self._read_together(batch, name, some, records[0].received_us)
+                self._read_together(batch, name, some, records)
         return out
 
-    def _read_together(self, batch: _Batch, name: str, some: list[_Ready], received_us: int) -> None:
+    def _read_together(self, batch: _Batch, name: str, some: list[_Ready], records: Sequence[RawRecord]) -> None:
+        first_us, last_us = min(map(_RECEIVED, records)), max(map(_RECEIVED, records))
         try:
-            found = self._many[name]([ready.line for ready in some], Context(received_us, batch.source.timezone, 0, "", tokens=True))
+            found = self._many[name]([ready.line for ready in some], Context(first_us, batch.source.timezone, 0, "", tokens=True, last_us=last_us))
         except Exception as error:  # noqa: BLE001 - then each is read by itself, and the one that is to blame is told of
             log.error("lines could not be read together", source=batch.source.name, parser=name, error=repr(error))
             return
@@ -282,9 +284,10 @@ class Pipeline:
         tokens = ""
         if parsed.error:
             doc["soc.parse_error"] = parsed.error
-        elif parser is not None and parser.fields_hold_line:
-            doc[TEXT_FROM] = "fields"
+        elif parser is not None:
             tokens = parsed.tokens
+            if parser.fields_hold_line:
+                doc[TEXT_FROM] = "fields"
         return Event(
             *(identity, ts_us, same.kind, source.name, record.partition, record.seq, hashed, "none", "", source.scope, doc, tokens, parsed.natural_key),
             *(True, b"", b"", False, record.origin, record.origin_seq),

@@ -176,6 +176,8 @@ class _Values(dict[str, str]):
 
 
 _VALUES = _Values()
+known_tokens = _VALUES.__getitem__
+"""The tokens of one text, joined by spaces; a look-up in C for texts that repeat."""
 
 
 def searched_fields(doc: Mapping[str, Any]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soc.application.demo.traffic import mail_lines
@@ -291,6 +291,7 @@ def _concatenated(batches: list[Effects]) -> list[object]:
     return [(event.id, event.counted, event.doc, set(event.tokens.split())) for effects in batches for event in effects.events]
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(min_value=1, max_value=len(MAIL) - 1), max_size=12))
 def test_how_the_log_is_cut_into_batches_changes_nothing(cuts: set[int]) -> None:
     """Mail lines joined to messages: any cut into batches, with a restart from the kept state at each, gives the same events."""

@@ -7,14 +7,15 @@ They write into one syslog stream about the same messages, so one parser reads t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
-from soc.errors import UnknownFormat
+from soc.errors import ParseError, UnknownFormat
 from soc.ingest.normalize import DAY_US, iso, time_us
 from soc.ingest.parser import Context, Line, Parsed
 from soc.ingest.parsers.postfix.amavis import read_amavis
 from soc.ingest.parsers.postfix.assembler import MailAssembler
+from soc.ingest.parsers.postfix.forms import Form, Forms, Template
 from soc.ingest.parsers.postfix.policy import PROGRAMS as POLICY_PROGRAMS
 from soc.ingest.parsers.postfix.policy import READERS as POLICY_READERS
 from soc.ingest.parsers.postfix.queued import is_queue_id, read_queued
@@ -22,9 +23,13 @@ from soc.ingest.parsers.postfix.rspamd import read_rspamd
 from soc.ingest.parsers.postfix.session import ends_a_session, read_session
 from soc.ingest.parsers.postfix.spamassassin import read_spamassassin
 from soc.model.event import Doc
+from soc.model.text import texts_tokens
 
 _MOST_TIMES = 4096
 _MOST_APPS = 4096
+_MOST_TEMPLATES = 4096
+_APART = ("@timestamp", "message", "process.pid")
+"""Fields that every line has of its own."""
 _FACILITIES = [
     "kern",
     "user",
@@ -66,6 +71,15 @@ _READERS: dict[str, Callable[[str, Doc], None]] = {
     "rspamd": read_rspamd,
     **POLICY_READERS,
 }
+
+
+def _read_alone(message: str) -> Doc:
+    """What the reader of a message without a header gives."""
+    doc: Doc = {}
+    (read_amavis if message[:1] == "(" else read_postfix)(message, doc)
+    return doc
+
+
 _PROGRAMS = {
     **POLICY_PROGRAMS,
     "amavisd": "amavis",
@@ -163,6 +177,9 @@ class PostfixParser:
     def __init__(self) -> None:
         self._apps: dict[str, tuple[str, str]] = {}
         self._times: dict[tuple[str, str, int], int] = {}
+        self._stamps: dict[tuple[str, str, int], tuple[int, str, str]] = {}
+        self._forms = Forms(_read_alone)
+        self._templates: dict[tuple[int, str, str, int], Template | None] = {}
 
     def claims(self, line: Line) -> bool:
         """Whether the program, or the one that the message begins with, is one of those that are read here."""
@@ -206,6 +223,69 @@ class PostfixParser:
             doc.update(_PRIORITIES[line.priority])
         _READERS[product](message.rstrip(), doc)
         return Parsed(doc, ts_us, _natural_key(host, line, ts_us))
+
+    def parse_many(self, lines: Sequence[Line], context: Context) -> list[Parsed | None]:
+        """See `BatchParser`: lines of a known form. Cost: half of `parse`, and a quarter of working out their tokens."""
+        return [self._of_form(line, context) for line in lines]
+
+    def _of_form(self, line: Line, context: Context) -> Parsed | None:
+        """What `parse` gives for a line whose message has a form; None for any other line."""
+        message, pid = line.message, line.pid
+        found = self._forms.find(message)
+        if found is None or not (pid.isascii() and pid.isdigit() and len(pid) <= 10 and pid[0] != "0"):  # noqa: PLR2004 - 32 bits
+            return None
+        stamp = self._stamp(line.header_time, context)
+        if stamp is None:
+            return None
+        form, values = found
+        key = (id(form), line.app, line.host, line.priority)
+        template = self._templates.get(key)
+        if template is None:
+            template = self._template(key, form, line, context)
+            if template is None:
+                return None
+        ts_us, written, tokens = stamp
+        doc = template.fill(values)
+        doc["@timestamp"] = written
+        doc["message"] = message
+        doc["process.pid"] = int(pid)
+        own = ""
+        if context.tokens and line.text == f"{template.before}{line.header_time} {line.host} {line.app}[{pid}]: {message}":
+            own = template.tokens_of(values, tokens, pid)
+        return Parsed(doc, ts_us, _natural_key(line.host, line, ts_us), "", own)
+
+    def _template(self, key: tuple[int, str, str, int], form: Form, line: Line, context: Context) -> Template | None:
+        """How lines with this header become whose message has this form; None where that cannot be told."""
+        if key in self._templates:
+            return None
+        if len(self._templates) >= _MOST_TEMPLATES:
+            self._templates.clear()
+
+        def read(message: str) -> Doc:
+            return self.parse(Line(message, message, line.priority, line.header_time, line.host, line.app, "1"), context).doc
+
+        before = f"<{line.priority}>" if line.priority >= 0 else ""
+        try:
+            template = Template(form, read, _APART, before, f" {line.host} {line.app}[")
+        except (ParseError, ValueError):
+            template = None
+        self._templates[key] = template
+        return template
+
+    def _stamp(self, text: str, context: Context) -> tuple[int, str, str] | None:
+        """The header time of lines that are read together, as microseconds, as `@timestamp` and its tokens; None where there is none, or not one for all of them."""
+        key = (text, context.timezone, context.offset_us)
+        known = self._stamps.get(key)
+        if known is None or known[0] != self._time(text, context):
+            ts_us = self._time(text, context)
+            if not ts_us:
+                return None
+            if len(self._stamps) >= _MOST_TIMES:
+                self._stamps.clear()
+            known = self._stamps[key] = ts_us, iso(ts_us), texts_tokens((text,))
+        if text[0].isdigit() or context.last_us + 7 * DAY_US - known[0] < 365 * DAY_US:
+            return known
+        return None
 
     def _app(self, app: str) -> tuple[str, str]:
         known = self._apps.get(app)

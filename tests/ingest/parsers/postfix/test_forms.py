@@ -1,0 +1,175 @@
+"""Messages that are read by their form give what the readers give, whatever stands in them."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from soc.ingest.framing import frame
+from soc.ingest.parser import Context, Line, Parsed
+from soc.ingest.parsers.postfix.forms import KINDS, LONGEST, TEXTS, Form, Forms, Template
+from soc.ingest.parsers.postfix.parser import PARSER, PostfixParser
+from soc.model.event import Doc
+from soc.model.text import event_tokens
+
+NOW_US = 1_795_222_800_000_000
+DAY_US = 86_400_000_000
+CONTEXT = Context(NOW_US, tokens=True, last_us=NOW_US)
+SAMPLES = Path(__file__).parents[4] / "soc/ingest/parsers/postfix/samples"
+
+
+@cache
+def values(kind: str) -> st.SearchStrategy[str]:
+    """Values of a kind."""
+    return st.from_regex(re.compile(KINDS[kind].pattern, re.ASCII), fullmatch=True)
+
+
+@st.composite
+def messages(draw: st.DrawFn) -> str:
+    """A message of some form."""
+    pieces = re.split(r"\$([a-z]+)", draw(st.sampled_from(TEXTS)))
+    return "".join(draw(values(piece)) if number % 2 else piece for number, piece in enumerate(pieces))
+
+
+def program(message: str) -> str:
+    """Who writes such a message."""
+    return "amavis" if message[:1] == "(" else "postfix/smtpd"
+
+
+def together(text: str, context: Context = CONTEXT) -> Parsed | None:
+    """What reading a line by its form gives, once it proved to be what reading it the long way does."""
+    line = frame(text)
+    [found] = PARSER.parse_many([line], context)
+    if found is None:
+        return None
+    alone = PARSER.parse(line, context)
+    assert list(found.doc.items()) == list(alone.doc.items())
+    if found.tokens:
+        assert set(found.tokens.split(" ")) == set(event_tokens({**alone.doc, "event.original": text}).split(" "))
+    assert msgspec.structs.replace(found, tokens="") == alone
+    return found
+
+
+@settings(deadline=None)
+@given(messages())
+def test_a_message_of_a_form_gives_the_document_and_the_words_that_its_reader_gives(message: str) -> None:
+    """Each form takes the messages that it describes, and every value of its kinds is read as the samples are."""
+    found = together(f"<22>Nov 20 08:00:00 mx1 {program(message)}[71]: {message}")
+    if len(message) <= LONGEST:
+        assert found is not None
+        assert found.tokens
+
+
+@settings(deadline=None)
+@given(messages(), st.data())
+def test_a_message_that_differs_from_a_form_is_read_right_or_left_to_its_reader(message: str, data: st.DataObject) -> None:
+    """Something else at any place of a message never gives another document than reading it the long way."""
+    begin = data.draw(st.integers(0, len(message)))
+    end = data.draw(st.integers(begin, min(len(message), begin + 12)))
+    odd = data.draw(
+        st.one_of(st.text(max_size=6), st.sampled_from([" as ", "queued as 1A2B3C", ">, ", "=", "auth=1/2", "[", "1.2.3.4", "unknown", "; from=<", "status="]))
+    )
+    together(f"<22>Nov 20 08:00:00 mx1 {program(message)}[71]: {message[:begin]}{odd}{message[end:]}")
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_every_form_is_found_and_told_by_its_samples(text: str) -> None:
+    """No form stands in the way of another, and none has a field that nobody knows the origin of."""
+    forms = Forms(lambda message: PARSER.parse(Line(message, message, app=program(message)), CONTEXT).doc)
+
+    def read(message: str) -> Doc:
+        return {name: value for name, value in PARSER.parse(Line(message, message, app=program(message)), CONTEXT).doc.items() if name != "message"}
+
+    form = Form(text, read)
+    for message, _ in form.samples:
+        found = forms.find(message)
+        assert found is not None
+        assert Template(found[0], read, (), "", "").fill(found[1]) == read(message)
+
+
+@pytest.mark.parametrize("sample", sorted(SAMPLES.glob("*.log")), ids=lambda path: path.stem)
+def test_the_samples_are_read_alike_together_and_alone(sample: Path) -> None:
+    """Real lines: some have a form."""
+    found = [together(line) for line in sample.read_text("utf-8").splitlines()]
+    assert any(found) or "filters" in sample.stem
+
+
+CONNECT = "connect from mx.example.org[192.0.2.9]"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"<22>Nov 20 08:00:00 mx1 postfix/smtpd[71]: {CONNECT}",
+        f"Nov 20 08:00:00 mx1 postfix/smtpd[71]: {CONNECT}",
+        f"2026-11-20T08:00:00.123456+07:00 mx1 postfix/smtpd[71]: {CONNECT}",
+    ],
+)
+def test_words_come_with_the_usual_headers(line: str) -> None:
+    """They need not be worked out again."""
+    found = together(line)
+    assert found is not None
+    assert {"mx1", "mx.example.org", "192.0.2.9", "71"} <= set(found.tokens.split(" "))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"<022>Nov 20 08:00:00 mx1 postfix/smtpd[71]: {CONNECT}",
+        f'<22>1 2026-11-20T08:00:00+07:00 mx1 postfix/smtpd 71 ID7 [x@1 y="đỏ"] {CONNECT}',
+        f"<22>Nov 20 08:00:00 relay 2026-11-20T08:00:00+07:00 mx1 postfix/smtpd[71]: {CONNECT}",
+        f'{{"message":"{CONNECT}","host":"mx1","ident":"postfix/smtpd","pid":"71","time":"2026-11-20T08:00:00+07:00"}}',
+    ],
+)
+def test_words_of_lines_with_other_headers_are_left_to_be_worked_out(line: str) -> None:
+    """They hold words that stand neither in the message nor in the fields."""
+    found = together(line)
+    assert found is None or not found.tokens
+
+
+def test_a_value_without_a_word_leaves_no_gap() -> None:
+    """Words are separated by one space each."""
+    found = together("Nov 20 08:00:00 mx1 postfix/smtp[71]: 1A2B3C: to=<a@b>, relay=virtual, delay=0, delays=0/0/0/0, dsn=2.0.0, status=sent (:)")
+    assert found is not None
+    assert found.tokens
+    assert "" not in found.tokens.split(" ")
+
+
+def test_no_words_are_worked_out_where_none_are_wanted() -> None:
+    """As in `soc parse`."""
+    found = together(f"Nov 20 08:00:00 mx1 postfix/smtpd[71]: {CONNECT}", Context(NOW_US, last_us=NOW_US))
+    assert found is not None
+    assert not found.tokens
+
+
+@pytest.mark.parametrize("pid", ["", "007", "99999999999", "²", "x"])
+def test_a_process_number_that_is_none_is_left_to_the_reader(pid: str) -> None:
+    """The field is a number of 32 bits."""
+    assert PARSER.parse_many([Line("", CONNECT, 22, "Nov 20 08:00:00", "mx1", "postfix/smtpd", pid)], CONTEXT) == [None]
+
+
+def test_a_time_without_a_year_is_read_when_it_means_the_same_for_all_lines() -> None:
+    """Lines received more than a year apart may have the same time and be of two years."""
+    parser = PostfixParser()
+    line = frame(f"Nov 20 08:00:00 mx1 postfix/smtpd[71]: {CONNECT}")
+    for first_us, last_us, read in ((0, 0, True), (0, 300, True), (0, 360, False), (400, 400, True), (0, 0, True)):
+        context = Context(NOW_US + first_us * DAY_US, last_us=NOW_US + last_us * DAY_US)
+        [found] = parser.parse_many([line], context)
+        assert (found is not None) is read
+        if found is not None:
+            assert found == PostfixParser().parse(line, context)
+
+
+def test_templates_of_many_hosts_are_bounded() -> None:
+    """Whoever may send lines may name any host."""
+    parser = PostfixParser()
+    for number in range(5000):
+        [found] = parser.parse_many([frame(f"Nov 20 08:00:00 h{number} postfix/smtpd[71]: {CONNECT}")], CONTEXT)
+        assert found is not None
+    assert len(parser._templates) <= 4096
