@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -9,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from soc.errors import ParseError
+from soc.ingest import parsers
 from soc.ingest.framing import frame
-from soc.ingest.parser import Context
+from soc.ingest.parser import Context, Line, Parser
 from soc.ingest.registry import installed
 from soc.ingest.wrapped import carried
 
@@ -69,6 +72,38 @@ def test_only_the_line_is_believed() -> None:
     expected = parser.parse(frame(TRAFFIC), context)
     assert {key: value for key, value in found.doc.items() if key != "log.syslog.hostname"} == expected.doc
     assert (found.ts_us, found.natural_key) == (expected.ts_us, expected.natural_key)
+
+
+SAMPLES = sorted((Path(parsers.__file__).parent).glob("*/samples/*.log"))
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: f"{path.parent.parent.name}/{path.stem}")
+def test_samples_are_the_same_inside_an_object(sample: Path) -> None:
+    """Every line of the samples, as Filebeat and as an export hand it over, gives the event of the bare line, but for the name of the sender."""
+    context = Context(1_795_222_800_000_000)
+    read = 0
+    for text in sample.read_text(encoding="utf-8").splitlines():
+        bare = frame(text)
+        parser = installed().recognise(bare, sample.parent.parent.name)
+        if parser is None or bare.message[:1] == "{" or (bare.app and not bare.host):  # without a host of its own the shipper's is the sender
+            continue
+        expected = outcome(parser, bare, context)
+        for document in ({**BEAT, "message": text}, {"_index": "x", "_source": {**BEAT, **ENRICHED, "message": "x", "event": {"original": text}}}):
+            line = frame(orjson.dumps(document).decode())
+            assert installed().recognise(line, sample.parent.parent.name) is parser, text
+            assert outcome(parser, line, context) == expected, text
+        read += 1
+    assert read
+
+
+def outcome(parser: Parser, line: Line, context: Context) -> object:
+    """The event of a line without the names of its sender, or why there is none."""
+    try:
+        found = parser.parse(line, context)
+    except ParseError as error:
+        return error.reason
+    sender = ("log.syslog.hostname", "host.hostname", "host.name", "observer.name", "observer.hostname")
+    return {key: value for key, value in found.doc.items() if key not in sender}, found.ts_us, found.natural_key
 
 
 @pytest.mark.parametrize(

@@ -368,6 +368,7 @@ def test_managers_log_who_logged_in() -> None:
         ("FMGVMSTM23000100", "FortiManager", "manager", "fortinet_fortimanager.log"),
         ("FAZ-VMTM23000100", "FortiAnalyzer", "analyzer", "fortinet_fortianalyzer.log"),
         ("FL-1KD3A15800000", "FortiAnalyzer", "analyzer", "fortinet_fortianalyzer.log"),
+        ("FCHVM00000000001", "FortiCache", "proxy", "fortinet_forticache.log"),
         ("FPX4HETA21000025", "FortiProxy", "proxy", "fortinet_fortiproxy.log"),
         ("FGVM02TM22028028", "Fortigate", "firewall", "fortinet_fortigate.log"),
         ("FWF60ETK20000001", "Fortigate", "firewall", "fortinet_fortigate.log"),
