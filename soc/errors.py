@@ -136,7 +136,7 @@ class NotAllowed(SocError):
 
 
 class Locked(NotAllowed):
-    """Another pipeline process holds the embedded store; `pid` names it (0 = unknown)."""
+    """Another pipeline process holds the embedded store, or another command changes its events; `pid` names it (0 = unknown)."""
 
     def __init__(self, message: str, *, pid: int = 0, hint: str = "") -> None:
         super().__init__(message, hint=hint)
