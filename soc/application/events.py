@@ -90,12 +90,17 @@ def sorting(text: str) -> Sorting:
     Raises: UsageError.
     """
     name, _colon, direction = text.partition(":")
-    fields = ALIASES.get(name.lower(), (name,))
+    fields = fields_named(name)
     if not name or direction not in ("", "asc", "desc") or len(fields) > 1:
         raise UsageError(
             Phrase("{text!r} names no field to sort by", text=text), hint=Phrase("as in {field} or {field}:desc", field=fields[0] or "source.bytes")
         )
     return Sorting(fields[0], direction == "desc")
+
+
+def fields_named(name: str) -> tuple[str, ...]:
+    """The fields that a short name stands for; of any other name itself."""
+    return ALIASES.get(name.lower(), (name,))
 
 
 def search(app: App, query: EventQuery, sorting: Sorting | None = None) -> Found:

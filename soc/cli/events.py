@@ -86,7 +86,10 @@ def search(
 
     asked = events.event_query(" ".join(query), scope=scope, since_us=since_us, until_us=until_us, limit=limit, oldest_first=oldest_first)
     app = session.app()
-    found = events.search(app, asked, events.sorting(sort_by) if sort_by else None)
+    order = events.sorting(sort_by) if sort_by else None
+    found = events.search(app, asked, order)
+    if order is not None and found.docs and not any(doc.get(order.field) is not None for doc in found.docs):
+        _warn_of_fields(session, app, asked, [order.field])
     if fields:
         rows: list[dict[str, Any]] = [events.pick(doc, fields) for doc in found.docs]
         _warn_of_fields(session, app, asked, [field for field in fields if found.docs and all(row.get(field, 0) is None for row in rows)])
@@ -202,11 +205,17 @@ def stats(
     """Count events."""
     from soc.application import events
 
-    fields = facets or ("soc.threat.level", "soc.source", "event.action", "source.ip", "destination.ip", "soc.threat.previous")
+    usual = ("soc.threat.level", "soc.source", "event.action", "source.ip", "destination.ip", "soc.threat.previous")
+    fields = [field for name in facets or usual for field in events.fields_named(name)]
+    split = events.fields_named(by)[0] if by else ""
     asked = events.event_query(" ".join(query), scope=scope, since_us=since_us, until_us=until_us)
     zone = session.settings.timezone
     app = session.app()
-    found = events.stats(app, asked, interval=interval, by=by, fields=fields, most=most, tz=zone)
+    found = events.stats(app, asked, interval=interval, by=split, fields=fields, most=most, tz=zone)
+    if found.total:
+        empty = [name for name in facets if not any(found.facets[field] for field in events.fields_named(name))]
+        empty += [by] if by and not any(bucket.by for bucket in found.histogram) else []
+        _warn_of_fields(session, app, asked, empty)
     threats = sorted(found.threats.items(), key=lambda row: (-row[1], row[0]))
     if as_json:
         histogram = [{"at": bucket.at, "by": bucket.by, "count": bucket.count} for bucket in found.histogram]

@@ -524,6 +524,23 @@ def test_fields_that_nothing_has_are_named(on: Callable[..., Done], tmp_path: Pa
     assert (row["lvl"], bool(row["rule.hash"]), row["threat.level"]) == (None, True, "critical")
 
 
+def test_figures_of_fields_that_nothing_has_are_told(on: Callable[..., Done]) -> None:
+    """A slip in --facet, --by or --sort is named; short names stand for their fields, and a known field without values is no slip."""
+    done = on("events", "stats", "--facet", "levl", "--facet", "ip", "--facet", "email.subject", "--by", "dportt", "--json")
+    answer = json.loads(done.out)
+    assert (done.code, list(answer["facets"])) == (0, ["levl", "source.ip", "destination.ip", "email.subject"])
+    assert {row["value"] for row in answer["facets"]["source.ip"]} == {"10.1.1.5", "10.1.1.6"}
+    assert [line for line in done.err.splitlines() if "no field" in line] == [
+        "warning: there is no field levl; did you mean level?",
+        "warning: there is no field dportt; did you mean dport?",
+    ]
+    split = json.loads(on("events", "stats", "--by", "dport", "--json").out)["histogram"]
+    assert {bucket["by"] for bucket in split} == {"443", "4444", "25"}
+    assert "there is no field sourc.port; did you mean source.port?" in on("events", "search", "--sort", "sourc.port").err
+    for words in (("search", "--sort", "email.subject"), ("search", "--sort", "sport:desc"), ("stats", "--facet", "src"), ("stats",)):
+        assert "no field" not in on("events", *words).err, words
+
+
 def test_a_rule_that_nobody_knows_is_no_empty_list(on: Callable[..., Done]) -> None:
     """The nearest name is told; file name, beginning and id mean the same rule, and one without alerts is no error."""
     slip = on("alerts", "list", "--rule", "net_firewall_botnet_c3")
