@@ -9,7 +9,10 @@ Exit codes: 0 ok · 1 negative result or some input refused · 2 usage · 3 conf
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Phrase(str):
@@ -33,6 +36,14 @@ class Phrase(str):
 
     def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, Any]]:
         return (self.template,), self.facts
+
+
+def near(name: str, known: Iterable[str], otherwise: str) -> str:
+    """A hint: the known name that is nearest to a mistyped one, else what to do otherwise."""
+    import difflib  # noqa: PLC0415 - only where something was mistyped
+
+    found = difflib.get_close_matches(name, list(known), n=1)
+    return Phrase("did you mean {names}?", names=found[0]) if found else otherwise
 
 
 class SocError(Exception):

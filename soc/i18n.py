@@ -59,11 +59,39 @@ def gettext(text: str) -> str:
     return _texts[0].gettext(text)
 
 
+SYSTEM_REASONS = (
+    Phrase("Address already in use"),
+    Phrase("Cannot assign requested address"),
+    Phrase("Connection refused"),
+    Phrase("Connection reset by peer"),
+    Phrase("Connection timed out"),
+    Phrase("Directory not empty"),
+    Phrase("Disk quota exceeded"),
+    Phrase("File exists"),
+    Phrase("File name too long"),
+    Phrase("Input/output error"),
+    Phrase("Invalid argument"),
+    Phrase("Is a directory"),
+    Phrase("Network is unreachable"),
+    Phrase("No route to host"),
+    Phrase("No space left on device"),
+    Phrase("No such file or directory"),
+    Phrase("Not a directory"),
+    Phrase("Operation not permitted"),
+    Phrase("Permission denied"),
+    Phrase("Read-only file system"),
+    Phrase("Too many open files"),
+)
+"""What the system says most often of files and connections: these are said in the reader's language, too.  Source: strerror(3)."""
+REASONS = ("reason", "strerror")
+"""The facts of a phrase in which a reason of the system stands."""
+
+
 def translated(text: str) -> str:
-    """The text of an error, hint or check in the language in use; facts stay as they are, unless they are phrases themselves."""
+    """The text of an error, hint or check in the language in use; facts stay as they are, unless they are phrases themselves or reasons of the system."""
     if not isinstance(text, Phrase):
         return gettext(text) if text else ""
-    facts = {name: translated(fact) if isinstance(fact, Phrase) else fact for name, fact in text.facts.items()}
+    facts = {name: translated(fact) if isinstance(fact, Phrase) or (name in REASONS and fact in SYSTEM_REASONS) else fact for name, fact in text.facts.items()}
     words = gettext(text.template)
     return words.format(**facts) if facts else words
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -69,10 +67,7 @@ def rule_named(app: App, name: str) -> str:
     found = collection.get(name)
     if found is not None:
         return found.id
-    every = [(rule.id, rule.path) for rule in collection.ruleset.rules] + [(rule.id, rule.path) for rule in collection.correlations]
-    known = sorted({name for rule_id, path in every for name in (rule_id, Path(path).stem)}.union(HEALTH))
-    near = next(iter(difflib.get_close_matches(name, known, 1)), "")
-    raise NotFound(Phrase("no rule {name}, or several", name=name), hint=Phrase("did you mean {names}?", names=near) if near else "soc rules list")
+    raise collection.missing(name, HEALTH)
 
 
 def get(app: App, prefix: str) -> Alert | AlertGroup:

@@ -10,7 +10,7 @@ from soc.application.incidents import get
 from soc.application.policies_people import name_of, people_of
 from soc.clock import iso
 from soc.config import Settings
-from soc.errors import ConfigError, Conflict, NotFound, Phrase
+from soc.errors import ConfigError, Conflict, NotFound, Phrase, near
 from soc.incidents.model import PREFIX, Incident
 from soc.incidents.playbook import Job, Playbook, due_at, load_all, shipped
 from soc.incidents.workflow import OPEN, step
@@ -44,7 +44,7 @@ def find(settings: Settings, name: str) -> Playbook:
     for error in errors:
         if error.file.endswith(f"/{name}.yml"):
             raise error
-    raise NotFound(Phrase("there is no playbook {name}", name=name), hint="soc playbooks list")
+    raise NotFound(Phrase("there is no playbook {name}", name=name), hint=near(name, (one.name for one in found), "soc playbooks list"))
 
 
 def fitting(app: App, incident: Incident) -> list[Playbook]:

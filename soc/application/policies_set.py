@@ -13,7 +13,7 @@ from soc.application.app import App
 from soc.application.rules_choice import configured
 from soc.clock import iso
 from soc.config import Settings
-from soc.errors import ConfigError, Conflict, NotFound, Phrase, UsageError
+from soc.errors import ConfigError, Conflict, NotFound, Phrase, UsageError, near
 from soc.incidents.policies.condition import leaves
 from soc.incidents.policies.policy import Loaded, load_all
 from soc.incidents.policies.state import PREFIX, STATE, Switch, fold, stream_of, switched
@@ -75,7 +75,7 @@ def one(app: App, name: str) -> Known:
     for error in errors:
         if error.file.endswith(f"{name}.yml"):
             raise error
-    raise NotFound(Phrase("there is no policy {name}", name=name), hint="soc policies list")
+    raise NotFound(Phrase("there is no policy {name}", name=name), hint=near(name, (policy.loaded.name for policy in found), "soc policies list"))
 
 
 def enable(app: App, name: str, *, why: str = "") -> Known:

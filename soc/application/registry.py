@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from soc.application.access import allowed, reach, require, standing, visible
 from soc.application.app import App
 from soc.application.numbered import local_day
-from soc.errors import Conflict, NegativeResult, NotAllowed, NotFound, Phrase, UsageError
+from soc.errors import Conflict, NegativeResult, NotAllowed, NotFound, Phrase, UsageError, near
 from soc.model.role import ADMINISTRATOR, OWN
 from soc.model.text import vi_fold
 from soc.organization import gaps as gaps_of
@@ -86,7 +86,9 @@ def shown(app: App, kind: str, key: str) -> tuple[Entry, dict[str, list[str]]]:
     entries = registry.entries[kind]
     names = [key] if key in entries else [name for name in entries if name.startswith(key)]
     if not names:
-        raise NotFound(Phrase("there is no {key} among the {kind}", key=key, kind=kind_word(kind)), hint=Phrase("soc {kind} list --all", kind=kind))
+        raise NotFound(
+            Phrase("there is no {key} among the {kind}", key=key, kind=kind_word(kind)), hint=near(key, entries, Phrase("soc {kind} list --all", kind=kind))
+        )
     if len(names) > 1:
         raise Conflict(
             Phrase("several {kind} begin with {key}: {first}, {second}, …", kind=kind, key=key, first=names[0], second=names[1]), hint="give more of the id"

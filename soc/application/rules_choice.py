@@ -46,7 +46,7 @@ def choose(settings: RulesSettings, name: str) -> Choice:
     collection, errors = configured(settings)
     found = collection.get(name)
     if found is None:
-        raise NotFound(Phrase("no rule {name}, or several", name=name), hint="soc rules list")
+        raise collection.missing(name)
     return Choice(only(collection, {found.id}), frozenset({found.id}), tuple(error for error in errors if error.path == found.path))
 
 

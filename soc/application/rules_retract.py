@@ -85,7 +85,7 @@ def _rule(app: App, name: str) -> tuple[str, str, str]:
         _total, alerts = app.store.alerts(AlertQuery(scope=None, rule=name, limit=1, retracted=retracted))
         if alerts:
             return alerts[0].rule.id, alerts[0].rule.title, ""
-    raise NotFound(Phrase("no rule {name}, or several", name=name), hint="soc rules list")
+    raise collection.missing(name)
 
 
 def retract(app: App, planned: Plan, *, why: str) -> Defect:

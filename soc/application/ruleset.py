@@ -146,7 +146,7 @@ def one_named(collection: Collection, name: str) -> Rule | Correlation:
     """
     found = collection.get(name)
     if found is None:
-        raise NotFound(Phrase("no rule {name}, or several", name=name), hint="soc rules list")
+        raise collection.missing(name)
     return found
 
 

@@ -15,7 +15,7 @@ from soc.application.correlating import by_topic, signal_lag
 from soc.application.listening import listener
 from soc.clock import iso
 from soc.config import FileSource, HttpSource, KafkaSource, Settings, SourceBase, SyslogSource
-from soc.errors import AccessDenied, ConfigError, NotFound, Phrase, SocError, Unreachable
+from soc.errors import AccessDenied, ConfigError, NotFound, Phrase, SocError, Unreachable, near
 from soc.ingest.registry import installed
 from soc.model.query.tree import Term
 from soc.ports import EventQuery, LedgerItem
@@ -208,7 +208,7 @@ def settings_for_test(settings: Settings, name: str, scratch: Path) -> Settings:
     Raises: NotFound for a source that is not configured.
     """
     if name not in settings.sources:
-        raise NotFound(Phrase("no source {name}", name=name), hint="soc sources list")
+        raise NotFound(Phrase("no source {name}", name=name), hint=near(name, settings.sources, "soc sources list"))
     kafka = settings.kafka.model_copy(update={"group": f"{settings.kafka.group}-test", "instance_id": ""})
     return settings.model_copy(update={"sources": {name: settings.sources[name]}, "data_dir": scratch, "kafka": kafka})
 

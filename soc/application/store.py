@@ -10,7 +10,7 @@ from soc.application.access import require
 from soc.application.app import App
 from soc.application.pipelines import make_pipeline
 from soc.clock import iso
-from soc.errors import Conflict, NotAllowed, NotFound, Phrase, UsageError
+from soc.errors import Conflict, NotAllowed, NotFound, Phrase, UsageError, near
 from soc.incidents.workflow import OPEN
 from soc.ingest.records import record_of
 from soc.model.event import Doc
@@ -106,8 +106,9 @@ def record_offset(app: App, source: str, offset_s: float, from_us: int, why: str
     require(app, "sources.change")
     if not why.strip():
         raise UsageError("a clock offset needs a reason", hint="--why '…'")
-    if source not in app.settings.sources and source not in {row.source for row in app.store.ledger()}:
-        raise NotFound(Phrase("no source {name}", name=source), hint="soc sources list")
+    known = {*app.settings.sources, *(row.source for row in app.store.ledger())}
+    if source not in known:
+        raise NotFound(Phrase("no source {name}", name=source), hint=near(source, sorted(known), "soc sources list"))
     fact = {"source": source, "offset_s": offset_s, "from_us": from_us, "from": iso(from_us), "by": app.actor.name, "why": why, "at": iso(app.clock.now_us())}
     app.store.record_fact("clock-offset", fact)
     return fact

@@ -19,6 +19,7 @@ from soc.cli import _errors, _session
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code."""
+    _open_closed()
     words = list(sys.argv[1:] if args is None else args)
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show Vietnamese gets escapes instead of an error.
@@ -54,6 +55,17 @@ def execute(words: Sequence[str]) -> int:
     finally:
         session.close()
     return value if isinstance(value, int) else 0
+
+
+def _open_closed() -> None:
+    """Give what was started with closed streams (`>&-`) the null device: else the next file that is opened would be taken for one of them."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            try:
+                os.fstat(number)
+            except OSError:
+                os.open(os.devnull, os.O_RDWR)  # the lowest free number: those below it are open by now
+            setattr(sys, name, open(number, "r" if number == 0 else "w", encoding="utf-8", closefd=False))  # noqa: SIM115 - for the whole run
 
 
 def _unread() -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import click
 
@@ -59,7 +60,9 @@ def tell(error: Exception, *, debug: bool, zone: str = "UTC") -> int:
         _line(_("error"), str(error))
         return errors.NotAllowed.exit_code
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
-        _line(_("error"), _("{place} cannot be written: {reason}").format(place=error.filename or _("standard output"), reason=error.strerror))
+        _line(
+            _("error"), _("{place} cannot be written: {reason}").format(place=error.filename or _("standard output"), reason=translated(error.strerror or ""))
+        )
         _line(_("hint"), _("make room, then run it again"))
         return errors.StoreFull.exit_code
     _line(_("internal error"), f"{type(error).__name__}: {error}")
@@ -84,8 +87,10 @@ def _tell_usage(error: click.ClickException) -> int:
         return 2
     if isinstance(error, click.UsageError) and error.ctx is not None:
         click.echo(error.ctx.get_usage(), err=True)
+    if isinstance(error, click.BadParameter) and error.param is None and error.param_hint is None:
+        error.param = _given(error)
     # click breaks its lists of words into lines that begin with a tab.
-    _line(_("error"), error.format_message().replace("\n\t", " "))
+    _line(_("error"), _named(error).replace("\n\t", " "))
     if isinstance(error, click.NoSuchOption) and error.ctx is not None and any(param.name == "query" for param in error.ctx.command.params):
         _line(
             _("hint"), _("a query that begins with - stands after --, or is written with not: {command}").format(command=f"{error.ctx.command_path} 'not a:b'")
@@ -93,6 +98,36 @@ def _tell_usage(error: click.ClickException) -> int:
     elif isinstance(error, click.UsageError) and error.ctx is not None:
         _line(_("hint"), f"{error.ctx.command_path} --help")
     return 2 if isinstance(error, click.UsageError) else error.exit_code
+
+
+def _given(error: click.BadParameter) -> click.Parameter | None:
+    """The option or argument whose value the error speaks of, where only a command itself saw that it is wrong; None = several could be meant."""
+    if error.ctx is None:
+        return None
+
+    def told(param: click.Parameter) -> bool:
+        values = _each(error.ctx.params.get(param.name or "") if error.ctx else None)
+        return any(re.search(rf"(?<!\w){re.escape(value)}(?!\w)", error.message) for value in values if isinstance(value, str) and value)
+
+    named = [param for param in error.ctx.command.params if told(param)]
+    return named[0] if len(named) == 1 else None
+
+
+def _each(value: object) -> Iterable[object]:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+def _named(error: click.ClickException) -> str:
+    """The message, in which the kinds of values have the names that people use."""
+    message = error.format_message()
+    kind = error.param.type if isinstance(error, click.BadParameter) and error.param is not None else None
+    if isinstance(kind, click.types.IntParamType):
+        return message.replace(kind.name, _("whole number"))
+    if isinstance(kind, click.types.FloatParamType):
+        return message.replace(kind.name, _("number"))
+    if isinstance(kind, click.Path):  # click writes every word of it with a capital
+        return message.replace(kind.name.title(), kind.name.capitalize())
+    return message
 
 
 def _line(head: str, text: str) -> None:
@@ -105,6 +140,8 @@ def _causes(error: BaseException) -> Iterator[str]:
     cause = error.__cause__
     while cause is not None:
         text = str(cause).split("\n", 1)[0] or type(cause).__name__
+        if isinstance(cause, OSError) and cause.strerror and any(cause.strerror in told for told in seen):
+            text = cause.strerror  # said already, without number and name of the class
         if not any(text in told for told in seen):
             seen.add(text)
             yield translated(cause.message) if isinstance(cause, errors.SocError) else f"{type(cause).__name__}: {text}"

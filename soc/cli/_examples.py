@@ -110,22 +110,22 @@ soc rules backtest quy-tac/may-in.yml --since 7d
 soc rules compare quy-tac/may-in.yml --since 7d
 soc rules coverage --live
 soc rules diff rules-old rules-new --since 7d
-soc rules disable 7d1f0f0e --reason 'bắt nhầm lệnh in'
-soc rules enable 7d1f0f0e --reason 'đã sửa'
+soc rules disable net_firewall_botnet_c2 --reason 'bắt nhầm lệnh in'
+soc rules enable net_firewall_botnet_c2 --reason 'đã sửa'
 soc rules eval --rules quy-tac --events events.jsonl
-soc rules except add 7d1f0f0e --where 'source.ip:10.0.0.5' --owner binh --expires 30d --reason 'máy quét'
+soc rules except add net_firewall_botnet_c2 --where 'source.ip: 10.0.0.5' --owner binh --expires 30d --reason 'máy quét'
 soc rules except list
-soc rules explain 7d1f0f0e --event omiekwhuxj
+soc rules explain net_firewall_botnet_c2 --event event.json
 soc rules history
 soc rules import sigma/rules --to quy-tac --yes
 soc rules lint --rules quy-tac
 soc rules list
-soc rules promote 7d1f0f0e --reason 'một tuần không báo nhầm'
+soc rules promote net_firewall_botnet_c2 --reason 'một tuần không báo nhầm'
 soc rules reload --check
-soc rules retract 7d1f0f0e --from 1d --reason 'bắt nhầm lệnh in'
+soc rules retract net_firewall_botnet_c2 --from 1d --reason 'bắt nhầm lệnh in'
 soc rules retractions
-soc rules shadow 7d1f0f0e --reason 'thử trước'
-soc rules show 7d1f0f0e
+soc rules shadow net_firewall_botnet_c2 --reason 'thử trước'
+soc rules show net_firewall_botnet_c2
 soc rules stats --since 30d
 soc rules test --mutate
 soc rules unretract x-2jx7 --reason 'rút nhầm'

@@ -218,7 +218,7 @@ def _zone(*, hidden: bool) -> click.Option:
             try:
                 ZoneInfo(value)
             except (ZoneInfoNotFoundError, ValueError, OSError):
-                raise click.BadParameter(_("no such time zone: {zone}").format(zone=value), ctx=ctx) from None
+                raise click.BadParameter(_("no such time zone: {zone} (as Asia/Ho_Chi_Minh, UTC)").format(zone=value), ctx=ctx) from None
             ctx.ensure_object(Session).timezone = value
 
     help_text = _("Zone in which times are shown and read (default Asia/Ho_Chi_Minh).")

@@ -178,6 +178,10 @@ def _names(item: dict[str, Any]) -> set[str]:
     return names
 
 
+# Reference: the program's name where a command begins
+_SOC = re.compile(r"\bsoc(?= [a-z])")
+
+
 class Output:
     """The way out of one command."""
 
@@ -190,6 +194,10 @@ class Output:
         """Narrate, unless `--quiet`."""
         if self._session.verbosity >= 0:
             click.echo("\n".join(display_safe(line) for line in text.split("\n")), err=True)
+
+    def next(self, text: str) -> None:
+        """Narrate the next steps; `soc` in them is what is typed here for the same store."""
+        self.say(_SOC.sub(lambda _match: self._session.typed(), text))
 
     def warn(self, text: str) -> None:
         """Narrate what should be looked at, even with `--quiet`."""
@@ -295,13 +303,11 @@ class Output:
 
     def folded(self, line: str, indent: str = "", more: str | None = None) -> str:
         """A line of prose, folded between words where a terminal is narrower; `more` indents what follows (as `indent`)."""
-        import textwrap
-
-        if not is_terminal(sys.stdout):
+        if not is_terminal(sys.stdout) or not line.strip():
             return indent + line
-        return "\n".join(
-            textwrap.wrap(line, self.console().width, initial_indent=indent, subsequent_indent=indent if more is None else more, break_on_hyphens=False)
-        ) or (indent + line)
+        from soc.cli import _layout
+
+        return _layout.folded(line, self.console().width, indent, indent if more is None else more)
 
     def text(self, text: str, style: str = "") -> None:
         """A line of data, colored where colors are shown."""

@@ -32,6 +32,31 @@ def _needed(column: Column, cells: Sequence[str]) -> int:
     return natural if column.whole or column.right else min(natural, LEAST)
 
 
+def folded(line: str, width: int, first: str = "", more: str = "") -> str:
+    """A line folded between words so that no row takes more than `width` places; `first` begins the first row, `more` the others.
+
+    Wide letters take two places, marks that stand on letters none. A word that is wider than a row is broken.
+    """
+    from rich.cells import chop_cells
+
+    rows, row, indent = [], first, len(first)
+    for word in line.split():
+        gap = " " if len(row) > indent else ""
+        if cell_len(row) + len(gap) + cell_len(word) <= width:
+            row += gap + word
+            continue
+        if gap:
+            rows.append(row)
+            row, indent = more, len(more)
+        left = word
+        while cell_len(row) + cell_len(left) > width:
+            part = chop_cells(left, max(width - cell_len(row), 2))[0]
+            rows.append(row + part)
+            row, indent, left = more, len(more), left[len(part) :]
+        row += left
+    return "\n".join([*rows, row])
+
+
 def record(columns: Sequence[Column], row: Sequence[str]) -> list[tuple[str, str]]:
     """One item below each other: padded titles and values, without those that are empty."""
     widest = max(cell_len(column.title) for column in columns)

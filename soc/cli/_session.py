@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import pwd
+import shlex
+import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -158,6 +160,11 @@ class Session:
             require_command(app, context.command_path.partition(" ")[2])
             self._admitted = True
 
+    def typed(self, words: str = "") -> str:
+        """How `soc` is typed here so that it finds the same store and settings: `bin/soc --store .demo alerts list`."""
+        chosen = [word for name, value in (("--store", self.store), ("--config", self.config)) if value for word in (name, str(value))]
+        return " ".join(filter(None, (shlex.quote(launcher() or "soc"), *map(shlex.quote, chosen), words)))
+
     @property
     def out(self) -> Output:
         """Where data and narration go."""
@@ -169,6 +176,12 @@ class Session:
         """Close what was opened."""
         while self._apps:
             self._apps.pop().close()
+
+
+def launcher() -> str:
+    """The program as it was called, where it is not found as `soc`: `bin/soc` of a checkout; "" = it is."""
+    called, found = os.environ.get("_SOC_TYPED", ""), shutil.which("soc")
+    return "" if not called or (found and os.path.realpath(found) == os.path.realpath(called)) else called
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)

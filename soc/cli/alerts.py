@@ -349,6 +349,7 @@ def _tell_why(session: Session, app: App, alert: Alert) -> None:
     from soc.application import alerts
     from soc.cli._why_correlation import why_lines
     from soc.model.event import flatten
+    from soc.ports import AlertQuery
 
     out, zone = session.out, session.settings.timezone
     title = _show.title(alert.rule)
@@ -372,7 +373,7 @@ def _tell_why(session: Session, app: App, alert: Alert) -> None:
     ]
     for title, value in rows:
         if value.strip():
-            out.text(f"  {title:<11} {value}")
+            out.text(out.folded(value, f"  {title:<11} ", " " * 14))
     out.text("\n" + _("Why"), "bold")
     for parts in why_lines(alert.explanation, zone, everything=session.verbosity > 0):
         _styled(session, parts)
@@ -399,10 +400,17 @@ def _tell_why(session: Session, app: App, alert: Alert) -> None:
         out.text("\n" + _("What to do"), "bold")
         out.text("\n".join(out.folded(line, indent="  ") for line in text.strip().split("\n")))
     out.say("")
-    if alert.events:
-        out.say(_("Next: soc events get {id}").format(id=alert.events[0][:10]))
+    together, _first = alerts.each(app, AlertQuery(scope=alert.scope, group=alert.group, shadow=alert.shadow, limit=1))
+    if alert.events and together > 1:
+        out.next(
+            _("Next: soc events get {id} · soc alerts list --each --group {group} (all {count} alerts of the group)").format(
+                id=alert.events[0][:10], group=alert.group[:10], count=_show.number(together)
+            )
+        )
+    elif alert.events:
+        out.next(_("Next: soc events get {id}").format(id=alert.events[0][:10]))
     else:
-        out.say(_("Next: soc alerts list --each --group {id}").format(id=alert.group[:10]))
+        out.next(_("Next: soc alerts list --each --group {id}").format(id=alert.group[:10]))
 
 
 def _withdrawn(session: Session, app: App, alert: Alert) -> str:

@@ -11,7 +11,7 @@ import click
 
 from soc.cli import _show
 from soc.cli._io import json_option, write_json
-from soc.cli._session import Session, pass_session
+from soc.cli._session import Session, launcher, pass_session
 from soc.errors import NotAllowed, Phrase
 from soc.i18n import gettext as _
 
@@ -95,10 +95,8 @@ def command(session: Session, folder: Path, scene: str | None, seed: int, as_jso
     now = app.clock.now_us()
     for group in groups[:MOST_ALERTS]:
         key = " ".join(f"{name}={value}" for name, value in group.key.items())
-        out.text(
-            f"  {group.id[:10]}  {_show.level(group.rule.level):<14} {_show.age(group.last_at, now):>5}  ×{group.count:<4} {_show.title(group.rule)}  {key}",
-            _show.style_of(group.rule.level),
-        )
+        row = f"  {group.id[:10]}  {_show.level(group.rule.level):<14} {_show.age(group.last_at, now):>5}  ×{group.count:<4} "
+        out.text(out.folded(f"{_show.title(group.rule)}  {key}", row, " " * 14), _show.style_of(group.rule.level))
     if total > MOST_ALERTS:
         out.text("  …")
     out.text("\n" + _("Next"), "bold")
@@ -125,8 +123,8 @@ def _fresh(folder: Path) -> None:
 def _next_steps(folder: Path, group: str) -> list[str]:
     """The commands that show more of it, as they are typed here."""
     # From a checkout the launcher stands at bin/soc; an installed soc is on PATH.
-    launcher = Path(__file__).parents[2] / "bin" / "soc"
-    name = shlex.quote(os.path.relpath(launcher)) if launcher.exists() else "soc"
+    at_hand = Path(__file__).parents[2] / "bin" / "soc"
+    name = shlex.quote(launcher() or (os.path.relpath(at_hand) if at_hand.exists() and "_SOC_TYPED" not in os.environ else "soc"))
     store = shlex.quote(str(folder))
     why = (f"alerts why {group} --store {store}",) if group else ()
     return [f"{name} {line}" for line in (f"alerts list --store {store}", *why, f"events search 'soc.threat.level:critical' --store {store}")]

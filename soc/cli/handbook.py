@@ -14,7 +14,7 @@ from soc.i18n import gettext as _
 
 @click.command(
     help=_("Print contacts, shifts, incidents at work with their deadlines, playbooks and blank forms to a PDF, for the day this host is down."),
-    epilog=_("Example: soc handbook so-tay.pdf (print it every week, keep it where the response team sits)"),
+    epilog=_("Print it every week, and keep it where the response team sits. Example: soc handbook so-tay.pdf"),
 )
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--overwrite", is_flag=True, help=_("Replace the file."))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 
 import click
@@ -69,10 +70,14 @@ def _command_help(ctx: click.Context, words: tuple[str, ...]) -> None:
 
     found: click.Command = root()
     context = click.Context(found, info_name="soc")
-    for word in words:
+    for at, word in enumerate(words):
         inner = found.get_command(context, word) if isinstance(found, click.Group) else None
         if inner is None:
-            ctx.fail(_("no such topic or command: {name}").format(name=" ".join(words)))
+            known = found.list_commands(context) if isinstance(found, click.Group) else []
+            near = difflib.get_close_matches(word, [*known, *(TOPICS if context.parent is None else ())], n=1)
+            ctx.fail(
+                _("no such topic or command: {name}").format(name=" ".join(words)) + (" " + _("(did you mean {name}?)").format(name=" ".join((*words[:at], near[0]))) if near else "")
+            )
         found = inner
         context = click.Context(found, info_name=word, parent=context)
     click.echo(found.get_help(context))

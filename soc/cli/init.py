@@ -103,7 +103,7 @@ def command(session: Session, file: Path | None, to_stdout: bool, as_json: bool)
     if as_json:
         write_json({"schema_version": 1, "kind": "init", "path": str(target), "key": key})
         return
-    session.out.say(_("Next: edit it, then soc config validate, soc doctor, soc run"))
+    session.out.next(_("Next: edit it, then soc config validate, soc doctor, soc run"))
 
 
 def _make_key(session: Session) -> str:

@@ -168,7 +168,7 @@ def propose(
     made = intel.propose(app, incidents, all_open=all_open, expires_at=expires_at, types=types, only=only, reason=reason)
     _tell(session, made, as_json)
     if not as_json:
-        session.out.say(_("Next, by another person: soc intel approve {id}").format(id=made.id))
+        session.out.next(_("Next, by another person: soc intel approve {id}").format(id=made.id))
     return 0
 
 
@@ -186,7 +186,7 @@ def approve(session: Session, /, id: str, expected: int | None, reason: str, beh
     one = intel.approve(session.app(), id, reason=reason, behalf=behalf, expected=expected)
     _tell(session, one, as_json)
     if not as_json:
-        session.out.say(_("Next: soc intel export {id} --format edl --to FOLDER").format(id=one.id))
+        session.out.next(_("Next: soc intel export {id} --format edl --to FOLDER").format(id=one.id))
 
 
 @command.command(help=_("End a list now. Example: soc intel withdraw BL-2026-0001 --reason 'máy chủ đã sạch'"))
@@ -202,10 +202,7 @@ def withdraw(session: Session, id: str, reason: str, as_json: bool) -> None:
 
 
 @command.command(
-    help=_(
-        "Write what is approved and in force: of all lists, or of the lists or incidents named. "
-        "Example: soc intel export --format edl --to /srv/block, which firewalls fetch"
-    )
+    help=_("Write what is approved and in force: of all lists, or of the lists or incidents named. Example: soc intel export --format edl --to /srv/block")
 )
 @click.argument("names", nargs=-1, metavar="[LIST|INCIDENT]…")
 @click.option("--all-open", is_flag=True, help=_("Of all lists in force (also without names)."))

@@ -7,12 +7,12 @@ too, because it would silently mean something else.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
 
-from soc.errors import RuleError, RuleSyntaxError, RuleUnsupported
+from soc.errors import NotFound, Phrase, RuleError, RuleSyntaxError, RuleUnsupported, near
 from soc.model.text import display_safe
 from soc.rules.ast import Rule
 from soc.rules.cache import Cache
@@ -78,6 +78,12 @@ class Collection(msgspec.Struct, frozen=True):
         )
         found = next(filter(None, ways), [])
         return found[0] if len(found) == 1 else None
+
+    def missing(self, name: str, more: Iterable[str] = ()) -> NotFound:
+        """What to say of a name that means no rule, or several: the nearest one. `more`: names that are none of files."""
+        every = [(rule.id, rule.path) for rule in self.ruleset.rules] + [(rule.id, rule.path) for rule in self.correlations]
+        known = sorted({one for rule_id, path in every for one in (rule_id, Path(path).stem)}.union(self.names, more))
+        return NotFound(Phrase("no rule {name}, or several", name=name), hint=near(name, known, "soc rules list"))
 
 
 class _Loaded:

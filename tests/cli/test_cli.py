@@ -453,3 +453,46 @@ def test_no_room_for_what_is_told(tmp_path: Path) -> None:
             check=False,
         )
     assert (done.returncode, done.stderr) == (7, "error: standard output cannot be written: No space left on device\nhint: make room, then run it again\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "language", "told"),
+    [
+        (["store", "retention", "--before", "never"], "en", "Invalid value for '--before': no time: never"),
+        (["incidents", "new", "T", "--detected", "tomorrow"], "en", "Invalid value for '--detected': no time: tomorrow"),
+        (["incidents", "list", "--state", "opne"], "en", "Invalid value for '--state': opne is none of"),
+        (["alerts", "list", "--limit", "abc"], "en", "'abc' is not a valid whole number."),
+        (["alerts", "list", "--limit", "abc"], "vi", "'abc' không phải số nguyên hợp lệ."),
+        (["rules", "lint", "--rules", "/nope"], "vi", "Đường dẫn '/nope' không tồn tại."),
+        (["alerts", "list", "--tz", "Asia/Hanoi"], "en", "(as Asia/Ho_Chi_Minh, UTC)"),
+        (["help", "filtesr"], "en", "(did you mean filters?)"),
+        (["help", "alerts", "lst"], "en", "(did you mean alerts list?)"),
+        (["rules", "show", "net_firewall_botnet"], "en", "did you mean net_firewall_botnet_c2?"),
+        (["policies", "show", "account-taken-ovr"], "en", "did you mean account-taken-over?"),
+        (["playbooks", "show", "ransomwear"], "en", "did you mean ransomware?"),
+        (["parse", "/nope.log"], "vi", "lỗi: không đọc được /nope.log: không có tệp hoặc thư mục này\n"),
+        (["rules", "explain", "net_firewall_botnet_c2", "--event", "zz"], "en", "hint: soc events get ID --json > event.json"),
+    ],
+)
+def test_a_slip_is_named_with_its_place_and_the_nearest_right_one(words: list[str], language: str, told: str, tmp_path: Path) -> None:
+    """What, where, what else, in the language of the reader; no line twice."""
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "soc", *words, "--store", str(tmp_path / "s"), "--lang", language]
+    if words[0] == "parse":
+        command = command[:-4] + command[-2:]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert told in done.stderr
+    assert done.returncode in {1, 2}
+    assert "Errno" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_fault(closed: str, tmp_path: Path) -> None:
+    """A service or a script may close what it does not need; no file of the store is taken for one of them."""
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    command = f"{sys.executable} -m soc incidents new Thử --store s {closed}"
+    assert subprocess.run(["sh", "-c", command], cwd=tmp_path, env=env, check=False).returncode == 0
+    listed = subprocess.run(
+        [sys.executable, "-m", "soc", "incidents", "list", "--json", "--store", "s"], cwd=tmp_path, env=env, capture_output=True, check=True
+    )
+    assert json.loads(listed.stdout)["total"] == 1

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from soc.cli import _show
 from soc.cli._export import text_file
-from soc.cli._io import Column, Output, csv_line, csv_safe, to_json, wants_color
+from soc.cli._io import Column, Output, cell_width, csv_line, csv_safe, to_json, wants_color
+from soc.cli._layout import folded
 from soc.cli._progress import Progress
-from soc.cli._session import Session
+from soc.cli._session import Session, launcher
 from soc.cli._why import plain, tree_lines
 from soc.clock import FrozenClock
 from soc.errors import NotAllowed
@@ -89,6 +90,43 @@ def test_list_shape(capsys: pytest.CaptureFixture[str]) -> None:
     assert "warning: there is no field c\n" in captured.err
     out.items("things", [], [Column("a", "A")], form="json", fields=("b",))
     assert "no field" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text", ["Máy bên trong liên lạc máy chủ botnet", "Ma\u0301y bên trong gọi ra ngoa\u0300i", "防火墙 发现 攻击 事件 严重", "a" * 70, ""]
+)
+@pytest.mark.parametrize("width", [20, 33])
+def test_prose_is_folded_by_places(text: str, width: int) -> None:
+    """Wide letters take two places, accents of their own none; nothing is lost, and no row is wider than the terminal."""
+    rows = folded(text, width, "  ◆ ", "      ").split("\n")
+    assert [row for row in rows if cell_width(row) > width] == []
+    assert rows[0].startswith("  ◆ ")
+    assert all(row.startswith("      ") for row in rows[1:])
+    assert "".join("".join(rows).split()) == "◆" + "".join(text.split())
+    assert len(rows) > 1 or cell_width(text) + 4 <= width
+
+
+def test_next_steps_are_typed_as_here(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The program as it was called, and the store that was named: what is copied finds the same."""
+    monkeypatch.setenv("_SOC_TYPED", "bin/soc")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    Output(Session(store=Path("a b"))).next("Next: soc events get x · soc alerts list; not soc.toml")
+    assert capsys.readouterr().err == "Next: bin/soc --store 'a b' events get x · bin/soc --store 'a b' alerts list; not soc.toml\n"
+    monkeypatch.delenv("_SOC_TYPED")
+    Output(Session()).next("Next: soc run")
+    assert capsys.readouterr().err == "Next: soc run\n"
+
+
+def test_a_program_on_the_path_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A link to the launcher of a checkout, too."""
+    launcher_file, link = tmp_path / "checkout-soc", tmp_path / "soc"
+    launcher_file.write_text("#!/bin/sh\n")
+    launcher_file.chmod(0o755)
+    link.symlink_to(launcher_file)
+    monkeypatch.setenv("_SOC_TYPED", str(launcher_file))
+    assert launcher() == str(launcher_file)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert launcher() == ""
 
 
 def test_quiet_says_errors_only(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ FILE = re.compile(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", re.DOTALL)
 CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
 # What differs from run to run: ids made of file identities, ages, durations, rates over a time that ends now.
 CHANGES = (
+    (re.compile(re.escape(f"{ROOT}/bin/soc")), "bin/soc"),
     (re.compile(r"\b[agc]-[a-z0-9]{8,20}\b"), "ID"),
     (re.compile(r"(?:(?<=[\s])[a-z0-9]{10}(?=\s|$))+"), "EVENT"),
     (re.compile(r"\t\d+[smhd]\t"), "\tAGE\t"),

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from soc.rules.correlation import Correlation
 
 
+HINT = "soc events get ID --json > event.json"
+"""How a stored event gets into a file."""
+
+
 @click.command(help=_("Why a rule matches an event, or why not: the condition as a tree with the values that decided it."))
 @click.argument("rule")
 @RULES
@@ -39,7 +43,7 @@ if TYPE_CHECKING:
 def command(session: Session, rule: str, folder: Path | None, file: str, until: str, pipeline: str, tz: str, as_json: bool) -> int:
     """Explain one rule on one event, or a correlation on several; exit code 1 when it does not match."""
     from soc.cli._why import plain, tree_lines
-    from soc.errors import NotFound, Phrase, UsageError
+    from soc.errors import Phrase, UsageError
     from soc.rules.ast import Rule
     from soc.rules.evaluate import MOST_LINE, read_event
     from soc.rules.exceptions import explained, letting_pass
@@ -49,14 +53,14 @@ def command(session: Session, rule: str, folder: Path | None, file: str, until: 
     collection, _errors = collection_of(session, folder, ecs=pipeline == "ecs", life=dict(kept.states.life) if kept else None)
     found = collection.get(rule)
     if found is None:
-        raise NotFound(Phrase("no rule {name}, or several", name=rule), hint="soc rules list")
+        raise collection.missing(rule)
     if not isinstance(found, Rule):
         return _correlation(session, found, collection, _events(file), moment(until), as_json=as_json)
     try:
         with click.open_file(file, "rb") as stream:
             doc = read_event(stream.readline(MOST_LINE))
     except (OSError, ValueError) as error:
-        raise UsageError(Phrase("{file} holds no event: {reason}", file=file, reason=str(error))) from error
+        raise UsageError(Phrase("{file} holds no event: {reason}", file=file, reason=_reason(error)), hint=HINT) from error
     tree = explained(found, doc)
     matched = tree["matched"] and letting_pass(found, doc) is None
     if as_json:
@@ -71,6 +75,11 @@ def command(session: Session, rule: str, folder: Path | None, file: str, until: 
     return 0 if matched else 1
 
 
+def _reason(error: Exception) -> str:
+    """Why a file could not be read as an event."""
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+
+
 def _events(file: str) -> list[dict[str, Any]]:
     """The events of a file.
 
@@ -83,7 +92,7 @@ def _events(file: str) -> list[dict[str, Any]]:
         with click.open_file(file, "rb") as stream:
             return [read_event(line) for line in read_lines(cast("BinaryIO", stream)) if line is None or line.strip()]
     except (OSError, ValueError) as error:
-        raise UsageError(Phrase("{file} holds no event: {reason}", file=file, reason=str(error))) from error
+        raise UsageError(Phrase("{file} holds no event: {reason}", file=file, reason=_reason(error)), hint=HINT) from error
 
 
 def _correlation(session: Session, rule: Correlation, collection: Collection, docs: list[dict[str, Any]], until_us: int | None, *, as_json: bool) -> int:

@@ -50,16 +50,16 @@ def _paths(rules: tuple[str, ...], library: list[Path]) -> list[Path]:
 
     Raises: NotFound for a word that is neither a path nor a rule.
     """
-    from soc.errors import NotFound, Phrase
     from soc.rules.collection import load_collection
 
     found = [Path(word).resolve() for word in rules if Path(word).exists()] if rules else list(library)
     named = [word for word in rules if not Path(word).exists()]
     collection = load_collection(library)[0] if named else None
     for word in named:
-        rule = collection.get(word) if collection else None
+        assert collection is not None
+        rule = collection.get(word)
         if rule is None:
-            raise NotFound(Phrase("no rule {name}, or several", name=word), hint="soc rules list")
+            raise collection.missing(word)
         found.append(Path(rule.path))
     return list(dict.fromkeys(found))
 
