@@ -98,6 +98,8 @@ def _runs(text: str) -> list[str]:
 def _tokens(text: str) -> dict[str, None]:
     """The tokens of a text, each once, in a fixed order; cost is linear, and what repeats between events is not worked out again."""
     runs = _runs(text)
+    if len(runs) == 1 and len(run := runs[0]) <= MOST_TOKEN:
+        return dict.fromkeys((run,) if run.isalnum() else _COMPOUNDS[run])
     compounds = map(_COMPOUNDS.__getitem__, filterfalse(str.isalnum, runs))
     out = dict.fromkeys(chain(filter(str.isalnum, runs), chain.from_iterable(compounds)))
     if (len(text) > MOST_TOKEN or not text.isascii()) and max(map(len, runs), default=0) > MOST_TOKEN:  # no token is longer than its run

@@ -30,6 +30,14 @@ class Kind(NamedTuple):
     tokens: Callable[[str], str] | None = known_tokens
 
 
+def _word(text: str) -> str:
+    return text.lower() if text.isalnum() else known_tokens(text)
+
+
+def _unsigned(text: str) -> str:
+    return text.removeprefix("-")
+
+
 def _one(text: str) -> list[str]:
     return [text]
 
@@ -51,12 +59,12 @@ _ADDRESS = r"[\w.+=-]{1,64}@[\w.-]{1,190}"
 _COMMAND = r"(?![a-z]{0,16}auth=)[a-z]{1,16}=\d{1,9}(?:/\d{1,9})?"
 # Reference: as the readers' own patterns: `queued.is_queue_id`, `address._ENDPOINT`, `amavis._VERDICT`, Postfix src/smtpd/smtpd.c.
 KINDS = {
-    "id": Kind(r"[0-9A-F]{5,20}|(?=[A-Za-z]{0,25}[0-9])[0-9A-Za-z]{10,26}", "4Bq{n:03d}zQx7Lk"),
+    "id": Kind(r"[0-9A-F]{5,20}|(?=[A-Za-z]{0,25}[0-9])[0-9A-Za-z]{10,26}", "4Bq{n:03d}zQx7Lk", tokens=str.lower),
     "ip": Kind(rf"{_OCTET}(?:\.{_OCTET}){{3}}", "192.0.2.{n}", tokens=None),
     "port": Kind(r"[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}", "40{n:02d}", int, tokens=None),
     "count": Kind(r"\d{1,9}", "700{n:02d}", tokens=None),
     "decimal": Kind(r"\d{1,9}(?:\.\d{1,9})?", "{n}.31", tokens=None),
-    "signed": Kind(r"-?\d{1,9}(?:\.\d{1,9})?", "-{n}.57"),
+    "signed": Kind(r"-?\d{1,9}(?:\.\d{1,9})?", "-{n}.57", tokens=_unsigned),
     "ms": Kind(r"\d{1,9}", "800{n:02d}", _milliseconds, tokens=None),
     "dsn": Kind(r"\d\.\d{1,3}\.\d{1,3}", "2.{n}.77", tokens=None),
     "address": Kind(_ADDRESS, "user{n}@d{n}.example.org", _one),
@@ -64,7 +72,8 @@ KINDS = {
     "mid": Kind(r"[\w.@$%+=/-]{1,190}", "m{n}$x@message.example.org"),
     "host": Kind(r"(?!unknown\[)[A-Za-z][A-Za-z0-9-]{0,62}(?:\.[A-Za-z0-9-]{1,63}){0,8}", "mx{n}.host.example.org"),
     "helo": Kind(r"[\w.-]{1,190}|\[[\d.]{7,15}\]", "helo{n}.example.org"),
-    "name": Kind(r"[\w-]{1,64}", "name{n}x"),
+    "name": Kind(r"[\w-]{1,64}", "name{n}x", tokens=_word),
+    "task": Kind(r"\d{1,10}-\d{1,4}(?:-\d{1,4})?", "{n:05d}-17", tokens=None),
     "list": Kind(r"[\w.-]{1,190}", "dnsbl{n}.example.org"),
     "names": Kind(r"[A-Za-z0-9,:-]{1,200}", "Flag{n},Other"),
     "words": Kind(r"[!-~]+(?: (?!as )[!-~]+)*", "some {n} words"),
@@ -95,7 +104,7 @@ TEXTS = (
     *(f"disconnect from {peer}{commands}" for peer in _PEERS for commands in ("", " $commands")),
     *(f"lost connection after $stage from {peer}" for peer in _PEERS),
     *(
-        f"($name) {verdict} {{$names}}, [$ip]:$port [$ip] <$address> -> $recipients, Queue-ID: $id, Message-ID: <$mid>, mail_id: $name, "
+        f"($task) {verdict} {{$names}}, [$ip]:$port [$ip] <$address> -> $recipients, Queue-ID: $id, Message-ID: <$mid>, mail_id: $name, "
         f"Hits: $signed, size: $count, {queued}$ms ms"
         for verdict in ("Passed CLEAN", "Passed SPAMMY", "Blocked SPAM")
         for queued in ("queued_as: $id, ", "")

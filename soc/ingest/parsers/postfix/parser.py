@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
 from soc.errors import ParseError, UnknownFormat
-from soc.ingest.normalize import DAY_US, iso, time_us
+from soc.ingest.normalize import DAY_US, MINUTE_US, SECOND_US, iso, time_us
 from soc.ingest.parser import Context, Line, Parsed
 from soc.ingest.parsers.postfix.amavis import read_amavis
 from soc.ingest.parsers.postfix.assembler import MailAssembler
@@ -28,6 +28,10 @@ from soc.model.text import texts_tokens
 _MOST_TIMES = 4096
 _MOST_APPS = 4096
 _MOST_TEMPLATES = 4096
+# Reference: RFC 3164 4.1.2.
+_TO_THE_SECOND = re.compile(r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:[0-5]\d", re.ASCII)
+_TO_SECONDS = 13
+_SECONDS = {f"{second:02d}": second * SECOND_US for second in range(60)}
 _APART = ("@timestamp", "message", "process.pid")
 """Fields that every line has of its own."""
 _FACILITIES = [
@@ -178,6 +182,8 @@ class PostfixParser:
         self._apps: dict[str, tuple[str, str]] = {}
         self._times: dict[tuple[str, str, int], int] = {}
         self._stamps: dict[tuple[str, str, int], tuple[int, str, str]] = {}
+        self._minutes: dict[tuple[str, str, int], tuple[int, str, str]] = {}
+        """What times of one minute have in common: its microseconds, the text of `@timestamp` up to the seconds, the tokens of its date."""
         self._forms = Forms(_read_alone)
         self._templates: dict[tuple[int, str, str, int], Template | None] = {}
 
@@ -276,16 +282,31 @@ class PostfixParser:
         """The header time of lines that are read together, as microseconds, as `@timestamp` and its tokens; None where there is none, or not one for all of them."""
         key = (text, context.timezone, context.offset_us)
         known = self._stamps.get(key)
-        if known is None or known[0] != self._time(text, context):
-            ts_us = self._time(text, context)
-            if not ts_us:
+        if known is None or not _holds(text, known[0], context.received_us):
+            known = self._new_stamp(text, context)
+            if known is None:
                 return None
             if len(self._stamps) >= _MOST_TIMES:
                 self._stamps.clear()
-            known = self._stamps[key] = ts_us, iso(ts_us), texts_tokens((text,))
-        if text[0].isdigit() or context.last_us + 7 * DAY_US - known[0] < 365 * DAY_US:
-            return known
-        return None
+            self._stamps[key] = known
+        return known if _holds(text, known[0], context.last_us) else None
+
+    def _new_stamp(self, text: str, context: Context) -> tuple[int, str, str] | None:
+        """A header time that was not met lately; most differ by their seconds only from one that was."""
+        key = (text[:_TO_SECONDS], context.timezone, context.offset_us)
+        seconds_us = _SECONDS.get(text[_TO_SECONDS:], 0)
+        minute = self._minutes.get(key) if text[_TO_SECONDS:] in _SECONDS else None
+        if minute is not None and _holds(text, minute[0] + seconds_us, context.received_us):
+            return minute[0] + seconds_us, f"{minute[1]}{text[_TO_SECONDS:]}.000Z", f"{minute[2]} {text[7:]}"
+        ts_us = self._time(text, context)
+        if not ts_us:
+            return None
+        written = iso(ts_us)
+        if _TO_THE_SECOND.fullmatch(text) and ts_us % MINUTE_US == seconds_us:
+            if len(self._minutes) >= _MOST_TIMES:
+                self._minutes.clear()
+            self._minutes[key] = ts_us - seconds_us, written[:17], texts_tokens((text[:6],))
+        return ts_us, written, texts_tokens((text,))
 
     def _app(self, app: str) -> tuple[str, str]:
         known = self._apps.get(app)
@@ -298,15 +319,12 @@ class PostfixParser:
         return known
 
     def _time(self, text: str, context: Context) -> int:
-        """The header time; 0 where there is none. Lines come many to a second, so a text is read once.
-
-        A remembered time without a year holds as long as reading it again would give the same: no later year fits.
-        """
+        """The header time; 0 where there is none. Lines come many to a second, so a text is read once."""
         if not text:
             return 0
         key = (text, context.timezone, context.offset_us)
         known = self._times.get(key)
-        if known is not None and (text[0].isdigit() or 0 <= context.received_us + 7 * DAY_US - known < 365 * DAY_US):
+        if known is not None and _holds(text, known, context.received_us):
             return known
         try:
             known = time_us(text, context)
@@ -317,6 +335,11 @@ class PostfixParser:
             self._times.clear()
         self._times[key] = known
         return known
+
+
+def _holds(text: str, ts_us: int, received_us: int) -> bool:
+    """Whether what was remembered of a time is what reading it again would give: it has a year, or no later year fits."""
+    return text[0].isdigit() or 0 <= received_us + 7 * DAY_US - ts_us < 365 * DAY_US
 
 
 def _syslog_fields(priority: int) -> Doc:

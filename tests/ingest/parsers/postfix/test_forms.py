@@ -166,6 +166,31 @@ def test_a_time_without_a_year_is_read_when_it_means_the_same_for_all_lines() ->
             assert found == PostfixParser().parse(line, context)
 
 
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["Feb 28", "Feb 29", "Nov 27", "Nov 28", "Dec  1", "Dec 31", "Jan  1"]),
+            st.sampled_from(["23:59", "08:00", "08:0x"]),
+            st.integers(0, 61),
+        ),
+        max_size=8,
+    )
+)
+def test_times_of_one_minute_are_read_as_each_by_itself(times: list[tuple[str, str, int]]) -> None:
+    """Whatever was read before, in whatever order."""
+    parser = PostfixParser()
+    for date, minute, second in times:
+        for zone in ("Asia/Ho_Chi_Minh", "America/New_York"):
+            for offset_us in (0, 1_500_000):
+                text = f"{date} {minute}:{second:02d} mx1 postfix/smtpd[71]: {CONNECT}"
+                context = Context(NOW_US, zone, offset_us, tokens=True, last_us=NOW_US)
+                [found] = parser.parse_many([frame(text)], context)
+                if found is not None:
+                    assert msgspec.structs.replace(found, tokens="") == PostfixParser().parse(frame(text), context)
+                    assert set(found.tokens.split(" ")) == set(event_tokens({**found.doc, "event.original": text}).split(" "))
+
+
 def test_templates_of_many_hosts_are_bounded() -> None:
     """Whoever may send lines may name any host."""
     parser = PostfixParser()
