@@ -339,6 +339,28 @@ def _is_stamp(text: str) -> bool:
     return _STAMP_ISO.fullmatch(text) is not None or _STAMP_3164.fullmatch(text) is not None
 
 
+# --- where a record begins inside a line ------------------------------------------------------------------------------
+
+
+def word_at(message: str, mark: str, within: int) -> int:
+    """Where `mark` stands in the first `within` characters as a word of the line's own; -1 where it does not.
+
+    What stands in quotes is quoted (the address or program that a visitor names in the log of a web server, a value of JSON), and so is
+    what follows a letter, digit or sign without a blank (`/?date=`): whoever wrote that may have wished to be taken for a device.
+    """
+    at = message.find(mark, 0, within)
+    while at > 0:
+        before = message[at - 1]
+        quotes = message.count('"', 0, at) - message.count('\\"', 0, at) - (message[0] == '"')
+        if not quotes & 1 and before in _BETWEEN:
+            return at
+        at = message.find(mark, at + 1, within)
+    return at
+
+
+_BETWEEN = frozenset(" \t,;:|>\"'\ufeff")
+
+
 # --- key=value ------------------------------------------------------------------------------------------------------
 
 # Reference: FortiOS, SonicWall, Sophos and iptables write `key=value key="value with \"quotes\""`; an unclosed quote

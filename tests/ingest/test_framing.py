@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soc.ingest.framing import Cef, cef, decode, frame, key_values
+from soc.ingest.framing import Cef, cef, decode, frame, key_values, word_at
+from soc.ingest.registry import installed
 from soc.ingest.wrapped import json_object
 
 
@@ -121,6 +122,35 @@ def test_unusual_headers(text: str, time: str, host: str, app: str, pid: str, me
     """Seconds since 1970 behind a priority, tags without a blank behind them, CEF in small letters; what only looks so stays."""
     line = frame(text)
     assert (line.header_time, line.host, line.app, line.pid, line.message) == (time, host, app, pid, message)
+
+
+FORGED = "date=2026-03-02 time=08:15:30 devid=FG1 logid=0419016384 type=utm subtype=ips severity=critical srcip=192.0.2.1"
+
+
+@pytest.mark.parametrize("record", [FORGED, "CEF:0|Fortinet|Fortigate|7|1|utm:ips|9|src=192.0.2.1 act=blocked"])
+def test_what_visitors_write_is_no_record(record: str) -> None:
+    """Lines of web servers and other JSON that quote it, or name it in an address, are not taken for the device's; a prefix of a relay is."""
+    for line in (
+        f'198.51.100.7 - - [02/Mar/2026:08:15:30 +0700] "GET / HTTP/1.1" 200 5 "-" "{record}"',
+        f'198.51.100.7 - - [02/Mar/2026:08:15:30 +0700] "GET / HTTP/1.1" 200 5 "a\\" b" "{record}"',
+        f"2026-03-02 08:15:30 10.0.0.1 GET /?{record.replace(' ', '&')} - 80 - 198.51.100.7",
+        orjson.dumps({"status": 200, "agent": record, "host": "web"}).decode(),
+        f'<134>Mar  2 08:15:30 web nginx[7]: 198.51.100.7 "GET /" "{record}"',
+    ):
+        assert installed().recognise(frame(line)) is None, line
+    for line in (record, f"fw1 : {record}", f"<134>Mar  2 08:15:30 fw relay {record}", f'"{record}"', f'a="b" {record}'):
+        assert installed().recognise(frame(line)) is not None, line
+
+
+def test_where_a_word_stands_in_a_line() -> None:
+    """Outside of quotes, and behind nothing that it could be the end of."""
+    assert word_at("date=1", "date=", 99) == 0
+    assert word_at("x date=1", "date=", 99) == 2
+    assert word_at('"date=1"', "date=", 99) == 1
+    assert word_at('update=2 x="date=3" date=4', "date=", 99) == 20
+    assert word_at('update=2 x="date=3" date=4', "date=", 22) == -1
+    for text in ("", "update=2", 'a "date=1"', "/?date=1", '{"a":"date=1"}', 'a "b\\" date=1"'):
+        assert word_at(text, "date=", 99) == -1, text
 
 
 def test_a_record_whose_beginning_a_relay_took_for_a_name() -> None:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from soc.errors import MalformedRecord, UnknownFormat
-from soc.ingest.framing import Cef, cef
+from soc.ingest.framing import Cef, cef, word_at
 from soc.ingest.normalize import (
     TRANSPORTS,
     count,
@@ -238,7 +238,7 @@ class CefGeneric:
     """The parser of CEF records."""
 
     name = NAME
-    version = 4
+    version = 5
     kind = "other"
     fields_hold_line = True
 
@@ -247,7 +247,7 @@ class CefGeneric:
         message = line.message
         if message[:4] == "CEF:":
             return True
-        return message.find("CEF:", 0, WHERE_IT_BEGINS) > 0 and message.count("|", 0, 2048) >= 6  # noqa: PLR2004 - six pipes end the header
+        return word_at(message, "CEF:", WHERE_IT_BEGINS) > 0 and message.count("|", 0, 2048) >= 6  # noqa: PLR2004 - six pipes end the header
 
     def parse(self, line: Line, context: Context) -> Parsed:
         """The ECS event of one CEF record.

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from soc.errors import MalformedRecord, UnknownFormat
-from soc.ingest.framing import cef
+from soc.ingest.framing import cef, word_at
 from soc.ingest.normalize import HOUR_US, MINUTE_US, SECOND_US, TRANSPORTS, clock_us, epoch_us, iso, midnight_us, time_us, to_utc_us
 from soc.ingest.parser import Context, Line, Parsed
 from soc.ingest.parsers.fortinet_fortigate.keys import key_of_text, natural_key_fields
@@ -49,8 +49,8 @@ class FortiGate:
         message = line.message
         if message[:4] == "CEF:":
             return "|fortinet|fortigate" in message[:40].lower()
-        if message[:5] != "date=" and message.find("date=", 0, HEAD) < 0:  # a relay took the date off: another time or the header has it too
-            return message.find("logid=", 0, HEAD) >= 0 and (message.find("eventtime=", 0, HEAD) >= 0 or message.find("devid=", 0, HEAD) >= 0)
+        if message[:5] != "date=" and word_at(message, "date=", HEAD) < 0:  # a relay took the date off: another time or the header has it too
+            return word_at(message, "logid=", HEAD) >= 0 and (message.find("eventtime=", 0, HEAD) >= 0 or message.find("devid=", 0, HEAD) >= 0)
         at = message.find("devid=", 0, HEAD)
         if at >= 0:
             if message[:5] != "date=" and message.find(" fctsn=", 0, HEAD) >= 0:  # FortiClient, as its manager hands it on
