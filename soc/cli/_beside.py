@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from soc.cli import _show
 from soc.i18n import gettext as _
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from soc.application.in_force import Tell
     from soc.cli._progress import Progress
@@ -22,6 +23,16 @@ def counting(progress: Progress) -> Callable[[int], None]:
         progress(_("{count} events").format(count=_show.number(count)))
 
     return tell
+
+
+@contextmanager
+def stoppable(session: Session) -> Iterator[None]:
+    """Tells whoever stops what is in the block how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        session.out.say(_("Stopped half-way: each event is whole, and the same command does the rest."))
+        raise
 
 
 def teller(session: Session, command: str) -> Tell:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import click
@@ -45,7 +46,7 @@ def command(
 
     from soc.application import enrich as work
     from soc.application.events import event_query
-    from soc.cli._beside import counting, teller
+    from soc.cli._beside import counting, stoppable, teller
     from soc.cli._progress import Progress
 
     app, text = session.app(), " ".join(query)
@@ -58,12 +59,14 @@ def command(
             )
 
     written = yes and not dry_run
-    found = run(dry=not written)
+    with stoppable(session) if written else nullcontext():
+        found = run(dry=not written)
     if not written and not dry_run and (found.changed or found.alerts) and may_ask(session):
         _tell(session, found)
         written = click.confirm(_("Do it?"), default=False, err=True)
         if written:
-            found = run(dry=False)
+            with stoppable(session):
+                found = run(dry=False)
     if as_json:
         write_json({"schema_version": 1, "kind": "enrichment", "written": written, **msgspec.to_builtins(found)})
     else:

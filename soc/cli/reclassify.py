@@ -40,7 +40,7 @@ def command(
     """Reclassify events."""
     from soc.application.events import event_query
     from soc.application.reclassify import reclassify
-    from soc.cli._beside import counting, teller
+    from soc.cli._beside import counting, stoppable, teller
     from soc.cli._progress import Progress
 
     app = session.app()
@@ -67,7 +67,8 @@ def command(
         if not yes:
             session.out.say(plan)
         if yes or (may_ask(session) and click.confirm(_("Do it?"), default=False, err=True)):
-            counts = run(dry=False)
+            with stoppable(session):
+                counts = run(dry=False)
             written = True
     if as_json:
         write_json({"schema_version": 1, "kind": "reclassification", "written": written, "counts": counts})

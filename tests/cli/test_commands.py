@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from soc import cli
+from soc.adapters.sqlite.lock import RepairLock
 from soc.cli.demo import _next_steps
 from tests.cli.conftest import Done, Run
 
@@ -334,6 +335,32 @@ def test_reclassify_shows_the_plan_first(own: Callable[..., Done]) -> None:
     assert doc["soc"]["threat"]["level"] == "low"
     assert own("reclassify", "x", "--level", "low").code == 2
     assert own("reclassify", "x", "--level", "loud", "--why", "x").code == 2
+
+
+def test_a_repair_that_is_stopped_or_not_alone_says_how_to_go_on(own: Callable[..., Done], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while events are changed: 130 and that the same command does the rest; beside another repair: 5, and who is at it."""
+
+    def stopped(*_: object, **rest: bool) -> dict[str, int]:
+        if not rest["dry_run"]:
+            raise KeyboardInterrupt
+        return {"seen": 1, "changed": 1}
+
+    words = ("reclassify", "destination.port:4444", "--level", "medium", "--why", "x", "--yes")
+    with monkeypatch.context() as patch:
+        patch.setattr("soc.application.reclassify.reclassify", stopped)
+        patch.setattr("soc.application.enrich.enrich", stopped)
+        for command in (words, ("enrich", "--why", "x", "--yes")):
+            done = own(*command)
+            assert (done.code, "the same command does the rest" in done.err) == (130, True), done
+    folder = Path(str(json.loads(own("store", "status", "--json").out)["status"]["place"]))
+    held = RepairLock(folder)
+    try:
+        done = own(*words)
+        assert (done.code, str(os.getpid()) in done.err, "take turns" in done.err) == (5, True, True), done
+        assert own(*words[:-1], "--dry-run").code == 0
+    finally:
+        held.release()
+    assert own(*words).code == 0
 
 
 def test_backup_and_restore(own: Callable[..., Done], soc: Run, tmp_path: Path) -> None:
