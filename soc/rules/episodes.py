@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import overload
 
 import msgspec
 
 from soc.rules.measures import Number
+from soc.rules.packed import TOGETHER, pack, unpacker
 
 _MOST_WHOLE = 1 << 63
 
@@ -54,8 +55,11 @@ class CorrelationAlert(msgspec.Struct):
     revision: int
 
 
+_unpack: Callable[[bytes], list[Member]] = unpacker(Member)
+
+
 class Members:
-    """Members in order of time, of many the oldest packed: a wave that never ends has thousands, which then take a third.
+    """Members in order of time, of many the oldest packed: a wave that never ends has thousands.
 
     `most`: how many of the newest are kept (0 = all). Adding one costs what a list takes; reading all of them unpacks.
     """
@@ -75,26 +79,24 @@ class Members:
         """Add the newest."""
         self._count += 1
         self._new.append(member)
-        if len(self._new) == 2 * _TOGETHER:
-            self._packed.append(_encode(self._new[:_TOGETHER]))
-            del self._new[:_TOGETHER]
-            if self._most and len(self._new) + (len(self._packed) - 1) * _TOGETHER >= self._most:
+        if len(self._new) == 2 * TOGETHER:
+            self._packed.append(pack(self._new[:TOGETHER]))
+            del self._new[:TOGETHER]
+            if self._most and len(self._new) + (len(self._packed) - 1) * TOGETHER >= self._most:
                 self._packed.popleft()
 
     def __iter__(self) -> Iterator[Member]:
-        kept = [member for block in self._packed for member in _decode(block)] + self._new
-        return iter(kept[-self._most :] if self._most else kept)
+        return islice(chain(chain.from_iterable(map(_unpack, self._packed)), self._new), self._spare(), None)
+
+    def _spare(self) -> int:
+        """How many that are no longer kept still stand before the others."""
+        return len(self._packed) * TOGETHER + len(self._new) - len(self)
 
     def copy(self) -> Members:
         """The same members, which share what is packed."""
         other = Members(self._most)
         other._count, other._packed, other._new = self._count, self._packed.copy(), self._new.copy()
         return other
-
-
-_TOGETHER = 128
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(list[Member]).decode
 
 
 class Snapshot(Sequence[Member]):
@@ -118,6 +120,8 @@ class Snapshot(Sequence[Member]):
     def __getitem__(self, index: slice) -> list[Member]: ...
 
     def __getitem__(self, index: int | slice) -> Member | list[Member]:
+        if isinstance(index, slice) and index.start is None and index.step is None and index.stop is not None and index.stop >= 0:
+            return list(islice(self, index.stop))  # the first ones, which need not all to be unpacked
         return list(self)[index]
 
     def __eq__(self, other: object) -> bool:

@@ -259,8 +259,8 @@ class Fold:
                 measure.push(ts, rules & wanted, values)
             place += 1
         group.last, group.last_id = ts, signal.id
-        if len(items) - group.head > group.most:
-            group.trim()
+        if len(items) - group.head > group.limit or group.packed is not None:
+            group.settle()
 
     def _continue(self, group: Group, ts: int, measure: Number | None, *, fresh: bool) -> None:
         """The condition still holds at an instant, `fresh` = with new members."""
@@ -269,11 +269,7 @@ class Fold:
         episode.end, episode.last_measure = ts, measure
         episode.steps += 1
         if fresh:
-            items = group.items
-            start = len(items)
-            while start > group.head and items[start - 1][0] == ts:
-                start -= 1
-            episode.take(items[start:], group.most)
+            episode.take(group.newest(), group.most)
         self.changed[id(episode)] = (episode, False)
 
     def _open(self, group: Group, ts: int, measure: Number | None, first: str, shown: tuple[str, ...]) -> None:
@@ -282,7 +278,7 @@ class Fold:
         if group.older is not None:
             episode.count = len(group.older) - group.older_head
             episode.truncated = True
-        episode.take(group.items[group.head :], group.most)
+        episode.take(group.members(), group.most)
         group.episode = episode
         self.opened.append(episode)
         self.changed[id(episode)] = (episode, False)

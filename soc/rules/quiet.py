@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections import deque
 from heapq import heappop, heappush
 from itertools import groupby
 from operator import attrgetter
@@ -18,15 +17,12 @@ from soc.rules.fold import Fold
 from soc.rules.groups import FEW, NEVER, SLACK, Group
 from soc.rules.measures import Kinds, Number, bits, measure_of
 from soc.rules.signals import Signal
+from soc.rules.undecided import Undecided
 from soc.rules.waiting import ties_in_order
 
 _MOMENT = attrgetter("ts", "key")
 _TIME = attrgetter("ts")
 _NO_TIMES: dict[int, array[int]] = {}
-
-
-_Waiting = tuple[Group, int, str, int, tuple[str | int, ...], tuple[str, ...]]
-"""A signal that is still to be judged: its group, then time, id, bits of the rules, values and group values as a `Signal` has them."""
 
 
 class NegatedFold(Fold):
@@ -38,7 +34,7 @@ class NegatedFold(Fold):
 
     def __init__(self, rule: Correlation, bounds: Bounds) -> None:
         super().__init__(rule, bounds)
-        self._undecided: deque[_Waiting] = deque()
+        self._undecided = Undecided()
         self._gone: list[tuple[tuple[str, ...], int, Group | None]] = []
         self._unwanted = lacking(rule.expression) if rule.expression is not None else set()
         self._mask = sum(1 << place for place in self._unwanted)
@@ -57,12 +53,12 @@ class NegatedFold(Fold):
             self._note(signal, past)
         self.fold(batch)
         limit = watermark if final else watermark - self.span
-        while undecided and undecided[0][1] < limit:
-            judged, ts, *_ = undecided[0]
+        while undecided and undecided.first()[1] < limit:
+            judged, ts, *_ = undecided.first()
             run = []
-            while undecided and undecided[0][0] is judged and undecided[0][1] == ts:
-                _, _, name, rules, values, shown = undecided.popleft()
-                run.append(Signal(ts, judged.key, name, rules, self.rule.id, values, shown))
+            while undecided and undecided.first()[0] is judged and undecided.first()[1] == ts:
+                _, _, name, rules, values, shown = undecided.take()
+                run.append(Signal(ts, judged.key, name, rules, self.rule.id, values, judged.shown if shown is None else shown))
             self._step(judged, run)
         self.expire(watermark)
         for key, last, group in self._gone:  # now that all their events are judged
@@ -78,8 +74,8 @@ class NegatedFold(Fold):
         group.taken = run[0].ts
         for signal in run:  # they wait for a timespan, so no more is kept of them than must be, and what they share with their group once
             group.shown = group.shown or signal.shown
-            shown = group.shown if signal.shown == group.shown else signal.shown
-            self._undecided.append((group, signal.ts, signal.id, signal.rules, signal.values, shown))
+            shown = None if signal.shown == group.shown else signal.shown
+            self._undecided.add((group, signal.ts, signal.id, signal.rules, signal.values, shown))
 
     def _note(self, signal: Signal, past: int) -> None:
         near = self._near.setdefault(signal.key, {})
@@ -162,7 +158,7 @@ class SilenceFold(Fold):
 
     def _schedule(self, group: Group) -> None:
         """Note when the oldest member leaves the window."""
-        oldest = group.older[group.older_head] if group.older is not None else group.items[group.head][0] if group.head < len(group.items) else None
+        oldest = group.oldest()
         due = NEVER if oldest is None else oldest + self.span + 1
         if due != group.due:
             group.due = due

@@ -24,6 +24,8 @@ MOST_KEYS = 64
 MOST_TEXT = 256
 """Longer values are told apart by their beginning and a hash."""
 
+_LEAST, _LARGEST = -(1 << 63), (1 << 64) - 1
+
 _PRIVATE = {
     4: [ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8")],
     6: [ip_network(text) for text in ("fc00::/7", "fe80::/10", "::1/128")],
@@ -113,13 +115,20 @@ def _is_private(text: str) -> bool:
 
 
 def exact(value: Any) -> int | str | None:
-    """A scalar as an exact number (the decimal that is written, not the nearest binary one); None when it is none."""
+    """A scalar as an exact number (the decimal that is written, not the nearest binary one); None when it is none.
+
+    An integer of more than 64 bits is `numerator/1`: signals are written as messagepack, which has none that large.
+    """
     found = number_of(value)
-    if found is None or isinstance(found, int):
-        return found
+    if isinstance(found, int):
+        return found if _LEAST <= found <= _LARGEST else f"{found}/1"
+    if found is None:
+        return None
     text = str(value).strip() if isinstance(value, str) else repr(found)
     fraction = Fraction(text)
-    return fraction.numerator if fraction.denominator == 1 else f"{fraction.numerator}/{fraction.denominator}"
+    if fraction.denominator == 1 and _LEAST <= fraction.numerator <= _LARGEST:
+        return fraction.numerator
+    return f"{fraction.numerator}/{fraction.denominator}"
 
 
 def key_text(value: Any) -> tuple[str, str]:

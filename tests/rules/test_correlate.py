@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from unittest import mock
 
 import msgspec
@@ -9,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from soc.model.signal import pack, unpack
 from soc.rules.correlate import Bounds, CorrelationAlert, Correlator, plain
 from soc.rules.correlate_naive import alerts
 from soc.rules.correlation import Bound, Correlation
-from soc.rules.signals import Signal
+from soc.rules.signals import Extractor, Signal
 from tests.rules.correlations import SECOND, at, correlations, rule, signals
 
 Flat = tuple[object, ...]
@@ -31,6 +33,11 @@ def folded(rules: Sequence[Correlation], found: Iterable[Signal], horizon: int, 
 def last(told: Iterable[CorrelationAlert]) -> list[CorrelationAlert]:
     """The last revision of each alert."""
     return sorted({alert.id: alert for alert in told}.values(), key=lambda alert: (alert.rule, alert.id))
+
+
+def written(alerts: list[CorrelationAlert]) -> bytes:
+    """All that is said of alerts."""
+    return msgspec.json.encode(alerts, enc_hook=list)
 
 
 def flat(found: Iterable[CorrelationAlert]) -> list[Flat]:
@@ -80,6 +87,48 @@ def test_it_does_not_matter_when_a_group_is_kept_in_full(data: st.DataObject) ->
     assert flat(last(told)) == naive([one], found, 60, 0)
 
 
+@contextmanager
+def packing(together: int) -> Iterator[None]:
+    """Members and waiting signals are packed by few instead of 128."""
+    with ExitStack() as patches:
+        for module in ("groups", "undecided", "episodes"):
+            patches.enter_context(mock.patch(f"soc.rules.{module}.TOGETHER", together))
+        patches.enter_context(mock.patch("soc.rules.groups._WHOLE", together))
+        yield
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_it_does_not_matter_what_is_packed(data: st.DataObject) -> None:
+    """Packed after few members instead of many, with few ids kept or all: the same alerts, however time is cut."""
+    one = data.draw(correlations())
+    found = data.draw(signals(one))
+    bounds = Bounds(members=data.draw(st.sampled_from((2, 3, 5, 8, 10_000))))
+    cuts = sorted(data.draw(st.lists(st.integers(0, 50), max_size=6)))
+    told: list[bytes] = []
+    for together in (128, data.draw(st.integers(1, 3))):
+        with packing(together), mock.patch("soc.rules.light.FEW", 2):
+            fold = Correlator([one], bounds=bounds)
+            fold.begin(0)
+            fold.extend(found)
+            told.append(written([alert for cut in cuts for alert in fold.advance(cut)] + fold.advance(61, final=True)))
+    assert told[1] == told[0]
+
+
+def test_a_wave_beyond_the_bound_is_told_as_plainly_kept() -> None:
+    """Thousands in the window, more than ids are kept, some of one instant: count, first and last ids are those of a fold that packs nothing."""
+    found = [at(second // 3, f"e{second:05}") for second in range(3_000)]
+    told = []
+    for together in (10_000, 128, 7):
+        with packing(together):
+            fold = Correlator([rule("event_count", 700, Bound("gte", 1_000))], bounds=Bounds(members=900))
+            fold.extend(found)
+            found_now = fold.advance(5_000 * SECOND, final=True)
+            told.append(written(found_now))
+    assert told[1] == told[0] == told[2]
+    assert found_now[-1].count == 3_000
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_which_groups_have_no_room_does_not_depend_on_the_order(order: int) -> None:
     """Of the groups that begin at one instant those with the highest keys keep no ids, whichever came first."""
@@ -96,7 +145,7 @@ def test_any_order_within_the_lateness_gives_the_same_alerts(data: st.DataObject
     one = data.draw(correlations())
     found = sorted(data.draw(signals(one)), key=lambda signal: signal.ts)
     lateness = data.draw(st.integers(0, 15))
-    expected = msgspec.json.encode(folded([one], found, 60, begin=0), enc_hook=list)
+    expected = written(folded([one], found, 60, begin=0))
     seed = random.Random(data.draw(st.integers(0, 1 << 30)))
     # Delaying each signal by at most the lateness is every order that the lateness allows.
     arriving = sorted(found + seed.sample(found, len(found) // 3), key=lambda signal: signal.ts + seed.uniform(0, lateness))
@@ -111,7 +160,7 @@ def test_any_order_within_the_lateness_gives_the_same_alerts(data: st.DataObject
             told += fold.advance(newest - lateness)
     told += fold.advance(61, final=True)
     assert fold.dropped == 0
-    assert msgspec.json.encode(last(told), enc_hook=list) == expected
+    assert written(last(told)) == expected
 
 
 @pytest.mark.parametrize(
@@ -211,3 +260,13 @@ def test_scopes_never_meet() -> None:
     """Two real events and one of an exercise are no three."""
     drill = msgspec.structs.replace(at(5), key=("exercise:1", "a"))
     assert folded([rule()], [at(0), at(10), drill], 1000 * SECOND) == []
+
+
+@pytest.mark.parametrize("text", ["9" * 40, "-" + "9" * 40, str(1 << 64), str(1 << 63), "1" + "0" * 30 + ".0"])
+def test_numbers_of_any_size_are_summed_exactly_and_written(text: str) -> None:
+    """A number that no integer of 64 bits holds goes through the log of signals as any other."""
+    one = rule("value_sum", 60, Bound("eq", 2 * int(text.removesuffix(".0"))), fields=("bytes",), group_by=())
+    extractor = Extractor(one, 0)
+    found = [signal for second in (1, 2) for signal in extractor.signals({"bytes": text}, second * SECOND, f"e{second}")]
+    assert unpack(pack(found)) == found
+    assert len(folded([one], unpack(pack(found)), 1000 * SECOND)) == 1
