@@ -55,6 +55,11 @@ _TAG = re.compile(r"(?P<app>[^\s\[\]:={}\"'|,;<>%]{1,128})(?:\[(?P<pid>[^\]\s]{0
 _TAG_TIGHT = re.compile(r"(?P<app>[^\s\[\]:={}\"'|,;<>%]{1,128})\[(?P<pid>\d{1,10})\]:(?!\d{1,5}(?:\s|$))", re.ASCII)
 # Reference: Meraki and others, `<134>1 1472676411.123456789 MX84 flows ...`: seconds since 1970, behind a priority only.
 _STAMP_EPOCH = re.compile(r"[12]\d{9}(?:\.\d{1,9})?(?= (?:[A-Za-z]|(?:\d{1,3}\.){3}\d{1,3} ))", re.ASCII)
+# What most lines of programs on Unix begin with; only a short cut, the long way finds the same. No zone is in lower case.
+_USUAL = re.compile(
+    r"((?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [ \d]\d \d\d:\d\d:\d\d) ([a-z][a-z0-9.-]{0,63}) ((?!cef\[)[a-z][a-z0-9_./-]{0,63})\[(\d{1,10})\]: ",
+    re.ASCII,
+)
 # Reference: Solaris and illumos syslogd(8), `msgid` of log.conf(5): `[ID 197553 mail.info] ` before the message.
 _MESSAGE_ID = re.compile(r"^\[ID \d{1,10} [a-z0-9]{1,16}\.[a-z]{1,16}\] ")
 # Reference: BSD syslogd(8) `-vv` and NetScaler: `<mail.info> ` or `<22> ` in words before the host.
@@ -197,6 +202,10 @@ def _structured_data_end(text: str, start: int) -> int:
 
 
 def _rfc3164(text: str, whole: str, priority: int) -> Line:
+    usual = _USUAL.match(text)
+    if usual is not None and text[usual.end() : usual.end() + 4] != "[ID ":
+        time, host, app, pid = usual.groups()
+        return Line(whole, text[usual.end() :], priority, time, host, app, pid)
     sequence = _CISCO_SEQUENCE.match(text)
     if sequence is not None:
         text = text[sequence.end() :]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from itertools import product
 from timeit import repeat
 
 import orjson
@@ -9,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from soc.ingest import framing
 from soc.ingest.framing import Cef, cef, decode, frame, key_values, word_at
 from soc.ingest.registry import installed
 from soc.ingest.wrapped import json_object
@@ -311,6 +315,38 @@ def test_cef_extensions_round_trip(pairs: dict[str, str]) -> None:
     record = cef("CEF:0|a|b|c|d|e|1|" + text)
     assert record is not None
     assert record.extensions == pairs
+
+
+_ODD = st.one_of(
+    st.text(max_size=3), st.sampled_from(["+07:00", "2026 ", "[ID 7 mail.info] ", ": ", "[", "]:", "stdout F ", "Nov 20 08:00:00 ", "->x", "\t", "{"])
+)
+_USUAL_PARTS = (
+    ("", "<22>", "<22>1 "),
+    ("Nov  2 08:00:00 ", "Now 2 08:00:00 "),
+    ("mx-1.example", "UTC", "EST", "Z", "stdout", "10.0.0.1"),
+    (" postfix/smtpd[71]: ", " CEF[71]: ", " cef[71]: ", " F[1]: "),
+    ("connect from a[192.0.2.1]", "[ID 7 mail.info] x", "<22>Nov  2 08:00:01 mx2 a[1]: x", "Nov  2 08:00:01 mx2 a[1]: x", ""),
+)
+
+
+def _both_ways(texts: Iterable[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        short = [(text, frame(text)) for text in texts]
+        patch.setattr(framing, "_USUAL", re.compile("(?!)"))
+        for text, line in short:
+            assert frame(text) == line
+
+
+def test_the_short_cut_for_usual_headers_finds_what_the_long_way_does() -> None:
+    """With parts of headers that mean something else, too."""
+    _both_ways("".join(parts) for parts in product(*_USUAL_PARTS))
+
+
+@given(st.tuples(*map(st.sampled_from, _USUAL_PARTS)), st.integers(0, 70), st.integers(0, 3), _ODD)
+def test_the_short_cut_is_not_taken_for_what_differs_a_little(parts: tuple[str, ...], at: int, gone: int, odd: str) -> None:
+    """Whatever stands at any place."""
+    usual = "".join(parts)
+    _both_ways([usual[:at] + odd + usual[at + gone :]])
 
 
 @given(
