@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 from pathlib import Path
 
 from soc.adapters.sqlite.database import guarded
@@ -16,6 +17,9 @@ from soc.errors import Locked, Phrase
 
 FILE = "pipeline.lock"
 REPAIR_FILE = "repair.lock"
+
+_TRIES, _PAUSE_S = 10, 0.01
+"""Whoever looks who holds a lock (`holder`) has it for an instant."""
 
 
 class _Held:
@@ -25,12 +29,17 @@ class _Held:
         path = folder / file
         with guarded(path, "locking"):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            pid = _pid(descriptor)
-            os.close(descriptor)
-            raise self._refusal(folder, pid) from error
+        for left in reversed(range(_TRIES)):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if left:
+                    threading.Event().wait(_PAUSE_S)
+                    continue
+                pid = _pid(descriptor)
+                os.close(descriptor)
+                raise self._refusal(folder, pid) from error
         with guarded(path, "locking"):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

@@ -16,7 +16,7 @@ from pathlib import Path
 from soc.adapters.sqlite import codec, lock
 from soc.adapters.sqlite.database import guarded, transaction
 from soc.adapters.sqlite.events import LEVEL_RANKS, EventFile
-from soc.adapters.sqlite.plan import plan
+from soc.adapters.sqlite.plan import marks_of, plan
 from soc.adapters.sqlite.search import bounds_of, in_time, keyed, rows_of
 from soc.clock import Clock
 from soc.model.event import Doc
@@ -97,7 +97,7 @@ def revise_file(file: EventFile, query: EventQuery, change: Change, end: int, pa
 
 def _write(file: EventFile, news: dict[int, tuple[int, Doc]], pace: Pace, crash: CrashPoint) -> None:
     lines = {seq: codec.dump(doc) for seq, (_, doc) in news.items()}
-    words = [(seq, event_tokens(doc)) for seq, (_, doc) in sorted(news.items())]
+    words = [(seq, tokens + marks_of(tokens)) for seq, tokens in sorted((seq, event_tokens(doc)) for seq, (_, doc) in news.items())]
     with guarded(file.path, "changing events"), transaction(file.db):
         pace.begin()
         _write_lines(file, lines)

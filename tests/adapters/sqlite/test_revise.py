@@ -20,6 +20,7 @@ from soc.config import StoreSettings
 from soc.errors import Locked
 from soc.model.event import Doc, values
 from soc.model.query import All, Term, Text
+from soc.model.text import MOST_TOKENS
 from soc.ports import CrashPoint, Effects, EventQuery, no_crash
 from tests.contracts.samples import DAY, T0, alert, batch, event, letter, progress, redriven
 
@@ -51,6 +52,14 @@ from soc.adapters.sqlite import lock
 held = getattr(lock, sys.argv[1])(Path(sys.argv[2]))
 print("held", flush=True)
 sys.stdin.read()
+"""
+_LOOK = """
+import sys
+from pathlib import Path
+from soc.adapters.sqlite import lock
+print(flush=True)
+while True:
+    lock.holder(Path(sys.argv[1]))
 """
 
 
@@ -260,6 +269,17 @@ def test_a_kill_while_an_event_that_waits_is_changed_leaves_it_as_it_was(tmp_pat
     store.close()
 
 
+def test_an_event_that_has_more_words_than_are_kept_only_now_is_found_by_its_new_fields(tmp_path: Path) -> None:
+    """Its last words are left out; searches of fields find it all the same, as they do one that came so."""
+    store = opened(tmp_path / "s")
+    words = len(event(0).tokens.split())
+    store.commit(batch(event(0, message=" ".join(f"w{n}" for n in range(MOST_TOKENS - words - 1)))))
+    store.revise(EVERYTHING, lambda doc: {**doc, "soc.agency.id": "xamoi", "user.name": "lan", "host.name": "may-le-tan"}, dry_run=False)
+    for field, value in (("soc.agency.id", "xamoi"), ("user.name", "lan"), ("host.name", "may-le-tan")):
+        assert store.count(EventQuery(Term(field, value))) == 1, field
+    store.close()
+
+
 # --- turns -----------------------------------------------------------------------------------------------------------
 
 
@@ -289,6 +309,18 @@ def test_repairs_take_turns_with_one_another_and_with_what_removes_or_replaces_f
     assert len(store.drop_partitions(kind="firewall", before_us=T0, dry_run=False)) == 1
     person.close()
     store.close()
+
+
+def test_whoever_looks_for_the_pipeline_does_not_keep_it_from_starting(tmp_path: Path) -> None:
+    """Another process looks all the time; the lock is got each time."""
+    lock.PipelineLock(tmp_path).release()
+    looking = start(_LOOK, tmp_path)
+    assert looking.stdout is not None
+    looking.stdout.readline()
+    for _ in range(100):
+        lock.PipelineLock(tmp_path).release()
+    looking.kill()
+    ended(looking)
 
 
 def test_a_repair_that_fails_gives_its_turn_back(tmp_path: Path) -> None:
