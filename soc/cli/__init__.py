@@ -48,7 +48,7 @@ def execute(words: Sequence[str]) -> int:
         # The only one there is: click turns a pipe that nobody reads into it, with exit code 1.
         return _unread()
     except Exception as error:  # noqa: BLE001 - the border of the program: whatever it is, the user gets words, not a traceback
-        code = _errors.tell(error, debug=session.debug or "--debug" in words, zone=session.zone)
+        code = _errors.tell(error, debug=session.debug or "--debug" in words, zone=session.zone, typed=session.as_typed)
         if isinstance(error, OSError):
             _let_go()  # what stdout could not take would be tried again at the end, and told as a fault of the interpreter
         return code

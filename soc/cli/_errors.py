@@ -6,7 +6,7 @@ import errno
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import click
 
@@ -41,8 +41,8 @@ def tell_interrupt() -> None:
     click.echo(_("interrupted"), err=True)
 
 
-def tell(error: Exception, *, debug: bool, zone: str = "UTC") -> int:
-    """Tell an error on stderr, times in this zone; its exit code."""
+def tell(error: Exception, *, debug: bool, zone: str = "UTC", typed: Callable[[str], str] = str) -> int:
+    """Tell an error on stderr, times in this zone; its exit code. `typed`: how the commands of a hint are typed here."""
     if isinstance(error, click.ClickException):
         return _tell_usage(error)
     if debug:
@@ -54,7 +54,7 @@ def tell(error: Exception, *, debug: bool, zone: str = "UTC") -> int:
         if isinstance(error, errors.QuerySyntaxError):
             click.echo(caret(error.query, error.position), err=True)
         if error.hint:
-            _line(_("hint"), translated(error.hint))
+            _line(_("hint"), typed(translated(error.hint)))
         return error.exit_code
     if isinstance(error, PermissionError):
         _line(_("error"), str(error))

@@ -178,10 +178,6 @@ def _names(item: dict[str, Any]) -> set[str]:
     return names
 
 
-# Reference: the program's name where a command begins
-_SOC = re.compile(r"\bsoc(?= [a-z])")
-
-
 class Output:
     """The way out of one command."""
 
@@ -193,15 +189,11 @@ class Output:
     def say(self, text: str = "") -> None:
         """Narrate, unless `--quiet`."""
         if self._session.verbosity >= 0:
-            click.echo("\n".join(display_safe(line) for line in text.split("\n")), err=True)
-
-    def next(self, text: str) -> None:
-        """Narrate the next steps; `soc` in them is what is typed here for the same store."""
-        self.say(_SOC.sub(lambda _match: self._session.typed(), text))
+            click.echo("\n".join(display_safe(line) for line in self._session.as_typed(text).split("\n")), err=True)
 
     def warn(self, text: str) -> None:
         """Narrate what should be looked at, even with `--quiet`."""
-        click.echo(_("warning") + ": " + display_safe(text), err=True)
+        click.echo(_("warning") + ": " + display_safe(self._session.as_typed(text)), err=True)
 
     # data ------------------------------------------------------------------------------------------------------------
 

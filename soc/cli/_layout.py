@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 LEAST = 12
 """A column that may be folded is never made narrower."""
+# Reference: a word with the blanks before it, as many as there are: they set columns of a line apart
+_WORDS = re.compile(r"(\s*)(\S+)")
 GAP = 2
 """Between columns."""
 
@@ -39,13 +42,14 @@ def folded(line: str, width: int, first: str = "", more: str = "") -> str:
     """
     from rich.cells import chop_cells
 
-    rows, row, indent = [], first, len(first)
-    for word in line.split():
-        gap = " " if len(row) > indent else ""
+    rows: list[str] = []
+    row, indent = first, len(first)
+    for blanks, word in _WORDS.findall(line):
+        gap = blanks if len(row) > indent or (row == first and not rows) else ""  # a line may begin with blanks, a row that goes on not
         if cell_len(row) + len(gap) + cell_len(word) <= width:
             row += gap + word
             continue
-        if gap:
+        if len(row) > indent:
             rows.append(row)
             row, indent = more, len(more)
         left = word

@@ -63,7 +63,7 @@ def _tell(session: Session, done: Taken, as_json: bool) -> int:
             _("{recorded} recorded, {unclear} unclear, {known} taken in before").format(recorded=done.recorded, unclear=done.unclear, known=done.known)
         )
         if done.unclear:
-            session.out.next(_("Next: soc notices replies settle REPLY CODE, or discard REPLY --reason TEXT"))
+            session.out.say(_("Next: soc notices replies settle REPLY CODE, or discard REPLY --reason TEXT"))
     return 1 if done.unclear else 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pwd
+import re
 import shlex
 import shutil
 import sys
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from soc.config import Settings
     from soc.config_files import Origins
 
+# Reference: the program's name where a command of it begins
+_COMMAND = re.compile(r"\bsoc(?= [a-z])")
 _LOGIN = Path("/proc/self/loginuid")
 _NO_LOGIN = 4_294_967_295
 """Nobody logged in (a service, a container): (uid_t) -1."""
@@ -163,7 +166,19 @@ class Session:
     def typed(self, words: str = "") -> str:
         """How `soc` is typed here so that it finds the same store and settings: `bin/soc --store .demo alerts list`."""
         chosen = [word for name, value in (("--store", self.store), ("--config", self.config)) if value for word in (name, str(value))]
-        return " ".join(filter(None, (shlex.quote(launcher() or "soc"), *map(shlex.quote, chosen), words)))
+        return " ".join(filter(None, (shlex.quote(called_as() or "soc"), *map(shlex.quote, chosen), words)))
+
+    def as_typed(self, text: str) -> str:
+        """A text whose commands are typed as here, for the same store and settings."""
+        if not called_as():
+            return text
+        typed = self.typed()
+        return _COMMAND.sub(lambda match: match[0] if self._chooses(text, match.end()) else typed, text)
+
+    @staticmethod
+    def _chooses(text: str, at: int) -> bool:
+        """Whether the command that begins there names its own store or settings."""
+        return bool(re.match(r"[^\n;·,]*? --(?:store|config)\b", text[at:]))
 
     @property
     def out(self) -> Output:
@@ -178,10 +193,11 @@ class Session:
             self._apps.pop().close()
 
 
-def launcher() -> str:
-    """The program as it was called, where it is not found as `soc`: `bin/soc` of a checkout; "" = it is."""
-    called, found = os.environ.get("_SOC_TYPED", ""), shutil.which("soc")
-    return "" if not called or (found and os.path.realpath(found) == os.path.realpath(called)) else called
+def called_as() -> str:
+    """How the program was called: `soc` where it is found by that name, else its path; "" = as a module, so what is typed is not known."""
+    called = os.environ.get("_SOC_TYPED") or (sys.argv[0] if Path(sys.argv[0]).name == "soc" else "")
+    found = shutil.which("soc") if called else None
+    return "soc" if found and os.path.realpath(found) == os.path.realpath(called) else called
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)

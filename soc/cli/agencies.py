@@ -58,7 +58,7 @@ def sample(session: Session, folder: Path, as_json: bool) -> None:
         write_json({"schema_version": 1, "kind": "sample", "total": len(items), "truncated": False, "items": items})
         return
     for kind in kinds:
-        session.out.text(f"soc {kind} import {folder / f'{kind}.csv'} --yes")
+        session.out.text(session.as_typed(f"soc {kind} import {folder / f'{kind}.csv'} --yes"))
 
 
 @command.command(help=_("What the regime asks for and the registry does not have, per agency; example: soc agencies gaps --agency so-yt --regime vn-2026"))

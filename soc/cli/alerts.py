@@ -402,15 +402,15 @@ def _tell_why(session: Session, app: App, alert: Alert) -> None:
     out.say("")
     together, _first = alerts.each(app, AlertQuery(scope=alert.scope, group=alert.group, shadow=alert.shadow, limit=1))
     if alert.events and together > 1:
-        out.next(
+        out.say(
             _("Next: soc events get {id} · soc alerts list --each --group {group} (all {count} alerts of the group)").format(
                 id=alert.events[0][:10], group=alert.group[:10], count=_show.number(together)
             )
         )
     elif alert.events:
-        out.next(_("Next: soc events get {id}").format(id=alert.events[0][:10]))
+        out.say(_("Next: soc events get {id}").format(id=alert.events[0][:10]))
     else:
-        out.next(_("Next: soc alerts list --each --group {id}").format(id=alert.group[:10]))
+        out.say(_("Next: soc alerts list --each --group {id}").format(id=alert.group[:10]))
 
 
 def _withdrawn(session: Session, app: App, alert: Alert) -> str:

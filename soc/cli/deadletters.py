@@ -98,7 +98,7 @@ def show(session: Session, id: str, as_json: bool, raw: bool) -> None:
         return
     for key, value in item.items():
         session.out.text(f"{key:<12} {_show.when(value, session.settings.timezone) if key == 'received_at' else value}")
-    session.out.next(_("Next: soc deadletters redrive {id}").format(id=letter.id[:10]))
+    session.out.say(_("Next: soc deadletters redrive {id}").format(id=letter.id[:10]))
 
 
 @command.command(help=_("Process dead letters again with the present parsers and rules."))

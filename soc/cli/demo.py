@@ -11,7 +11,7 @@ import click
 
 from soc.cli import _show
 from soc.cli._io import json_option, write_json
-from soc.cli._session import Session, launcher, pass_session
+from soc.cli._session import Session, called_as, pass_session
 from soc.errors import NotAllowed, Phrase
 from soc.i18n import gettext as _
 
@@ -124,7 +124,7 @@ def _next_steps(folder: Path, group: str) -> list[str]:
     """The commands that show more of it, as they are typed here."""
     # From a checkout the launcher stands at bin/soc; an installed soc is on PATH.
     at_hand = Path(__file__).parents[2] / "bin" / "soc"
-    name = shlex.quote(launcher() or (os.path.relpath(at_hand) if at_hand.exists() and "_SOC_TYPED" not in os.environ else "soc"))
+    name = shlex.quote(called_as() or (os.path.relpath(at_hand) if at_hand.exists() else "soc"))
     store = shlex.quote(str(folder))
     why = (f"alerts why {group} --store {store}",) if group else ()
     return [f"{name} {line}" for line in (f"alerts list --store {store}", *why, f"events search 'soc.threat.level:critical' --store {store}")]

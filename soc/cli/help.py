@@ -76,7 +76,8 @@ def _command_help(ctx: click.Context, words: tuple[str, ...]) -> None:
             known = found.list_commands(context) if isinstance(found, click.Group) else []
             near = difflib.get_close_matches(word, [*known, *(TOPICS if context.parent is None else ())], n=1)
             ctx.fail(
-                _("no such topic or command: {name}").format(name=" ".join(words)) + (" " + _("(did you mean {name}?)").format(name=" ".join((*words[:at], near[0]))) if near else "")
+                _("no such topic or command: {name}").format(name=" ".join(words))
+                + (" " + _("(did you mean {name}?)").format(name=" ".join((*words[:at], near[0]))) if near else "")
             )
         found = inner
         context = click.Context(found, info_name=word, parent=context)

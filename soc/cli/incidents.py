@@ -187,7 +187,7 @@ def new(
     _record.warn_of_unknown(session, owner)
     tell_changed(session, opened, as_json)
     if not as_json:
-        session.out.next(_("Next: soc incidents triage {id} --class CODE, soc incidents show {id}").format(id=opened.id))
+        session.out.say(_("Next: soc incidents triage {id} --class CODE, soc incidents show {id}").format(id=opened.id))
 
 
 @command.command("list", help=_("List incidents, what is due first comes first; those at work unless --state or --all says otherwise."))

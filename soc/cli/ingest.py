@@ -68,7 +68,7 @@ def file_command(session: Session, paths: tuple[Path, ...], source: str, product
         write_json(totals_item(totals))
     session.out.say(_("done: {totals}").format(totals=totals_text(totals)))
     if totals.alerts:
-        session.out.next(_("Next: soc alerts list"))
+        session.out.say(_("Next: soc alerts list"))
     if totals.dead_lettered:
-        session.out.next(_("Next: soc deadletters list"))
+        session.out.say(_("Next: soc deadletters list"))
     return 1 if totals.dead_lettered else 0

@@ -103,7 +103,9 @@ def command(session: Session, file: Path | None, to_stdout: bool, as_json: bool)
     if as_json:
         write_json({"schema_version": 1, "kind": "init", "path": str(target), "key": key})
         return
-    session.out.next(_("Next: edit it, then soc config validate, soc doctor, soc run"))
+    if target != user_file(os.environ):
+        session.config = target  # the next commands find it where it stands
+    session.out.say(_("Next: edit it, then soc config validate, soc doctor, soc run"))
 
 
 def _make_key(session: Session) -> str:

@@ -168,7 +168,7 @@ def propose(
     made = intel.propose(app, incidents, all_open=all_open, expires_at=expires_at, types=types, only=only, reason=reason)
     _tell(session, made, as_json)
     if not as_json:
-        session.out.next(_("Next, by another person: soc intel approve {id}").format(id=made.id))
+        session.out.say(_("Next, by another person: soc intel approve {id}").format(id=made.id))
     return 0
 
 
@@ -186,7 +186,7 @@ def approve(session: Session, /, id: str, expected: int | None, reason: str, beh
     one = intel.approve(session.app(), id, reason=reason, behalf=behalf, expected=expected)
     _tell(session, one, as_json)
     if not as_json:
-        session.out.next(_("Next: soc intel export {id} --format edl --to FOLDER").format(id=one.id))
+        session.out.say(_("Next: soc intel export {id} --format edl --to FOLDER").format(id=one.id))
 
 
 @command.command(help=_("End a list now. Example: soc intel withdraw BL-2026-0001 --reason 'máy chủ đã sạch'"))

@@ -75,7 +75,7 @@ def new(
     made = notices.draft(app, subject, body=body, action=action, due_at=due, tlp=tlp, incident=incident, to=to, below=below, annex=own, scope=scope)
     _notices_show.answer(session, made, as_json)
     if not as_json:
-        session.out.next(_("Next: soc notices export {id} FOLDER, have it signed, soc notices approve {id} --signer NAME").format(id=made.id))
+        session.out.say(_("Next: soc notices export {id} FOLDER, have it signed, soc notices approve {id} --signer NAME").format(id=made.id))
 
 
 @command.command(help=_record.example(_("Change the texts of a draft."), "soc notices edit 7 --due 2d"))

@@ -95,7 +95,7 @@ def _tell(session: Session, found: Playbook) -> None:
     for source in found.sources:
         text = source.name + ("  (" + _("unverified: {why}").format(why=source.unverified) + ")" if source.unverified else "")
         out.text(out.folded(text, indent="  "), "dim")
-    out.next(_("Next: soc incidents playbook ID {name}").format(name=found.name))
+    out.say(_("Next: soc incidents playbook ID {name}").format(name=found.name))
 
 
 def _files(session: Session, words: tuple[str, ...]) -> tuple[list[Playbook], list[ConfigError]]:

@@ -140,7 +140,7 @@ def show(session: Session, name: str, as_json: bool) -> None:
             _("waiting: {count}").format(count=counts.pending),
         )
         out.text(f"  {scope:<11} {'  '.join(words)}  " + _("since {at}").format(at=_show.when(counts.since, session.settings.timezone)))
-    out.next(_("Next: soc policies test {name} --since 90d").format(name=name))
+    out.say(_("Next: soc policies test {name} --since 90d").format(name=name))
 
 
 @command.command("fields", help=_("What a condition may ask of a group by itself, beside the fields of its key and of the events of its alerts."))

@@ -139,7 +139,7 @@ def draft(session: Session, id: str, kind: str, pairs: tuple[str, ...], from_fil
     if not new:
         session.out.say(_("nothing has changed since version {number}").format(number=report.versions[-1].number))
     if not as_json:
-        session.out.next(
+        session.out.say(
             _("Next: soc reports export {id} {report}, have it signed, soc reports import-signed {id} {report} FILE").format(id=incident.id, report=report.id)
         )
 
@@ -256,7 +256,7 @@ def import_signed(session: Session, id: str, report: str, file: Path, number: st
     incident, found = reports.import_signed(session.app(), id, report, file, number=number, signed_on=signed_on, signer=signer, behalf=behalf)
     _answer(session, incident, found, as_json)
     if not as_json:
-        session.out.next(_("Next, once a person has sent it: soc reports sent {id} {report} --to NAME").format(id=incident.id, report=found.id))
+        session.out.say(_("Next, once a person has sent it: soc reports sent {id} {report} --to NAME").format(id=incident.id, report=found.id))
 
 
 @command.command(

@@ -50,7 +50,7 @@ def command(session: Session, once: bool, roles: str | None, as_json: bool) -> N
             out.say(_("No source is configured. To try it, in another window:"))
             for line in TRY:
                 out.say("  " + line.format(host="127.0.0.1", port=5514))
-        out.next(_("Next: soc events tail · soc alerts list · soc sources status"))
+        out.say(_("Next: soc events tail · soc alerts list · soc sources status"))
 
     with stop_on_signal(session) as stop, hangup_event() as hangup:
         totals = run(app, once=once, on_ready=ready, on_alerts=alert_teller(session), stop=stop, hangup=hangup)

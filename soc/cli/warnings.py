@@ -107,7 +107,7 @@ def new(
     )  # fmt: skip
     _tell(session, *warnings.get(app, made.id), as_json)
     if not as_json:
-        session.out.next(_("Next: soc warnings fan-out {id} --to AGENCY").format(id=made.id))
+        session.out.say(_("Next: soc warnings fan-out {id} --to AGENCY").format(id=made.id))
 
 
 @command.command(
@@ -202,7 +202,7 @@ def fan_out(
     made = warnings.fan_out(app, id, to=to, below=below, annex=own, subject=subject, body=body, action=action, due_at=due)
     _notices_show.answer(session, made, as_json)
     if not as_json:
-        session.out.next(_("Next: soc notices export {id} FOLDER, have it signed, soc notices approve {id} --signer NAME").format(id=made.id))
+        session.out.say(_("Next: soc notices export {id} FOLDER, have it signed, soc notices approve {id} --signer NAME").format(id=made.id))
 
 
 @command.command(

@@ -18,7 +18,7 @@ from soc.cli._export import text_file
 from soc.cli._io import Column, Output, cell_width, csv_line, csv_safe, to_json, wants_color
 from soc.cli._layout import folded
 from soc.cli._progress import Progress
-from soc.cli._session import Session, launcher
+from soc.cli._session import Session, called_as
 from soc.cli._why import plain, tree_lines
 from soc.clock import FrozenClock
 from soc.errors import NotAllowed
@@ -92,6 +92,11 @@ def test_list_shape(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no field" not in capsys.readouterr().err
 
 
+def test_what_sets_columns_apart_stays() -> None:
+    """Two blanks between fields are kept, as long as both stand in one row."""
+    assert folded("  a  b   c  dddd", 10, "", "  ") == "  a  b   c\n  dddd"
+
+
 @pytest.mark.parametrize(
     "text", ["Máy bên trong liên lạc máy chủ botnet", "Ma\u0301y bên trong gọi ra ngoa\u0300i", "防火墙 发现 攻击 事件 严重", "a" * 70, ""]
 )
@@ -110,10 +115,10 @@ def test_next_steps_are_typed_as_here(capsys: pytest.CaptureFixture[str], monkey
     """The program as it was called, and the store that was named: what is copied finds the same."""
     monkeypatch.setenv("_SOC_TYPED", "bin/soc")
     monkeypatch.setenv("PATH", str(tmp_path))
-    Output(Session(store=Path("a b"))).next("Next: soc events get x · soc alerts list; not soc.toml")
-    assert capsys.readouterr().err == "Next: bin/soc --store 'a b' events get x · bin/soc --store 'a b' alerts list; not soc.toml\n"
+    Output(Session(store=Path("a b"))).say("Next: soc events get x · soc alerts list; not soc.toml, nor soc doctor --store c")
+    assert capsys.readouterr().err == "Next: bin/soc --store 'a b' events get x · bin/soc --store 'a b' alerts list; not soc.toml, nor soc doctor --store c\n"
     monkeypatch.delenv("_SOC_TYPED")
-    Output(Session()).next("Next: soc run")
+    Output(Session(store=Path("a"))).say("Next: soc run")
     assert capsys.readouterr().err == "Next: soc run\n"
 
 
@@ -124,9 +129,13 @@ def test_a_program_on_the_path_is_called_by_its_name(monkeypatch: pytest.MonkeyP
     launcher_file.chmod(0o755)
     link.symlink_to(launcher_file)
     monkeypatch.setenv("_SOC_TYPED", str(launcher_file))
-    assert launcher() == str(launcher_file)
+    assert called_as() == str(launcher_file)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert launcher() == ""
+    assert called_as() == "soc"
+    monkeypatch.delenv("_SOC_TYPED")
+    assert called_as() == ""
+    monkeypatch.setattr("sys.argv", [str(link)])
+    assert called_as() == "soc"
 
 
 def test_quiet_says_errors_only(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,4 +22,4 @@ def command(session: Session, rule: str, reason: str, as_json: bool) -> None:
         write_json({"schema_version": 1, "kind": "rule-shadow", "rule": found.id, "title": found.title, "state": "shadow"})
         return
     session.out.say(_("{title} is a shadow; a running pipeline obeys at its next batch").format(title=found.title))
-    session.out.next(_("Next: soc rules compare {id} · soc rules promote {id}").format(id=found.id))
+    session.out.say(_("Next: soc rules compare {id} · soc rules promote {id}").format(id=found.id))
