@@ -299,8 +299,9 @@ class KafkaRecordSource:
                 self._lag = {}  # more workers than partitions: nothing to do is no fault
                 return ""
             return "no assignment"
-        ends = self._consumer.end_offsets(list(assigned), timeout_ms=REQUEST_TIMEOUT_MS)
-        behind = [which for which in assigned if which not in self._stuck and ends[which] > self._position(which)]
+        standing = self._standing(assigned)
+        ends = self._ask(self._consumer.end_offsets, standing, REQUEST_TIMEOUT_MS)
+        behind = [which for which in standing if which not in self._stuck and ends[which] > self._position(which)]
         return "lag without records" if behind else ""
 
     def _look_for_idle(self) -> None:
@@ -317,8 +318,8 @@ class KafkaRecordSource:
             return
         now_us = self._clock.now_us()  # before the question: what was written until then is counted in the answer
         try:
-            ends = self._consumer.end_offsets(list(done), timeout_ms=OFFSETS_TIMEOUT_MS)
-        except KafkaError as error:
+            ends = self._ask(self._consumer.end_offsets, list(done), OFFSETS_TIMEOUT_MS)
+        except (KafkaError, SourceUnavailable) as error:
             log.debug("ends of partitions not known", error=type(error).__name__)
             return
         self._idle = {name: now_us for which, name in done.items() if self._position(which) >= ends[which]}
@@ -343,13 +344,28 @@ class KafkaRecordSource:
         if not fresh:
             return
         self._check_topics({}, 0.0)  # of a topic that is gone the next calls would ask until they time out
+        fresh = self._standing(fresh)
+        if not fresh:
+            return
         if self._fresh is not None:
             self._positions.update(self._fresh())
-        starts = self._consumer.beginning_offsets(fresh, timeout_ms=OFFSETS_TIMEOUT_MS)
-        ends = self._consumer.end_offsets(fresh, timeout_ms=OFFSETS_TIMEOUT_MS)
+        starts = self._ask(self._consumer.beginning_offsets, fresh, OFFSETS_TIMEOUT_MS)
+        ends = self._ask(self._consumer.end_offsets, fresh, OFFSETS_TIMEOUT_MS)
         for which in fresh:
-            if which.topic in self._topics:
-                self._place_one(which, starts[which], ends[which])
+            self._place_one(which, starts[which], ends[which])
+
+    def _standing(self, assigned: Iterable[Any]) -> list[Any]:
+        """Those that there are: of a topic created anew with fewer partitions the group still hands out the others for a while."""
+        return [which for which in assigned if which.topic in self._topics and which.partition < self._topics[which.topic].partitions]
+
+    def _ask(self, ask: Callable[..., dict[Any, int]], partitions: Sequence[Any], timeout_ms: int) -> dict[Any, int]:
+        """Offsets of partitions.   Raises: SourceUnavailable for one that the brokers do not know at the moment; what the client raises."""
+        try:
+            return ask(partitions, timeout_ms=timeout_ms)
+        except KeyError as error:  # what the client says to a partition that went between its question and the answer
+            raise SourceUnavailable(
+                Phrase("Kafka at {servers} does not know partition {partition}", servers=servers(self._settings), partition=error), retry_after_s=1.0
+            ) from error
 
     def _place_one(self, which: Any, start: int, end: int) -> None:
         name = self._partition(which)

@@ -159,6 +159,28 @@ def test_a_topic_created_anew_is_another_partition(kafka_broker: Broker, kafka_s
     assert not {event_id(item.origin, item.origin_seq) for item in old} & {event_id(item.origin, item.origin_seq) for item in new}
 
 
+def test_a_topic_created_anew_with_fewer_partitions_is_read(kafka_broker: Broker, kafka_settings: KafkaSettings, opened: Opens, unique_name: Names) -> None:
+    """The group hands out partitions that are no more until it learns of it: those that there are come all the same."""
+    topic = kafka_broker.create_topic(unique_name("fewer"), partitions=4)
+    for number in range(4):
+        kafka_broker.send(topic, [b"old"] * 5, partition=number)
+    source = opened([topic], settings=kafka_settings, metadata_max_age_s=1)
+    old = read(source, 20)
+    commit(source, old)
+    kafka_broker.delete_topic(topic)
+    kafka_broker.create_topic(topic, partitions=2)
+    # The client knows before the group does: what it is assigned is still of the old topic.
+    source._check_topics({}, 0.0)
+    wait_until(lambda: len(source._consumer.partitions_for_topic(topic) or ()) == 2, within_s=30, what="the client knows two partitions")
+    assert len(source._consumer.assignment()) == 4
+    for number in range(2):
+        kafka_broker.send(topic, [b"new"] * 4, partition=number)
+    new = _read_through_faults(source, 8)
+    assert {item.raw for item in new} == {b"new"}
+    assert sorted(item.seq for item in new) == sorted([*range(4)] * 2)
+    assert len(source.partitions()) == 2
+
+
 def test_a_topic_created_anew_while_we_are_away_is_read_from_its_start(
     kafka_broker: Broker, kafka_settings: KafkaSettings, opened: Opens, unique_name: Names
 ) -> None:
