@@ -43,6 +43,8 @@ OLDEST_US = 400 * DAY_US
 FUTURE_US = 3_600_000_000
 CHUNK = 256
 """Records that go through each step together."""
+MOST_KEPT = 4 << 20
+"""Bytes of a record that is no event: whoever writes to a topic chooses how long it is, and a store that refuses it would be asked for ever."""
 FEW = 4
 """Lines that are not worth reading together."""
 LATE_US = 900_000_000
@@ -486,6 +488,9 @@ class _Batch:
         dropped[reason] = dropped.get(reason, 0) + 1
 
     def dead_letter(self, record: RawRecord, reason: str, error: str) -> None:
+        raw, cut = record.raw, len(record.raw) - max(MOST_KEPT, self.source.max_record_bytes)
+        if cut > 0:
+            raw, error = raw[:-cut], f"{error}; the first {len(raw) - cut} are kept"
         identity = event_id(record.origin, record.origin_seq, record.sub)
         self.effects.dead_letters.append(
             DeadLetter(
@@ -498,11 +503,11 @@ class _Batch:
                 record.sub,
                 reason,
                 error,
-                record.raw,
+                raw,
                 record.received_us,
                 scope=self.source.scope,
                 host=record.host,
-                truncated_bytes=record.truncated_bytes,
+                truncated_bytes=record.truncated_bytes + max(0, cut),
             )
         )
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from soc.application.demo.traffic import mail_lines
 from soc.clock import from_datetime, iso
 from soc.errors import StoreUnavailable
-from soc.ingest.pipeline import Pipeline, SourceInfo
+from soc.ingest.pipeline import MOST_KEPT, Pipeline, SourceInfo
 from soc.ingest.records import record_of, record_of_dead_letter
 from soc.ingest.registry import installed
 from soc.model.alert import Alert
@@ -132,6 +132,16 @@ def test_a_line_of_two_megabytes_is_a_dead_letter_with_all_its_bytes() -> None:
     [letter] = effects.dead_letters
     assert (letter.reason, letter.raw) == ("oversized", raw)
     assert "max_record_bytes" in letter.error
+
+
+def test_of_a_record_that_no_store_would_take_the_beginning_is_kept() -> None:
+    """Anybody may send twenty megabytes: what is kept of them fits every store, and says how much is missing."""
+    raw = b"B" * 20_000_000
+    effects = _one(raw)
+    [letter] = effects.dead_letters
+    assert letter.raw == raw[:MOST_KEPT]
+    assert letter.truncated_bytes == len(raw) - MOST_KEPT
+    assert letter.error == f"20000000 bytes; the limit is 1048576 (pipeline.max_record_bytes); the first {MOST_KEPT} are kept"
 
 
 def test_a_megabyte_line_within_the_limit_is_an_event() -> None:
