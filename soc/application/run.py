@@ -105,8 +105,12 @@ def run(
             totals = _work(app, sources, duties, once=once, on_alerts=on_alerts, on_batch=on_batch, stop=stop, hangup=hangup)
         elif correlating is None or not once:
             stop.wait()
-        if correlating is not None and once:
-            correlating.work()
+        if correlating is not None:
+            if once:
+                correlating.work()
+            else:
+                stop.set()
+                correlating.join(60)
             totals.alerts += correlating.totals.alerts
         parts: list[_Carrier | Correlating] = [*carriers, *([correlating] if correlating is not None else [])]
         for part in parts:

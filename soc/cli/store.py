@@ -46,7 +46,14 @@ def ledger(session: Session, form: str | None, fields: tuple[str, ...]) -> int:
     ]
     session.out.items("ledger", [msgspec.to_builtins(row) for row in rows], columns, form=form, fields=fields)
     if rows and form in (None, "plain"):
-        session.out.say(_("The ledger balances: nothing is lost.") if balanced else _("The ledger does not balance: records are missing."))
+        missing = any(row.difference > 0 for row in rows)
+        session.out.say(
+            _("The ledger balances: nothing is lost.")
+            if balanced
+            else _("The ledger does not balance: records are missing.")
+            if missing
+            else _("The ledger does not balance: more is stored than its positions tell of. Were they removed, or restored from an older copy?")
+        )
     return 0 if balanced else 1
 
 

@@ -23,6 +23,8 @@ log = get_logger(__name__)
 
 _RETRY_S = (0.5, 1, 2, 5, 10, 30)
 """Pauses between attempts at a source that cannot be reached: quick at first, then every half minute."""
+ONCE_TRIES = 5
+"""A run that is to end by itself (from a timer) gives a source up after so many; with their pauses longer than a broker takes to come back."""
 
 
 class Batch(NamedTuple):
@@ -154,6 +156,8 @@ class Reader(threading.Thread):
             self._commits.appendleft(merged)
 
     def _wait_after(self, error: Unreachable, attempt: int) -> None:
+        if self._once and attempt >= ONCE_TRIES:
+            raise error
         if error.message != self.unreachable:
             log.warning("source unavailable", source=self.source.name, error=error.message, hint=error.hint)
         self.unreachable = error.message

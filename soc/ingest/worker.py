@@ -31,6 +31,8 @@ from soc.telemetry import get_logger
 log = get_logger(__name__)
 
 _STORE_RETRY_S = (0.2, 0.5, 1, 2, 5, 10, 30)
+_ONCE_TRIES = 3
+"""A run that is to end by itself gives the store up after so many, each of them as long as the store's own budget."""
 _SWITCH_S = 0.0003
 """How long a commit may wait for the interpreter each time that the disk or the compressor is done; it has few such times, and the usual 5 ms would add up."""
 _LOOK_AFTER = 50_000
@@ -73,7 +75,7 @@ class Processor(Protocol):
 class Worker:
     """Runs the pipeline over some sources until stopped, or until all of them are exhausted.
 
-    With `once`, a source that has nothing at the moment and no lag counts as exhausted too.
+    With `once`, a source that has nothing at the moment and no lag counts as exhausted too, and what cannot be reached is waited for some minutes, not for ever.
     """
 
     def __init__(
@@ -138,7 +140,7 @@ class Worker:
     def run(self, stop: threading.Event | None = None) -> Totals:
         """Work until `stop` is set or every source is exhausted; what was begun is finished.
 
-        Raises: what a source or the store cannot get over (AccessDenied, StoreFull, StoreRefused, ConfigError).
+        Raises: what a source or the store cannot get over (AccessDenied, StoreFull, StoreRefused, ConfigError); with `once` Unreachable.
         """
         self._stop = stop or self._stopping
         gc.freeze()  # rules and parsers are some 10^5 objects that stay: looking through them again and again costs 8 %
@@ -269,6 +271,8 @@ class Worker:
                 return
 
     def _pause(self, error: Unreachable, attempt: int) -> None:
+        if self._once and attempt >= _ONCE_TRIES:
+            raise error
         log.warning("store unavailable, trying again", error=error.message, hint=error.hint, attempt=attempt + 1)
         self._metrics.count("soc_store_retries_total")
         self._stop.wait(error.retry_after_s or _STORE_RETRY_S[min(attempt, len(_STORE_RETRY_S) - 1)])

@@ -21,6 +21,7 @@ from soc.application.run import run
 from soc.bootstrap import open_app
 from soc.config import Settings, StoreSettings
 from soc.errors import StoreUnavailable
+from soc.ingest.worker import Totals
 from soc.model.record import RawRecord
 from soc.ports import Store
 from tests.e2e.driver import NOW_US, RunningClock
@@ -144,14 +145,15 @@ def ingest(settings: Settings, expected: int, *, deadline_s: float = 90.0) -> di
         return everything(app.store)
 
 
-def run_until(app: App, done: Callable[[], bool], *, deadline_s: float = 90.0, meanwhile: Callable[[], None] = lambda: None) -> None:
-    """Run the roles of the application in a thread until `done`; `meanwhile` is called when it has begun."""
+def run_until(app: App, done: Callable[[], bool], *, deadline_s: float = 90.0, meanwhile: Callable[[], None] = lambda: None) -> Totals:
+    """Run the roles of the application in a thread until `done`; `meanwhile` is called when it has begun. What the run says it did."""
     stop = threading.Event()
     failures: list[BaseException] = []
+    totals: list[Totals] = []
 
     def work() -> None:
         try:
-            run(app, stop=stop)
+            totals.append(run(app, stop=stop))
         except BaseException as error:  # noqa: BLE001 - told to the test below
             failures.append(error)
 
@@ -165,6 +167,7 @@ def run_until(app: App, done: Callable[[], bool], *, deadline_s: float = 90.0, m
         thread.join(60)
     assert not failures, failures
     assert not thread.is_alive()
+    return totals[0]
 
 
 class Workers:

@@ -10,8 +10,9 @@ import pytest
 from soc.adapters.memory import MemoryStore
 from soc.adapters.metrics import NoMetrics
 from soc.clock import FrozenClock, SystemClock
-from soc.errors import AccessDenied, Conflict, StoreUnavailable
+from soc.errors import AccessDenied, Conflict, SourceUnavailable, StoreUnavailable
 from soc.ingest.pipeline import Pipeline, SourceInfo
+from soc.ingest.reader import ONCE_TRIES
 from soc.ingest.registry import installed
 from soc.ingest.worker import Worker
 from soc.model.alert import Alert
@@ -69,7 +70,7 @@ def _records(count: int, partition: str = "p0", source: str = "fw") -> list[Step
     ]
 
 
-def _worker(store: Watched, *sources: ListSource, batch_size: int = 10, overlap: bool = True) -> Worker:
+def _worker(store: Watched, *sources: ListSource, batch_size: int = 10, overlap: bool = True, once: bool = False) -> Worker:
     pipeline = Pipeline(
         registry=installed(),
         classifier=Plain(),
@@ -86,6 +87,7 @@ def _worker(store: Watched, *sources: ListSource, batch_size: int = 10, overlap:
         batch_size=batch_size,
         batch_wait_s=0.01,
         overlap=overlap,
+        once=once,
     )
 
 
@@ -153,6 +155,27 @@ def test_a_passing_fault_of_the_source_is_waited_out() -> None:
     store, source = Watched(), ListSource("fw", [*steps[:7], unavailable(), unavailable(), *steps[7:]])
     _worker(store, source).run()
     assert _stored(store) == 20
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+def test_a_run_that_ends_by_itself_waits_for_nobody_for_ever(*, overlap: bool) -> None:
+    """Source or store away for good: a run with `once` raises what says so, when others would go on trying."""
+    steps = _records(20)
+    source = ListSource("fw", [*steps[:7], *[unavailable() for _ in range(50)], *steps[7:]])
+    with pytest.raises(SourceUnavailable, match="the wire is cut"):
+        _worker(Watched(), source, overlap=overlap, once=True).run()
+    store, source = Watched(), ListSource("fw", [*steps[:7], *[unavailable() for _ in range(ONCE_TRIES)], *steps[7:]])
+    _worker(store, source, overlap=overlap, once=True).run()
+    assert _stored(store) == 20
+
+    def away(number: int) -> None:
+        if number > 1:
+            raise StoreUnavailable("no node answers", retry_after_s=0.01)
+
+    store, source = Watched(away), ListSource("fw", _records(35))
+    with pytest.raises(StoreUnavailable, match="no node answers"):
+        _worker(store, source, overlap=overlap, once=True).run()
+    assert store.store.positions() == source.committed == {"p0": 10}
 
 
 @pytest.mark.parametrize("overlap", [True, False])
