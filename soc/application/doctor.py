@@ -141,8 +141,11 @@ def check_store(app: App, folder: Path | None) -> Iterator[Check]:
     except SocError as error:
         yield Check("store", "fail", error.message, error.hint)
     else:
-        facts = {key: found[key] for key in ("kind", "place", "version", "schema") if key in found}
-        yield Check("store", "ok", ", ".join(f"{key} {value}" for key, value in facts.items()))
+        if found.get("kind") == "embedded":
+            text: str = Phrase("embedded, in {place}, schema {schema}", place=found.get("place", ""), schema=found.get("schema", ""))
+        else:
+            text = ", ".join(f"{key} {found[key]}" for key in ("kind", "place", "version", "schema") if key in found)
+        yield Check("store", "ok", text)
         for fault in found.get("faults", ()):
             yield Check("store", "fail", fault, "soc store status")
         for problem in found.get("problems", ()):

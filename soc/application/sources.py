@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import glob
 from collections.abc import Sequence
 from pathlib import Path
@@ -200,6 +201,17 @@ class SourceTest(msgspec.Struct):
     ok: bool
     steps: list[tuple[str, bool, str]]
     sample: list[dict[str, Any]]
+
+
+def strange(app: App, name: str) -> str | None:
+    """The name that a source's is perhaps a slip of ("" = none) where nothing of it was ever configured or received; None = it is known.
+
+    Cost: the ledger's, for a source that is not configured.
+    """
+    if name in app.settings.sources:
+        return None
+    known = {*app.settings.sources, *(row.source for row in app.store.ledger())}
+    return None if name in known else next(iter(difflib.get_close_matches(name, sorted(known), 1)), "")
 
 
 def settings_for_test(settings: Settings, name: str, scratch: Path) -> Settings:

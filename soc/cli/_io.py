@@ -22,6 +22,7 @@ from soc.i18n import gettext as _
 from soc.model.text import display_safe
 
 if TYPE_CHECKING:
+    from soc.application.app import App
     from soc.cli._session import Session
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -194,6 +195,15 @@ class Output:
     def warn(self, text: str) -> None:
         """Narrate what should be looked at, even with `--quiet`."""
         click.echo(_("warning") + ": " + display_safe(self._session.as_typed(text)), err=True)
+
+    def warn_of_source(self, app: App, name: str) -> None:
+        """Warn where nothing was found because no source has that name ("" = none was asked for)."""
+        from soc.application.sources import strange
+
+        near = strange(app, name) if name else None
+        if near is not None:
+            said = _("no source {name} was ever configured or heard").format(name=name)
+            self.warn(said + ("; " + _("did you mean {names}?").format(names=near) if near else ""))
 
     # data ------------------------------------------------------------------------------------------------------------
 

@@ -99,6 +99,7 @@ def list_command(
             session.out.say(_("{count} more are suppressed: --suppressed shows them").format(count=_show.number(found.suppressed)))
     if not total:
         session.out.say(_("no alerts"))
+        session.out.warn_of_source(app, source)
 
 
 def alert_item(alert: Alert) -> dict[str, Any]:

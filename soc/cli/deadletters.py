@@ -60,7 +60,8 @@ def list_command(session: Session, state: str, source: str, limit: int, form: st
     """List dead letters."""
     from soc.application import deadletters
 
-    total, letters = deadletters.listed(session.app(), state=state, source=source, limit=limit)
+    app = session.app()
+    total, letters = deadletters.listed(app, state=state, source=source, limit=limit)
     zone = session.settings.timezone
     columns = [
         Column("id", "ID", lambda item: item["id"][:10], whole=True),
@@ -73,6 +74,7 @@ def list_command(session: Session, state: str, source: str, limit: int, form: st
     session.out.items("deadletters", [_item(letter) for letter in letters], columns, total=total, form=form, fields=fields)
     if not total:
         session.out.say(_("no dead letters"))
+        session.out.warn_of_source(app, source)
 
 
 @command.command(help=_("Show one dead letter whole."))

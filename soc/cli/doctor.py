@@ -47,9 +47,10 @@ def command(session: Session, as_json: bool) -> int:
 def _tell(session: Session, check: Check) -> None:
     mark, style = {"ok": ("✔", "green"), "warn": ("▲", "yellow"), "fail": ("✖", "red")}[check.state]
     word = {"ok": _("ok"), "warn": _("warning"), "fail": _("fails")}[check.state]
-    session.out.text(f"{mark} {word:<9} {translated(check.name)}: {translated(check.text)}", style)
+    out = session.out
+    out.text(out.folded(f"{translated(check.name)}: {translated(check.text)}", f"{mark} {word:<9} ", " " * 12), style)
     if check.fix:
-        session.out.text("            → " + translated(check.fix))
+        out.text(out.folded(session.as_typed(translated(check.fix)), "            → ", " " * 14))
 
 
 def _all(session: Session) -> Iterator[Check]:

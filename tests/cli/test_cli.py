@@ -496,3 +496,19 @@ def test_closed_streams_are_no_fault(closed: str, tmp_path: Path) -> None:
         [sys.executable, "-m", "soc", "incidents", "list", "--json", "--store", "s"], cwd=tmp_path, env=env, capture_output=True, check=True
     )
     assert json.loads(listed.stdout)["total"] == 1
+
+
+def test_a_source_that_nobody_knows_is_told_with_the_nearest(tmp_path: Path) -> None:
+    """An empty list because of a slip of the hand looks like good news otherwise; a known source that said nothing is none."""
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+
+    def said(*words: str) -> str:
+        command = [sys.executable, "-m", "soc", *words, "--store", "s"]
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stderr
+
+    (tmp_path / "lines").write_text('date=2026-11-21 time=08:00:00 logid="0000000013" type="traffic" subtype="forward" level="notice"\n', encoding="utf-8")
+    said("ingest", "file", "lines", "--source", "tuong-lua")
+    told = "no source tuong-lau was ever configured or heard; did you mean tuong-lua?"
+    assert told in said("alerts", "list", "--source", "tuong-lau")
+    assert told in said("deadletters", "list", "--source", "tuong-lau")
+    assert "heard" not in said("alerts", "list", "--source", "tuong-lua") + said("alerts", "list")
