@@ -58,13 +58,14 @@ def pack(lines: Sequence[bytes]) -> bytes:
     return compressor.compress(b"\n".join(lines))
 
 
-def pack_all(runs: Sequence[Sequence[bytes]]) -> list[bytes]:
-    """The blocks of several runs of lines, as `pack` makes each; one call that leaves the interpreter to others meanwhile."""
+def pack_all(runs: Sequence[Sequence[bytes]]) -> tuple[bytes, list[int]]:
+    """The blocks of several runs of lines, as `pack` makes each, one behind the other, and the bytes of each; most of it leaves the interpreter to others."""
     if not runs:
-        return []
+        return b"", []
     compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
-    blocks = compressor.multi_compress_to_buffer([b"\n".join(run) for run in runs])
-    return [blocks[number].tobytes() for number in range(len(blocks))]
+    packed = compressor.multi_compress_to_buffer([b"\n".join(run) for run in runs])
+    blocks: list[Any] = [packed[number] for number in range(len(packed))]
+    return b"".join(blocks), list(map(len, blocks))
 
 
 class Block:

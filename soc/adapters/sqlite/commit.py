@@ -29,6 +29,7 @@ from soc.model.ids import digest_id
 from soc.ports import Committed, CrashPoint, Effects, Progress
 
 _Known = Callable[[Event], Doc | None]
+_DAY_US = 86_400_000_000
 _MaybeSeen = Callable[[str, int, str, int], bool]
 
 
@@ -143,8 +144,13 @@ class Writer:
 
     def _prepare_events(self, events: Sequence[Event]) -> list[tuple[EventFile, Appending]]:
         by_file: dict[tuple[str, str], list[Event]] = {}
+        by_day: dict[tuple[str, int], list[Event]] = {}  # the same lists, found without asking for the month of each
         for event in events:
-            by_file.setdefault((event.kind, month_of(event.ts_us).name), []).append(event)
+            day = event.kind, event.ts_us // _DAY_US
+            group = by_day.get(day)
+            if group is None:
+                group = by_day[day] = by_file.setdefault((event.kind, month_of(event.ts_us).name), [])
+            group.append(event)
         out = []
         for (kind, _month), group in sorted(by_file.items()):
             file = self._catalog.writable(kind, month_of(group[0].ts_us))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import accumulate
 from operator import attrgetter
 from pathlib import Path
@@ -12,28 +13,29 @@ from typing import NamedTuple
 import orjson
 
 from soc.adapters.sqlite import codec
-from soc.adapters.sqlite.database import connect, guarded, insert_many, transaction
+from soc.adapters.sqlite.database import connect, guarded, transaction
 from soc.adapters.sqlite.order import Month, month_named
 from soc.adapters.sqlite.plan import ID_CHARS, id_token, marks_of, quoted
-from soc.adapters.sqlite.schema import EVENTS
+from soc.adapters.sqlite.schema import APPEND, EVENTS, HOUR_MS
 from soc.errors import Phrase, StoreCorrupt
 from soc.model.event import Doc, Event
 from soc.model.level import THREAT_LEVELS
 
-CHUNK_BITS = 10
-"""Keys are bounded per 1,024 events."""
 LEVEL_RANKS = {level: rank for rank, level in enumerate(THREAT_LEVELS)}
 ID_LENGTH = 20
 """Ids of ours are that long (soc.model.ids): no other begins with one."""
 _FILL_BELOW = 48
 """The last block is filled up by the next batch while it has fewer documents: sources that trickle compress as well."""
+_MOST_PACKED = 64 * 1_048_576
+"""Bytes of blocks that go in by one statement, 100 times what an ordinary batch has: SQLite takes values of a gigabyte."""
 _REMEMBERED_BLOCKS = 16
 _BESIDE_KIB = 2_048
 """Cached pages for what the pipeline reads of a file that it writes: documents of alerts, mostly just written."""
-_HOUR_MS = 3_600_000
 
 
 _SORT = attrgetter("source", "partition", "scope", "level", "category", "counted", "derived")
+_TIME = attrgetter("ts_us")
+_ID = attrgetter("id")
 
 
 class Name(NamedTuple):
@@ -76,15 +78,26 @@ class Row(NamedTuple):
 
 
 class Appending(NamedTuple):
-    """The events of a batch as they go into a file: documents, rows, words (a JSON list of texts), counts, and bounds of keys."""
+    """The events of a batch as they go into a file: documents, and as JSON keys with classes, the classes there are, and words (see `schema.APPEND`)."""
 
     batch: int
     first: int
     lines: Sequence[bytes]
-    rows: Sequence[tuple[int, ...]]
-    texts: str
-    counts: Sequence[tuple[int, ...]]
-    bounds: Sequence[tuple[int, int, int]]
+    base: int
+    keys: str
+    sorts: str
+    texts: bytes
+
+
+class _Last(NamedTuple):
+    """The last block, if it is to be filled up: its first seq, its lines, and what they are stored as."""
+
+    first: int
+    lines: Sequence[bytes]
+    data: bytes
+
+
+_FULL = _Last(0, (), b"")
 
 
 class EventFile:
@@ -94,9 +107,10 @@ class EventFile:
         self.name = name
         self.path = folder / name.file
         self._read_only = read_only
-        self._db: sqlite3.Connection | None = connect(self.path, EVENTS, read_only=read_only)
+        self._db: sqlite3.Connection | None = self._connected()
         self._reading = self._db if read_only else None
         self._rows: dict[tuple[str, str, str, str, str, bool, bool], Row] = {}
+        self._last: _Last | None = None
         self._reload()
 
     def _reload(self) -> None:
@@ -106,6 +120,14 @@ class EventFile:
         self.begun: int = meta.get("from", 1)
         self.next: int = meta.get("next", 1)
         self._rows.clear()
+        self._last = None
+
+    def _connected(self) -> sqlite3.Connection:
+        connection = connect(self.path, EVENTS, read_only=self._read_only)
+        if not self._read_only:
+            with guarded(self.path, "opening"):
+                connection.executescript(APPEND)
+        return connection
 
     def close(self) -> None:
         """Give the file back."""
@@ -125,7 +147,7 @@ class EventFile:
         with guarded(self.path, "checkpointing"):
             self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self.db.close()
-            self._db = None
+            self._db = self._last = None
             if self._reading is not None:
                 self._reading.execute("PRAGMA shrink_memory")
 
@@ -133,7 +155,7 @@ class EventFile:
     def db(self) -> sqlite3.Connection:
         """The connection that writes; of a file that may only be read the one there is."""
         if self._db is None:
-            self._db = connect(self.path, EVENTS, read_only=self._read_only)
+            self._db = self._connected()
         return self._db
 
     @property
@@ -159,46 +181,65 @@ class EventFile:
         Raises: as `append`, for what a file must know before rows can name it.
         """
         lines = [event.body or codec.dump(event.doc) for event in events]
-        first, key_of = self.next, self.name.month.key
-        keys = [key_of(event.ts_us // 1000, event.id) for event in events]
-        found = self._rows_of(list(map(_SORT, events)))
-        counts: dict[tuple[int, int, int, int, int], list[int]] = {}
-        for key, row in zip(keys, found, strict=True):
-            at = ((key >> 15) // _HOUR_MS, row.scope, row.level, row.category, row.part)
-            count = counts.get(at)
-            if count is None:
-                counts[at] = [1, row.counted]
-            else:
-                count[0] += 1
-                count[1] += row.counted
-        rows = [(seq, key, *row) for seq, key, row in zip(range(first, first + len(events)), keys, found, strict=True)]
-        texts = orjson.dumps(list(map(text_of, events))).decode()
-        return Appending(batch, first, lines, rows, texts, [(*at, *count) for at, count in counts.items()], _bounds(first, keys))
+        sorts = list(map(_SORT, events))
+        numbers = {sort: number for number, sort in enumerate(dict.fromkeys(sorts))}
+        base = len(numbers)  # a key has 47 bits: there is room for 100,000 sorts
+        places = self.name.month.keys(map(_TIME, events), map(_ID, events))
+        keys = [key * base + number for key, number in zip(places, map(numbers.__getitem__, sorts), strict=True)]
+        rows = orjson.dumps(list(map(list, self._rows_of(numbers)))).decode()
+        return Appending(batch, self.next, lines, base, orjson.dumps(keys).decode(), rows, orjson.dumps(list(map(text_of, events))))
 
     def write(self, new: Appending) -> None:
-        """Add what was prepared, durably, by few statements, which leave the interpreter to others.
+        """Add what was prepared, durably, by one statement, which leaves the interpreter to others.
 
         Raises: as `append`.
         """
-        after = new.first + len(new.rows)
         try:
-            with guarded(self.path, "writing events"), transaction(self.db):
-                insert_many(self.db, "INSERT INTO ev", new.rows)
-                self.db.execute("INSERT INTO ft (rowid, t) SELECT ? + key, value FROM json_each(?)", (new.first, new.texts))
-                counted = "ON CONFLICT DO UPDATE SET events = events + excluded.events, counted = counted + excluded.counted"
-                insert_many(self.db, "INSERT INTO rollup", new.counts, counted)
-                insert_many(self.db, "INSERT INTO chunk", new.bounds, "ON CONFLICT DO UPDATE SET low = min(low, excluded.low), high = max(high, excluded.high)")
-                self._add_blocks(new.first, new.lines)
-                insert_many(self.db, "INSERT OR REPLACE INTO meta", (("batch", new.batch), ("from", new.first), ("next", after)))
+            with guarded(self.path, "writing events"):
+                while not self._put(new):
+                    self._last = None
         except BaseException:
             self._rows.clear()
+            self._last = None
             raise
-        self.batch, self.begun, self.next = new.batch, new.first, after
+        self.batch, self.begun, self.next = new.batch, new.first, new.first + len(new.lines)
 
-    def _rows_of(self, sorts: Sequence[tuple[str, str, str, str, str, bool, bool]]) -> list[Row]:
-        """The class columns of events; what they name gets its numbers now, in a transaction of its own: unused ones do no harm."""
+    def _put(self, new: Appending) -> bool:
+        """Whether the events were added; nothing was where the last block, which they fill up, was changed by another process meanwhile."""
+        last = self._last or self._read_last()
+        first, lines, filled = (last.first, [*last.lines, *new.lines], last.data) if last.lines else (new.first, new.lines, None)
+        runs = codec.cut(lines)
+        packed, sizes = codec.pack_all(runs)
+        firsts = list(accumulate(map(len, runs), initial=first))
+        begins = list(accumulate(sizes, initial=0))
+        together = len(runs) if len(packed) <= _MOST_PACKED else 1
+        blocks = orjson.dumps([(firsts[n], len(runs[n]), begins[n] + 1, sizes[n]) for n in range(together)]).decode()
+        after = new.first + len(new.lines)
+        try:
+            with transaction(self.db) if together < len(runs) else nullcontext():
+                self.db.execute(
+                    "INSERT INTO appending VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (new.batch, new.first, after, new.base, new.keys, new.sorts, new.texts, blocks, packed[: begins[together]], filled),
+                )
+                for n in range(together, len(runs)):
+                    self.db.execute("INSERT INTO block VALUES (?, ?, ?)", (firsts[n], len(runs[n]), packed[begins[n] : begins[n + 1]]))
+        except sqlite3.IntegrityError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_TRIGGER:
+                raise
+            return False
+        self._last = _to_fill(firsts[-2], runs[-1], packed[-sizes[-1] :])
+        return True
+
+    def _read_last(self) -> _Last:
+        found = self.db.execute("SELECT first, docs, data FROM block ORDER BY first DESC LIMIT 1").fetchone()
+        if found is None or found[0] + found[1] != self.next or found[1] >= _FILL_BELOW:
+            return _FULL
+        return _to_fill(found[0], codec.unpack(found[2]), found[2])
+
+    def _rows_of(self, sorts: Collection[tuple[str, str, str, str, str, bool, bool]]) -> list[Row]:
+        """The class columns of sorts of events; what they name gets its numbers now, in a transaction of its own: unused ones do no harm."""
         known = self._rows
-        new = dict.fromkeys(sorts).keys() - known.keys()
+        new = set(sorts) - known.keys()
         if new:
             try:
                 with guarded(self.path, "writing events"), transaction(self.db):
@@ -208,17 +249,6 @@ class EventFile:
                 known.clear()
                 raise
         return [known[sort] for sort in sorts]
-
-    def _add_blocks(self, first: int, lines: Sequence[bytes]) -> None:
-        room = codec.BLOCK_DOCS
-        last = self.db.execute("SELECT first, docs, data FROM block ORDER BY first DESC LIMIT 1").fetchone()
-        if last is not None and last[0] + last[1] == first and last[1] < _FILL_BELOW:
-            before = codec.unpack(last[2])
-            if sum(map(len, before)) < codec.BLOCK_BYTES // 2:
-                first, lines = last[0], [*before, *lines]
-        runs = codec.cut(lines, room)
-        firsts = accumulate(map(len, runs), initial=first)
-        insert_many(self.db, "INSERT OR REPLACE INTO block", list(zip(firsts, map(len, runs), codec.pack_all(runs), strict=False)))
 
     def _row(self, source: str, partition: str, scope: str, level: str, category: str, counted: bool, derived: bool) -> Row:
         row = Row(self._part(source, partition, derived), LEVEL_RANKS.get(level, 0), self.name_id(category), self.name_id(scope), int(counted))
@@ -249,7 +279,7 @@ class EventFile:
             self.db.execute(
                 "INSERT INTO rollup SELECT (key >> 15) / ?, scope, level, category, part, -count(*), -sum(counted) FROM ev WHERE seq >= ? GROUP BY 1, 2, 3, 4, 5"
                 " ON CONFLICT DO UPDATE SET events = events + excluded.events, counted = counted + excluded.counted",
-                (_HOUR_MS, self.begun),
+                (HOUR_MS, self.begun),
             )
             self.db.execute("DELETE FROM rollup WHERE events = 0")
             self.db.execute("DELETE FROM ev WHERE seq >= ?", (self.begun,))
@@ -378,16 +408,9 @@ class EventFile:
         return sum(path.stat().st_size for path in (self.path, self.path.with_name(self.path.name + "-wal")) if path.exists())
 
 
-def _bounds(first: int, keys: Sequence[int]) -> list[tuple[int, int, int]]:
-    """The smallest and largest key by chunk, of events from number `first` on."""
-    bounds = []
-    begin = 0
-    while begin < len(keys):
-        no = (first + begin) >> CHUNK_BITS
-        end = min(((no + 1) << CHUNK_BITS) - first, len(keys))
-        bounds.append((no, min(keys[begin:end]), max(keys[begin:end])))
-        begin = end
-    return bounds
+def _to_fill(first: int, lines: Sequence[bytes], data: bytes) -> _Last:
+    """The last block, or none of it where it is full."""
+    return _Last(first, lines, data) if len(lines) < _FILL_BELOW and sum(map(len, lines)) < codec.BLOCK_BYTES // 2 else _FULL
 
 
 def text_of(event: Event) -> str:

@@ -8,8 +8,9 @@ from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from soc.adapters.sqlite.database import guarded
-from soc.adapters.sqlite.events import CHUNK_BITS, EventFile
+from soc.adapters.sqlite.events import EventFile
 from soc.adapters.sqlite.plan import COLUMNS, Plan, plan
+from soc.adapters.sqlite.schema import CHUNK_BITS, HOUR_MS
 from soc.adapters.sqlite.search import Bounds, Found, Rows, Search, bounds_of, rows_of
 from soc.clock import from_datetime, iso, to_datetime
 from soc.errors import Phrase, UsageError
@@ -17,7 +18,6 @@ from soc.model.event import Doc, values
 from soc.model.level import THREAT_LEVELS
 from soc.ports import Bucket, EventQuery
 
-_HOUR_MS = 3_600_000
 _QUARTER_MS = 900_000
 """Offsets of time zones are multiples of it, so no interval begins inside."""
 _ROLLED = {*COLUMNS, ""}
@@ -100,7 +100,7 @@ def _tallies(file: EventFile, query: EventQuery, how: Plan, bounds: Bounds) -> I
     names, parts = file.names(), file.parts()
     begin_ms = file.name.month.begin_ms
     for hour, level, category, part, events, counted in _grouped(file, rows, how.text):
-        yield Tally(begin_ms + hour * _HOUR_MS, THREAT_LEVELS[level], names[category], parts[part][0], file.name.kind, events, counted)
+        yield Tally(begin_ms + hour * HOUR_MS, THREAT_LEVELS[level], names[category], parts[part][0], file.name.kind, events, counted)
 
 
 def _grouped(file: EventFile, rows: Rows, text: str) -> Iterator[tuple[int, int, int, int, int, int]]:
@@ -111,13 +111,13 @@ def _grouped(file: EventFile, rows: Rows, text: str) -> Iterator[tuple[int, int,
         with guarded(file.path, "counting"):
             yield from file.reading.execute(sql, (text, *rows.values)).fetchall()
         return
-    first, last = -(-(rows.low >> 15) // _HOUR_MS), (rows.high >> 15) // _HOUR_MS
+    first, last = -(-(rows.low >> 15) // HOUR_MS), (rows.high >> 15) // HOUR_MS
     classes = rows.condition.removeprefix("key >= ? AND key < ?")
     if first < last:
         sql = f"SELECT hour, level, category, part, sum(events), sum(counted) FROM rollup WHERE hour >= ? AND hour < ?{classes} GROUP BY 1, 2, 3, 4"
         with guarded(file.path, "counting"):
             yield from file.reading.execute(sql, (first, last, *rows.values[2:])).fetchall()
-    hour_keys = _HOUR_MS << 15
+    hour_keys = HOUR_MS << 15
     edges = [(rows.low, min(first * hour_keys, rows.high)), (max(last * hour_keys, rows.low), rows.high)] if first <= last else [(rows.low, rows.high)]
     for low, high in edges:
         if low < high:

@@ -6,6 +6,7 @@ bytes of SQLite's integers. Keys order as (ms, id) does; equal keys are put in o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
@@ -55,6 +56,12 @@ class Month(NamedTuple):
     def key(self, ms: int, identity: str) -> int:
         """The key of an event of this month."""
         return ((ms - self.begin_ms) << _BITS) | RANKS[identity[:_CHARS]]
+
+    def keys(self, times_us: Iterable[int], ids: Iterable[str]) -> list[int]:
+        """The keys of events of this month, by their times in microseconds and their ids."""
+        begin_us = self.begin_ms * 1000
+        ranks = map(RANKS.__getitem__, [identity[:_CHARS] for identity in ids])
+        return [((us - begin_us) // 1000 << _BITS) | rank for us, rank in zip(times_us, ranks, strict=True)]
 
     def floor(self, ms: int) -> int:
         """The smallest key of a time (clamped to the month)."""

@@ -52,6 +52,41 @@ INSERT INTO ft (ft, rank) VALUES ('crisismerge', 32);
     8_192,  # blocks and segments are large and written in order
 )
 
+CHUNK_BITS = 10
+"""Keys are bounded per 1,024 events."""
+HOUR_MS = 3_600_000
+
+APPEND = f"""
+CREATE TEMP TABLE sort (id INTEGER PRIMARY KEY, part INTEGER NOT NULL, level INTEGER NOT NULL, category INTEGER NOT NULL, scope INTEGER NOT NULL, counted INTEGER NOT NULL);
+CREATE TEMP VIEW appending (batch, first, after, base, keys, sorts, texts, blocks, packed, filled) AS SELECT 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 WHERE 0;
+CREATE TEMP TRIGGER append INSTEAD OF INSERT ON appending BEGIN
+  SELECT RAISE(ABORT, 'the last block was changed') FROM block
+    WHERE new.filled IS NOT NULL AND first = (SELECT json_extract(new.blocks, '$[0][0]')) AND data <> new.filled;
+  DELETE FROM sort;
+  INSERT INTO sort
+    SELECT key, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'), json_extract(value, '$[3]'), json_extract(value, '$[4]')
+    FROM json_each(new.sorts);
+  INSERT INTO ev SELECT new.first + one.key, one.value / new.base, part, level, category, scope, counted
+    FROM json_each(new.keys) AS one CROSS JOIN sort ON sort.id = one.value % new.base;
+  INSERT INTO ft (rowid, t) SELECT new.first + key, value FROM json_each(CAST(new.texts AS TEXT));
+  INSERT INTO rollup SELECT (key >> 15) / {HOUR_MS}, scope, level, category, part, count(*), sum(counted) FROM ev WHERE seq >= new.first GROUP BY 1, 2, 3, 4, 5
+    ON CONFLICT DO UPDATE SET events = events + excluded.events, counted = counted + excluded.counted;
+  INSERT INTO chunk SELECT seq >> {CHUNK_BITS}, min(key), max(key) FROM ev WHERE seq >= new.first GROUP BY 1
+    ON CONFLICT DO UPDATE SET low = min(low, excluded.low), high = max(high, excluded.high);
+  INSERT OR REPLACE INTO block
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), substr(new.packed, json_extract(value, '$[2]'), json_extract(value, '$[3]'))
+    FROM json_each(new.blocks);
+  INSERT OR REPLACE INTO meta VALUES ('batch', new.batch), ('from', new.first), ('next', new.after);
+END;
+"""
+"""What a connection has that writes an event file: all of a batch goes in by one INSERT into `appending`, which is a transaction of its own.
+
+Every statement that comes back to the interpreter may have to wait for it while another thread parses, and that thread for
+the statement's turn: one for a file costs less than thirty. `keys` are the keys of the events, each times `base` plus the number of its
+row in `sorts`; `blocks` says first seq, documents, begin (from 1) and bytes of each block in `packed`; `filled` is
+what the first of them replaces, unless it is new: where that was changed meanwhile, the statement fails.
+"""
+
 ADDED = """
 CREATE TABLE IF NOT EXISTS signals (no INTEGER PRIMARY KEY, from_us INTEGER NOT NULL, until_us INTEGER NOT NULL, body BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS signals_until ON signals (until_us);

@@ -15,9 +15,10 @@ from typing import NamedTuple
 from soc.adapters.sqlite.catalog import Catalog
 from soc.adapters.sqlite.control import Control
 from soc.adapters.sqlite.database import guarded
-from soc.adapters.sqlite.events import CHUNK_BITS, LEVEL_RANKS, EventFile, Name
+from soc.adapters.sqlite.events import LEVEL_RANKS, EventFile, Name
 from soc.adapters.sqlite.order import month_of
 from soc.adapters.sqlite.plan import Plan, plan
+from soc.adapters.sqlite.schema import CHUNK_BITS
 from soc.errors import Phrase, UsageError
 from soc.model.event import Doc, Event, usable_us
 from soc.model.query.evaluate import matches

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from soc.adapters.sqlite import SqliteStore, open_store
-from soc.adapters.sqlite.events import EventFile
+from soc.adapters.sqlite import SqliteStore, codec, open_store
+from soc.adapters.sqlite import events as events_module
+from soc.adapters.sqlite.database import transaction
+from soc.adapters.sqlite.events import EventFile, Name
+from soc.adapters.sqlite.order import month_named
 from soc.clock import FrozenClock
 from soc.config import StoreSettings
 from soc.model.event import Event
+from soc.model.level import THREAT_LEVELS
 from soc.model.query import All, Text
 from soc.ports import EventQuery
-from tests.contracts.samples import DAY, T0, batch, event
+from tests.contracts.samples import DAY, HOUR, T0, batch, event
 
 EVERYTHING = EventQuery(All(), limit=10_000)
 
@@ -61,3 +66,54 @@ def test_an_assembled_event_is_known_after_a_restart_and_new_ones_are_not_looked
     assert set(searched) == {again.id}
     assert sum("soc.derived" in doc for doc in store.stream(EVERYTHING)) == 2
     store.close()
+
+
+@pytest.mark.parametrize("most", [1, 1 << 26])
+def test_a_last_block_that_another_process_changed_is_filled_up_as_it_is_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """What is remembered of the last block is not written over what a repair made of it meanwhile."""
+    monkeypatch.setattr(events_module, "_MOST_PACKED", most)
+    month = Name("firewall", month_named("2026.11"), 1)
+    file = EventFile(tmp_path, month, read_only=False)
+    file.append(1, [event(number) for number in range(5)])
+    repair = EventFile(tmp_path, month, read_only=False)
+    lines = [codec.dump({**event(number).doc, "soc.threat.level": "high"}) for number in range(5)]
+    with transaction(repair.db):
+        repair.db.execute("UPDATE block SET data = ?", (codec.pack(lines),))
+    file.append(2, [event(number) for number in range(5, 100)])
+    found = [codec.load(line) for _, block in file.blocks(0) for line in block]
+    assert [doc["soc.seq"] for doc in found] == list(range(100))
+    assert [doc["soc.seq"] for doc in found if doc["soc.threat.level"] == "high"] == [0, 1, 2, 3, 4]
+    assert file.find(event(3).id)[0]["soc.threat.level"] == "high"
+    assert file.stored() == {("fw1", "fw/0"): 100}
+    assert [first for first, _ in file.blocks(0)] == [1, 65]
+    file.close()
+    repair.close()
+
+
+@pytest.mark.parametrize("most", [1, 1 << 26])
+def test_what_a_batch_adds_is_what_its_rows_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """Rows, counts an hour and bounds of keys agree with the events, over batches that share a block, an hour and a chunk; also where blocks are large."""
+    monkeypatch.setattr(events_module, "_MOST_PACKED", most)
+    month = Name("firewall", month_named("2026.11"), 1)
+    file = EventFile(tmp_path, month, read_only=False)
+    events = [
+        event(number, ts_us=T0 + number % 7 * HOUR // 3, level=("none", "high", "low")[number % 3], counted=number % 5 > 0, partition=f"fw/{number % 2}")
+        for number in range(1100)
+    ]
+    for batch_no, begin in enumerate(range(0, 1100, 275), 1):
+        file.append(batch_no, events[begin : begin + 275])
+    names, parts = file.names(), file.parts()
+    rows = file.reading.execute("SELECT seq, key, part, level, category, scope, counted FROM ev ORDER BY seq").fetchall()
+    assert [
+        (seq, key, parts[part][1], THREAT_LEVELS[level], names[category], names[scope], counted) for seq, key, part, level, category, scope, counted in rows
+    ] == [
+        (seq, month.month.key(one.ts_us // 1000, one.id), one.partition, one.level, one.category, one.scope, int(one.counted))
+        for seq, one in enumerate(events, 1)
+    ]
+    counts = Counter((one.ts_us // 1000 - month.month.begin_ms) // 3_600_000 for one in events)
+    assert dict(file.reading.execute("SELECT hour, sum(events) FROM rollup GROUP BY hour")) == counts
+    assert file.reading.execute("SELECT sum(counted) FROM rollup").fetchone()[0] == sum(one.counted for one in events)
+    assert [codec.load(line)["soc.seq"] for _, block in file.blocks(0) for line in block] == list(range(1100))
+    bounds = {no: [key for seq, key, *_ in rows if seq >> 10 == no] for no in (0, 1)}
+    assert file.reading.execute("SELECT no, low, high FROM chunk ORDER BY no").fetchall() == [(no, min(keys), max(keys)) for no, keys in bounds.items()]
+    file.close()
