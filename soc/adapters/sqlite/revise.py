@@ -1,8 +1,8 @@
 """Changing stored events afterwards: other documents, or another threat level and category, in short transactions beside a running pipeline.
 
 Why that is right while another process appends: all that the pipeline remembers of a file (its next seq, its batches, numbers of
-names) is never touched here; what it rewrites of what is stored (the last block, which it fills up) it reads within its own
-transaction, as this does. Only events of committed batches are changed, as others may be taken back. Repairs exclude one another, and whatever
+names) is never touched here; what it rewrites of what is stored (the last block, which it fills up) it compares within its own
+transaction with what it remembers. Only events of committed batches are changed, as others may be taken back. Repairs exclude one another, and whatever
 removes or replaces files, by a lock of their own (soc/adapters/sqlite/lock.py), so a document is still what it was when it was read.
 """
 
