@@ -85,9 +85,11 @@ class Catalog:
         return file
 
     def _rest(self, begun: EventFile) -> None:
-        """Let the files before a newly begun one give memory back, or every file that was ever written would keep its share."""
+        """Let the files before a newly begun one go, or every file that was ever written would keep its share of memory; who holds one may go on with it."""
         with self._lock:
             files = [file for file in self._open.values() if file.name.kind == begun.name.kind and file is not begun]
+            for file in files:
+                del self._open[file.name.file]
         for file in files:
             file.rest()
 

@@ -29,8 +29,8 @@ _FILL_BELOW = 48
 _MOST_PACKED = 64 * 1_048_576
 """Bytes of blocks that go in by one statement, 100 times what an ordinary batch has: SQLite takes values of a gigabyte."""
 _REMEMBERED_BLOCKS = 16
-_BESIDE_KIB = 2_048
-"""Cached pages for what the pipeline reads of a file that it writes: documents of alerts, mostly just written."""
+_BESIDE_KIB = 512
+"""Cached pages for what the pipeline reads: documents of alerts, a few of each file, of which it remembers blocks besides."""
 
 
 _SORT = attrgetter("source", "partition", "scope", "level", "category", "counted", "derived")
@@ -107,15 +107,17 @@ class EventFile:
         self.name = name
         self.path = folder / name.file
         self._read_only = read_only
-        self._db: sqlite3.Connection | None = self._connected()
+        self._db: sqlite3.Connection | None = connect(self.path, EVENTS, read_only=read_only)
         self._reading = self._db if read_only else None
         self._rows: dict[tuple[str, str, str, str, str, bool, bool], Row] = {}
         self._last: _Last | None = None
         self._reload()
+        if not read_only:  # most files are only read from now on
+            self._let_writing_go()
 
     def _reload(self) -> None:
         with guarded(self.path, "reading"):
-            meta = dict(self.db.execute("SELECT name, value FROM meta"))
+            meta = dict((self._db or self.reading).execute("SELECT name, value FROM meta"))
         self.batch: int = meta.get("batch", 0)
         self.begun: int = meta.get("from", 1)
         self.next: int = meta.get("next", 1)
@@ -146,10 +148,14 @@ class EventFile:
             return
         with guarded(self.path, "checkpointing"):
             self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self.db.close()
-            self._db = self._last = None
+            self._let_writing_go()
             if self._reading is not None:
                 self._reading.execute("PRAGMA shrink_memory")
+
+    def _let_writing_go(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = self._last = None
 
     @property
     def db(self) -> sqlite3.Connection:
