@@ -44,7 +44,7 @@ def tell_interrupt() -> None:
 def tell(error: Exception, *, debug: bool, zone: str = "UTC", typed: Callable[[str], str] = str) -> int:
     """Tell an error on stderr, times in this zone; its exit code. `typed`: how the commands of a hint are typed here."""
     if isinstance(error, click.ClickException):
-        return _tell_usage(error)
+        return _tell_usage(error, typed)
     if debug:
         traceback.print_exception(error, file=sys.stderr)
     if isinstance(error, errors.SocError):
@@ -81,7 +81,7 @@ def _said(error: errors.SocError, zone: str) -> str:
     return translated(error.message)
 
 
-def _tell_usage(error: click.ClickException) -> int:
+def _tell_usage(error: click.ClickException, typed: Callable[[str], str] = str) -> int:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message(), err=True)
         return 2
@@ -96,7 +96,7 @@ def _tell_usage(error: click.ClickException) -> int:
             _("hint"), _("a query that begins with - stands after --, or is written with not: {command}").format(command=f"{error.ctx.command_path} 'not a:b'")
         )
     elif isinstance(error, click.UsageError) and error.ctx is not None:
-        _line(_("hint"), f"{error.ctx.command_path} --help")
+        _line(_("hint"), typed(f"{error.ctx.command_path} --help"))
     return 2 if isinstance(error, click.UsageError) else error.exit_code
 
 

@@ -179,7 +179,7 @@ def _tell_links(session: Session, incident: Any, as_json: bool) -> None:
 @click.command(
     "import-eml",
     help=_(
-        "Open an incident of a forwarded mail: what it proposes is shown first, --yes records it. Example: soc incidents import-eml thu.eml --agency so-y-te --yes"
+        "Open an incident of a forwarded mail: what it proposes is shown first, --yes records it. Example: soc incidents import-eml thu.eml --agency so-yt --yes"
     ),
 )
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))

@@ -26,7 +26,7 @@ _PAGES = "{number-of-pages-of-this-handbook}"
 _MOST_CELL, _MOST_TEXT = 200, 1_500
 """Characters of a cell and of a text: a row must fit on a page, a call must be found on it."""
 _MOST_LISTED = 10
-"""Incidents in the contents; when there are more, none is."""
+"""Incidents in the contents; when there are more, one line stands for all."""
 _HEAD = FontFace(emphasis="BOLD", fill_color=(230, 230, 230))
 _MOST_CONTENTS = 48
 """Lines that fit on the page of contents."""
@@ -228,8 +228,11 @@ def _incidents(pages: FPDF, book: Handbook) -> None:
     _part(pages, "2. Sự cố đang xử lý và thời hạn")
     if not book.incidents:
         _say(pages, f"Không có sự cố đang xử lý lúc {when(book.made_at)}.")
+    many = len(book.incidents) > _MOST_LISTED
+    if many:  # the contents name all of them by one line
+        _chapter(pages, f"2.1. {len(book.incidents)} sự cố", 55)
     for one in book.incidents:
-        _chapter(pages, f"{one.id} – {one.title}", 45, level=1 + (len(book.incidents) > _MOST_LISTED))
+        _chapter(pages, f"{one.id} – {one.title}", 45, level=1 + many)
         _say(pages, f"{one.state}. Cơ quan: {one.agencies or '–'}. Người xử lý: {one.owner or '–'}. Phát hiện: {when(one.detected_at)}.")
         _table(
             pages,

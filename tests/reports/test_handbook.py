@@ -76,6 +76,16 @@ def test_the_pdf_is_written_then_recorded(full: App, tmp_path: Path) -> None:
     assert len(full.journal.read(handbook.STREAM)) == 1
 
 
+@pytest.mark.parametrize("count", [0, 10, 11, 60])
+def test_it_is_printed_however_many_incidents_there_are(full: App, count: int) -> None:
+    """Few stand in the contents by name, many by one line; each has its place in the book."""
+    book = handbook.gather(full)
+    (one,) = book.incidents
+    data = pdf(msgspec.structs.replace(book, incidents=[msgspec.structs.replace(one, id=f"INC-2026-{number:04d}") for number in range(1, count + 1)]), ())
+    assert data.startswith(b"%PDF-")
+    assert data.count(b"/Title <") + data.count(b"/Title (") >= count
+
+
 def test_every_letter_of_vietnamese_and_of_our_texts_can_be_shown() -> None:
     """The fonts have all 134 letters with their marks, the signs of forms and playbooks, and come with their licence."""
     there = glyphs()
