@@ -112,7 +112,11 @@ def backup(session: Session, target: Path, with_key: bool, as_json: bool) -> Non
         )
     if as_json:
         write_json({"schema_version": 1, "kind": "backup", "manifest": manifest})
-    session.out.say(_("copied to {path}; to restore: soc store restore {path} --store NEW_FOLDER").format(path=target))
+    session.out.say(
+        _("copied to {path}; to restore: soc store restore {path}, with a store.prefix that has no indices").format(path=target)
+        if session.settings.store.kind == "elasticsearch"
+        else _("copied to {path}; to restore: soc store restore {path} --store NEW_FOLDER").format(path=target)
+    )
 
 
 @command.command(help=_("Put a backup into the store of the settings, which must be empty."))

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -297,3 +302,31 @@ def test_lists_are_read_while_nothing_can_be_written(settings: StoreSettings) ->
             assert app.lists.page(incidents(), ListQuery())[0] == 2
             link.request("PUT", f"/{settings.prefix}-*/_settings", dict.fromkeys(block))
             assert app.lists.page(incidents(), ListQuery())[0] == 2
+
+
+def test_a_backup_says_how_it_is_restored(settings: StoreSettings, tmp_path: Path) -> None:
+    """By another prefix, not by a folder; into one that holds something it is refused."""
+    other = settings.model_copy(update={"prefix": f"{settings.prefix}r"})
+
+    def soc(store: StoreSettings, *words: str) -> subprocess.CompletedProcess[str]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("SOC_", "XDG_"))}
+        own = {"HOME": str(tmp_path), "LANG": "C.UTF-8", "SOC_STORE__KIND": "elasticsearch", "SOC_STORE__HOSTS": json.dumps(store.hosts)}
+        return subprocess.run(
+            [sys.executable, "-m", "soc", *words],
+            env={**kept, **own, "SOC_STORE__PREFIX": store.prefix},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=100,
+        )
+
+    with closing(open_store(settings, pipeline=True, read_only=False, clock=SystemClock())) as store:
+        store.commit(batch(event(0)))
+    copy = str(tmp_path / "copy")
+    made = soc(settings, "store", "backup", copy)
+    assert (made.returncode, f"soc store restore {copy}, with a store.prefix that has no indices" in made.stderr) == (0, True), made.stderr
+    try:
+        assert soc(other, "store", "restore", copy, "--yes").returncode == 0
+        assert soc(other, "store", "restore", copy, "--yes").returncode == 6
+    finally:
+        erase(other)
