@@ -78,6 +78,8 @@ KINDS = {
     "names": Kind(r"[A-Za-z0-9,:-]{1,200}", "Flag{n},Other"),
     "words": Kind(r"[!-~]+(?: (?!as )[!-~]+)*", "some {n} words"),
     "commands": Kind(rf"{_COMMAND}(?: {_COMMAND}){{0,16}}", "ehlo=1 mail={n}/90 quit=1"),
+    "cipher": Kind(r"[\w.-]{1,64}", "CIPHER{n}_AES-GCM"),
+    "failure": Kind(r"(?![!-~ ]*sasl_username=)[!-~]+(?: [!-~]+)*", "failure {n}"),
     "stage": Kind(r"[A-Z]{2,16}", "STAGE"),
 }
 _DELAYS = "delay=$decimal, delays=$decimal/$decimal/$decimal/$decimal, dsn=$dsn"
@@ -103,6 +105,16 @@ TEXTS = (
     *(f"connect from {peer}" for peer in _PEERS),
     *(f"disconnect from {peer}{commands}" for peer in _PEERS for commands in ("", " $commands")),
     *(f"lost connection after $stage from {peer}" for peer in _PEERS),
+    *(
+        f"{trust} TLS connection established {way} {peer}: TLSv{version} with cipher $cipher ($words"
+        for trust in ("Anonymous", "Untrusted", "Trusted")
+        for way, peers in (("from", _PEERS), ("to", ("$host[$ip]:$port",)))
+        for peer in peers
+        for version in ("1.2", "1.3")
+    ),
+    *(f"warning: {peer}: SASL {method} authentication failed: $failure" for peer in _PEERS for method in ("LOGIN", "PLAIN")),
+    "warning: hostname $host does not resolve to address $ip",
+    "warning: hostname $host does not resolve to address $ip: $words",
     *(
         f"($task) {verdict} {{$names}}, [$ip]:$port [$ip] <$address> -> $recipients, Queue-ID: $id, Message-ID: <$mid>, mail_id: $name, "
         f"Hits: $signed, size: $count, {queued}$ms ms"
@@ -275,6 +287,8 @@ class Forms:
 
 
 def _beginning(message: str) -> str:
-    """What tells forms apart quickest: four characters after the queue id, or the first one."""
+    """What tells forms apart quickest: four characters after the queue id, the level of a warning, or the first character."""
+    if message[:9] == "warning: ":
+        return "warning"
     at = message.find(": ", 0, 28)  # no queue id is longer than 26
     return message[at + 2 : at + 6] if at > 0 else message[:1]
