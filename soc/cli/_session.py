@@ -62,7 +62,7 @@ class Session:
             from soc import config_files, i18n
 
             overrides = dict(self.overrides)
-            if self.store is not None:
+            if self.store is not None and not self._is_of_settings(self.store):
                 folder = str(self.store.absolute())
                 # Spool and store together: two pipelines on two stores must not share what they receive.
                 overrides |= {"store.kind": "embedded", "store.path": folder, "data_dir": folder}
@@ -74,6 +74,14 @@ class Session:
             if settings.language and not self.language and not os.environ.get("SOC_LANG"):
                 i18n.use(settings.language)
         return self._loaded
+
+    def _is_of_settings(self, folder: Path) -> bool:
+        """Whether `--store` names the very store of the settings: then evidence, keys and spool are where the settings have them."""
+        from soc import config_files
+        from soc.bootstrap import store_path
+
+        settings, _origins = config_files.load(self.config, os.environ, self.overrides)
+        return settings.store.kind == "embedded" and store_path(settings).resolve() == folder.resolve()
 
     @property
     def zone(self) -> str:

@@ -512,3 +512,21 @@ def test_a_source_that_nobody_knows_is_told_with_the_nearest(tmp_path: Path) -> 
     assert told in said("alerts", "list", "--source", "tuong-lau")
     assert told in said("deadletters", "list", "--source", "tuong-lau")
     assert "heard" not in said("alerts", "list", "--source", "tuong-lua") + said("alerts", "list")
+
+
+def test_the_store_of_the_settings_named_by_store_is_that_store(tmp_path: Path) -> None:
+    """Evidence and keys are found where the settings have them: nothing is recorded as missing because it was looked for elsewhere."""
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "SOC_DATA_DIR": str(tmp_path / "data"), "SOC_STORE__PATH": "s"}
+
+    def soc(*words: str) -> str:
+        return subprocess.run([sys.executable, "-m", "soc", *words], cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
+
+    (tmp_path / "mail.eml").write_text("Subject: x\n\ny\n", encoding="utf-8")
+    soc("incidents", "new", "Thư lạ")
+    soc("evidence", "add", "1", "mail.eml", "--why", "gốc")
+    assert json.loads(soc("evidence", "verify", "--json", "--store", "./s"))["items"][0]["result"] == "ok"
+    assert not (tmp_path / "s" / "keys").exists()
+    soc("evidence", "list", "--store", "other")
+    soc("incidents", "new", "khác", "--store", "other")
+    soc("evidence", "add", "1", "mail.eml", "--why", "gốc", "--store", "other")
+    assert (tmp_path / "other" / "evidence").is_dir()
