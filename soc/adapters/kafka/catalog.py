@@ -47,12 +47,12 @@ class Catalog:
             self.close()
             raise translate(error, settings, doing) from error
 
-    def topics(self, names: Collection[str]) -> dict[str, Topic]:
-        """The topics of these names that exist now.
+    def topics(self, names: Collection[str], *, right: Literal["READ", "WRITE"] = "READ") -> dict[str, Topic]:
+        """The topics of these names that exist now. `right`: what the caller is about to do with them.
 
-        Raises: AccessDenied, SourceUnavailable.   Cost: one round trip.
+        Raises: AccessDenied, ConfigError for a name that no topic can have, SourceUnavailable.   Cost: one round trip.
         """
-        from kafka.errors import KafkaError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError, for_code
+        from kafka.errors import InvalidTopicError, KafkaError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError, for_code
 
         try:
             described = self._admin.describe_topics(list(names))
@@ -64,11 +64,15 @@ class Catalog:
             if fault is TopicAuthorizationFailedError:
                 raise AccessDenied(
                     Phrase(
-                        "reading topic {name}: {username} has no right to it, or it does not exist",
+                        "topic {name}: {username} has no right to it, or it does not exist",
                         name=topic["name"],
                         username=self._settings.username or "this client",
                     ),
-                    hint=Phrase("grant DESCRIBE and READ on topic {name}", name=topic["name"]),
+                    hint=Phrase("grant DESCRIBE and {right} on topic {name}", right=right, name=topic["name"]),
+                )
+            if fault is InvalidTopicError:
+                raise ConfigError(
+                    Phrase("{name!r} is no name of a topic", name=topic["name"]), key="topics", hint="letters, digits, dot, _ and -, at most 249 of them"
                 )
             if fault is UnknownTopicOrPartitionError:
                 continue

@@ -191,7 +191,7 @@ class KafkaSink:
 
         catalog = Catalog(self._settings)
         try:
-            if self._topic not in catalog.topics([self._topic]):
+            if self._topic not in catalog.topics([self._topic], right="WRITE"):
                 message, hint = missing_topic(self._settings, catalog.cluster_id, self._topic)
                 raise ConfigError(message, hint=hint)
         finally:

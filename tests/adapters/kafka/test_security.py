@@ -176,6 +176,9 @@ def test_a_topic_without_rights_is_named(secured: Secured, unique_name: Names) -
     with pytest.raises(AccessDenied, match=topic) as caught:
         _open(secured.settings, topic)
     assert "DESCRIBE and READ" in caught.value.hint
+    with pytest.raises(AccessDenied, match=topic) as caught:
+        KafkaSink(secured.settings, topic, clock=SystemClock()).write([record(1)])
+    assert "DESCRIBE and WRITE" in caught.value.hint
 
 
 def test_a_group_without_rights_is_named(secured: Secured, opened: Opens, unique_name: Names) -> None:

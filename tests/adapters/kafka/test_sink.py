@@ -101,6 +101,14 @@ def test_a_missing_topic_is_named(kafka_settings: KafkaSettings, unique_name: Na
     assert "--create" in caught.value.hint
 
 
+def test_what_is_no_name_of_a_topic_is_told(kafka_settings: KafkaSettings) -> None:
+    """A slip in a name is nothing that waiting mends: it is refused, with what names are made of."""
+    for name in ("bad topic!", ""):
+        with pytest.raises(ConfigError, match=f"'{name}' is no name of a topic") as caught:
+            KafkaSink(kafka_settings, name, clock=SystemClock()).write([record(1)])
+        assert "letters, digits" in caught.value.hint
+
+
 def test_no_broker_is_told(kafka_settings: KafkaSettings) -> None:
     """A broker that is not there is an error to be retried."""
     sink = KafkaSink(kafka_settings.model_copy(update={"bootstrap_servers": ["127.0.0.1:1"]}), "any", clock=SystemClock())
