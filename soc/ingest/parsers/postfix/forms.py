@@ -154,7 +154,7 @@ class Form:
 
 
 def _sample(pieces: Sequence[str], kinds: Sequence[Kind], first: int) -> tuple[str, list[slice]]:
-    """A message of the form, and where its values stand. No two values of a sample, and no two of samples with other numbers, are equal."""
+    """A message of the form, and where its values stand. No two values of a sample are equal."""
     message, places = pieces[0], []
     for number, (kind, literal) in enumerate(zip(kinds, pieces[2::2], strict=True), first):
         value = kind.sample.format(n=number)
