@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from soc.cli import _record, _show
+from soc.cli import _record, _show, _words
 from soc.cli._io import json_option, write_json
 from soc.cli._query import period_options, scope_option
 from soc.cli._session import Session, may_ask, pass_session
@@ -123,7 +123,7 @@ def _tell(session: Session, outcome: Outcome, as_json: bool) -> int:
         write_json({**head, "items": items, "skipped": outcome.skipped, "conflicts": conflicts})
     else:
         for item in items[:_TOLD]:
-            words = (item["id"][:10], state_word(item["state"]), item["verdict"], item["owner"])
+            words = (item["id"][:10], state_word(item["state"]), _words.verdict(item["verdict"]), item["owner"])
             session.out.say("  ".join(filter(None, words)))
         if len(items) > _TOLD:
             session.out.say(_("… {count} groups in all").format(count=_show.number(len(items))))

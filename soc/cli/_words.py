@@ -172,3 +172,15 @@ def _value(value: Any, zone: str) -> str:
         return _show.when(value, zone)
     text = " ".join(cell(value).split())
     return text if len(text) <= _MOST else text[: _MOST - 1] + "…"
+
+
+def verdict(code: str) -> str:
+    """What people said an alert was, in words; the code itself where there is none for it."""
+    words = {
+        "true-positive": _("true-positive"),
+        "false-positive": _("false-positive"),
+        "benign": _("benign"),
+        "duplicate": _("duplicate"),
+        "test": _("test"),
+    }
+    return words.get(code, code)

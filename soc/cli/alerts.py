@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from soc.cli import _record, _show
+from soc.cli import _record, _show, _words
 from soc.cli._io import Column, cell, json_option, list_options, write_json
 from soc.cli._query import limit_option, period_options, scope_option
 from soc.cli._session import Session, pass_session
@@ -182,7 +182,7 @@ def _state(item: dict[str, Any]) -> str:
     if "state" not in item:
         return ""
     again = _("again ({number})").format(number=item["generation"]) if item["generation"] > 1 else ""
-    return " ".join(filter(None, (state_word(item["state"]), item["verdict"], item["owner"], again)))
+    return " ".join(filter(None, (state_word(item["state"]), _words.verdict(item["verdict"]), item["owner"], again)))
 
 
 def _level_column() -> Column:
@@ -273,7 +273,7 @@ def verdict(session: Session, words: tuple[str, ...], note: str, as_json: bool) 
         write_json({"schema_version": 1, "kind": "verdicts", "total": len(facts), "truncated": False, "items": facts})
         return
     for fact in facts:
-        session.out.say(f"{fact['target'][:10]}  {fact['verdict']}")
+        session.out.say(f"{fact['target'][:10]}  {_words.verdict(fact['verdict'])}")
 
 
 @command.command(
@@ -427,7 +427,7 @@ def _verdict_text(session: Session, app: App, alert: Alert) -> str:
     from soc.application.verdicts import of_alert
 
     fact = of_alert(app, alert)
-    return f"{fact['verdict']}  {fact['by']}  {_show.when(fact['at'], session.settings.timezone)}  {fact['note']}".rstrip() if fact else ""
+    return f"{_words.verdict(fact['verdict'])}  {fact['by']}  {_show.when(fact['at'], session.settings.timezone)}  {fact['note']}".rstrip() if fact else ""
 
 
 def _styled(session: Session, parts: list[tuple[str, str]]) -> None:

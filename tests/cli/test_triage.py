@@ -193,3 +193,20 @@ def test_suppressions_that_cannot_be_are_refused(desk: Desk, change: tuple[str, 
     before = desk("suppressions", "add", *(word for pair in given.items() for word in pair))
     assert (before.code, said in before.err, "would have hidden" in before.err) == (2, True, False), before  # no preview of what cannot be
     assert desk.items("suppressions", "list", "--all") == []
+
+
+def test_verdicts_stand_in_the_words_of_the_reader() -> None:
+    """The code is what is typed and what programs read; people read a word."""
+    from soc import i18n
+    from soc.cli._words import verdict
+
+    codes = ["true-positive", "false-positive", "benign", "duplicate", "test"]
+    try:
+        i18n.use("vi")
+        words = [verdict(code) for code in codes]
+        assert len(set(words)) == len(codes)
+        assert set(words).isdisjoint(codes)
+        assert verdict("") == ""
+    finally:
+        i18n.use("en")
+    assert [verdict(code) for code in codes] == codes
