@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from soc.application.app import Actor, App, Collector, Forwarder
+from soc.application.app import Actor, App, Collector, Forwarder, Sample
 from soc.clock import Clock, SystemClock
 from soc.config import FileSource, HttpSource, KafkaSource, RulesSettings, Settings, SourceBase, SyslogSource
 from soc.errors import ConfigError, NotAllowed, RuleError
@@ -263,6 +263,17 @@ class _Wiring:
 
             sources.append(KafkaRecordSource(self._settings.kafka, topics, clock=self._clock, metrics=self._metrics))
         return sources
+
+    def samples(self) -> list[Sample]:
+        from soc.adapters.kafka.sample import KafkaSample
+
+        sources: list[Sample] = [
+            self.file_source(name, [Path(path) for path in source.paths], source)
+            for name, source in self._settings.sources.items()
+            if isinstance(source, FileSource)
+        ]
+        topics = {name: source for name, source in self._settings.sources.items() if isinstance(source, KafkaSource)}
+        return [*sources, KafkaSample(self._settings.kafka, topics, clock=self._clock)] if topics else sources
 
     def file_source(self, name: str, paths: Sequence[Path], settings: SourceBase | None) -> RecordSource:
         from soc.adapters.files import FileRecordSource

@@ -5,7 +5,7 @@ Parts are made when first asked for, so that `soc alerts list` loads no rules an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +17,7 @@ from soc.config import RulesSettings, Settings, SourceBase
 from soc.errors import RuleError
 from soc.model.evidence import EvidenceFiles
 from soc.model.journal import Journal
+from soc.model.record import RawRecord
 from soc.model.signal import Signal
 from soc.ports import Classifier, CrashPoint, Lists, MailReader, Messenger, Metrics, RecordSink, RecordSource, SignalLog, Store, no_crash
 
@@ -54,6 +55,19 @@ class Collector(Protocol):
 
     def stop(self) -> None:
         """Stop receiving; what was received is flushed first."""
+
+
+class Sample(Protocol):
+    """A part of `RecordSource`: some of what is there."""
+
+    def open(self, positions: Mapping[str, int], /) -> None:
+        """See `RecordSource.open`."""
+
+    def poll(self, most: int, timeout_s: float) -> list[RawRecord]:
+        """See `RecordSource.poll`."""
+
+    def close(self) -> None:
+        """See `RecordSource.close`."""
 
 
 class Forwarder(Protocol):
@@ -116,6 +130,9 @@ class Wiring(Protocol):
 
     def spool(self) -> AbstractContextManager[tuple[RecordSink, Sequence[RecordSource]]]:
         """The spool of received lines: its sink, and a source per receiving source of the settings."""
+
+    def samples(self) -> list[Sample]:
+        """What `sources` would read, to be looked at: nothing is committed, and no group of workers is joined."""
 
     def sources(self) -> list[RecordSource]:
         """Sources that are read (files, Kafka), by the settings."""

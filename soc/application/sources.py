@@ -215,14 +215,13 @@ def strange(app: App, name: str) -> str | None:
 
 
 def settings_for_test(settings: Settings, name: str, scratch: Path) -> Settings:
-    """Settings that reach one source only and disturb nothing: an own consumer group, a spool in `scratch`.
+    """Settings that reach one source only and disturb nothing: a spool in `scratch`.
 
     Raises: NotFound for a source that is not configured.
     """
     if name not in settings.sources:
         raise NotFound(Phrase("no source {name}", name=name), hint=near(name, settings.sources, "soc sources list"))
-    kafka = settings.kafka.model_copy(update={"group": f"{settings.kafka.group}-test", "instance_id": ""})
-    return settings.model_copy(update={"sources": {name: settings.sources[name]}, "data_dir": scratch, "kafka": kafka})
+    return settings.model_copy(update={"sources": {name: settings.sources[name]}, "data_dir": scratch})
 
 
 def probe(app: App, name: str, *, most: int = 5, wait_s: float = 5.0) -> SourceTest:
@@ -266,7 +265,7 @@ def _listen(app: App, steps: list[tuple[str, bool, str]]) -> None:
 
 
 def _read(app: App, most: int, wait_s: float, steps: list[tuple[str, bool, str]], sample: list[dict[str, Any]]) -> None:
-    for source in app.wiring.sources():
+    for source in app.wiring.samples():
         try:
             source.open({})
             steps.append(("opened", True, ""))

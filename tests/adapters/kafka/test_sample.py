@@ -1,0 +1,71 @@
+"""A look at topics shows what is there, needs the rights of a worker and no others, and is seen by no group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import trustme
+
+from soc.adapters.kafka.sample import KafkaSample
+from soc.clock import SystemClock
+from soc.config import KafkaSettings, KafkaSource
+from soc.errors import AccessDenied, ConfigError
+from tests.adapters.kafka.conftest import password_file
+from tests.servers.fixtures import OwnKafka
+from tests.servers.kafka_server import Broker, Tls
+
+Names = Callable[[str], str]
+
+
+@contextmanager
+def _sampled(settings: KafkaSettings, topic: str) -> Iterator[KafkaSample]:
+    sample = KafkaSample(settings, {"fw": KafkaSource(type="kafka", topics=[topic])}, clock=SystemClock())
+    try:
+        sample.open({})
+        yield sample
+    finally:
+        sample.close()
+
+
+def test_the_newest_records_are_shown_and_nobody_is_disturbed(kafka_broker: Broker, kafka_settings: KafkaSettings, unique_name: Names) -> None:
+    """Of all partitions, at the first look and the same at the second; an empty topic has none; there is no group afterwards."""
+    topic = kafka_broker.create_topic(unique_name("sample"), partitions=2)
+    with _sampled(kafka_settings, topic) as sample:
+        assert sample.poll(5, 0.1) == []
+        kafka_broker.send(topic, [b"line %d" % number for number in range(20)], partition=1)
+        for _ in range(2):
+            assert [(record.source, record.raw) for record in sample.poll(5, 0.1)] == [("fw", b"line %d" % number) for number in range(15, 20)]
+    with kafka_broker.admin() as admin:
+        assert kafka_settings.group not in str(admin.list_groups())
+
+
+def test_a_missing_topic_is_told(kafka_settings: KafkaSettings, unique_name: Names) -> None:
+    """As a run would tell it."""
+    with pytest.raises(ConfigError, match="does not exist"), _sampled(kafka_settings, unique_name("none")):
+        pass
+
+
+def test_the_rights_of_a_worker_are_enough_and_needed(own_kafka: OwnKafka, tmp_path: Path, unique_name: Names) -> None:
+    """READ on topic and group is all that a worker has; without that on the group it is told, as a run would be refused."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    broker = own_kafka(tls=Tls(authority, {"admin": "a", "soc": "s"}))
+    topic, group = broker.create_topic(unique_name("rights")), unique_name("workers")
+    broker.send(topic, [b"line"])
+    settings = KafkaSettings(
+        bootstrap_servers=[broker.secure],
+        group=group,
+        security_protocol="SASL_SSL",
+        username="soc",
+        password_file=password_file(tmp_path, "s"),
+        ca_file=tmp_path / "ca.pem",
+    )
+    broker.allow("soc", "READ", "DESCRIBE", topic=topic)
+    with pytest.raises(AccessDenied, match=f"may not use consumer group {group}"), _sampled(settings, topic):
+        pass
+    broker.allow("soc", "READ", group=group)
+    with _sampled(settings, topic) as sample:
+        assert [record.raw for record in sample.poll(1, 1.0)] == [b"line"]
