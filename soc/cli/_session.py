@@ -107,7 +107,7 @@ class Session:
         setup_logging(level, log.format)
         if not pipeline and self.verbosity < 1 and not self.debug:
             # What a library says between its tries; the error that is told in the end holds it.
-            logging.getLogger().setLevel(logging.ERROR)
+            logging.getLogger().setLevel(logging.CRITICAL)
         settings = settings or self.settings
         reading = not pipeline and self._only_looks()
         if settings.store.kind == "embedded" and reading and not new_store and not store_path(settings).exists():

@@ -123,7 +123,7 @@ def translate(error: Exception, settings: KafkaSettings, doing: str) -> SocError
 
 
 def quiet_client_log() -> None:
-    """Keep the client's own log to warnings: it reports each reconnection, and is silent without any handler (ours is at the root)."""
+    """Keep the client's own log to errors, or to what the root's level says: it reports each reconnection."""
     logger = logging.getLogger("kafka")
     if logger.level == logging.NOTSET:
-        logger.setLevel(logging.ERROR)
+        logger.setLevel(max(logging.ERROR, logging.getLogger().level))

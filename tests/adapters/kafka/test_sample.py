@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,6 +69,33 @@ def test_the_rights_of_a_worker_are_enough_and_needed(own_kafka: OwnKafka, tmp_p
     broker.allow("soc", "READ", "DESCRIBE", topic=topic)
     with pytest.raises(AccessDenied, match=f"may not use consumer group {group}"), _sampled(settings, topic):
         pass
+    told = _soc(tmp_path, settings, topic, "sources", "test", "fw")
+    assert (told.returncode, f"may not use consumer group {group}" in told.stdout + told.stderr) == (1, True), told.stdout + told.stderr
+    assert "a library says" not in told.stderr, "what the client says on its way is in the error"
     broker.allow("soc", "READ", group=group)
     with _sampled(settings, topic) as sample:
         assert [record.raw for record in sample.poll(1, 1.0)] == [b"line"]
+    told = _soc(tmp_path, settings, topic, "sources", "test", "fw")
+    assert (told.returncode, "line" in told.stdout) == (0, True), told.stdout + told.stderr
+
+
+def _soc(folder: Path, settings: KafkaSettings, topic: str, *words: str) -> subprocess.CompletedProcess[str]:
+    config = folder / "soc.toml"
+    config.write_text(
+        f"""[kafka]
+bootstrap_servers = ["{settings.bootstrap_servers[0]}"]
+group = "{settings.group}"
+security_protocol = "SASL_SSL"
+username = "soc"
+password_file = "{settings.password_file}"
+ca_file = "{settings.ca_file}"
+[sources.fw]
+type = "kafka"
+topics = ["{topic}"]
+""",
+        encoding="utf-8",
+    )
+    config.chmod(0o600)
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("SOC_", "XDG_"))}
+    env = {**kept, "HOME": str(folder), "LANG": "C.UTF-8"}
+    return subprocess.run([sys.executable, "-m", "soc", *words, "--config", str(config)], env=env, capture_output=True, text=True, check=False, timeout=100)
