@@ -41,6 +41,10 @@ def open_app(
     embedded store that is not there is not made, and looks empty. `serve_metrics`: it goes on until it is
     stopped, so what the settings say of metrics is for it; every other command would ask for a port that this one has.
     """
+    if pipeline:
+        from soc.adapters.heap import give_large_blocks_back
+
+        give_large_blocks_back()
     clock = clock or SystemClock()
     metrics = make_metrics(settings if serve_metrics else Settings())
     return App(settings, actor, clock, metrics, _Wiring(settings, clock, metrics, reading=reading), pipeline, crash or crash_point_from_environment())

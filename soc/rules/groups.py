@@ -18,7 +18,7 @@ SLACK = 8
 NEVER = 1 << 62
 
 
-_WHOLE = 3 * TOGETHER
+_WHOLE = 2 * TOGETHER
 """Members that are kept as they are; of more the oldest are packed."""
 _Named = tuple[str, int]
 _unpack: Callable[[bytes], list[_Named]] = unpacker(_Named)

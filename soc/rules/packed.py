@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-TOGETHER = 128
+TOGETHER = 64
 """Rows that are packed together: enough for what they share to be written once, few enough to unpack them for the sake of one."""
 _encode = msgspec.msgpack.Encoder().encode
 

@@ -11,8 +11,10 @@ from soc.adapters.sqlite.database import guarded
 from soc.adapters.sqlite.events import EventFile, Name, parse_name
 from soc.adapters.sqlite.order import Month
 
-_MOST_OPEN = 48
-"""Kept open at a time: more than the files of half a year, fewer than any limit on descriptors allows."""
+_MOST_READ = 48
+"""Kept open at a time besides those that are written: more than the files of half a year, fewer than any limit on descriptors allows."""
+_MOST_READ_BESIDE = 2
+"""Likewise of a process that writes, which seldom looks back; each takes up to a megabyte."""
 
 
 class Catalog:
@@ -30,6 +32,8 @@ class Catalog:
         self._events_per_file = events_per_file
         self._open: OrderedDict[str, EventFile] = OrderedDict()
         self._newest: dict[tuple[str, str], Name] = {}
+        self._written: dict[str, str] = {}
+        """By kind the file that was written last."""
         self._lock = threading.RLock()
 
     def move(self, folder: Path) -> None:
@@ -58,9 +62,14 @@ class Catalog:
                 return known
             file = EventFile(self.folder, name, read_only=self._read_only)
             self._open[name.file] = file
-            if len(self._open) > _MOST_OPEN:
-                self._open.popitem(last=False)  # closed by its last holder's letting go
+            self._close_longest_unused()
             return file
+
+    def _close_longest_unused(self) -> None:
+        written = set(self._written.values())
+        read = [file for file in self._open if file not in written]
+        for file in read[: max(0, len(read) - (_MOST_READ_BESIDE if written else _MOST_READ))]:
+            del self._open[file]  # closed by its last holder's letting go
 
     def all(self) -> Iterator[EventFile]:
         """All files, opened one after another."""
@@ -79,6 +88,7 @@ class Catalog:
         if file.next > self._events_per_file:
             name = Name(kind, month, name.number + 1)
             file = self.get(name)
+        self._written[kind] = name.file
         if name != known:
             self._newest[at] = name
             self._rest(file)
@@ -107,3 +117,4 @@ class Catalog:
             while self._open:
                 self._open.popitem()[1].close()
             self._newest.clear()
+            self._written.clear()
