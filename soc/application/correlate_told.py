@@ -10,6 +10,9 @@ import zstandard
 
 from soc.rules.episodes import CorrelationAlert
 
+_LONG = 256
+"""Of an alert with more members its snapshot is kept, which shares them, packed, with the episode that goes on."""
+
 
 class Head(NamedTuple):
     """What is known of an alert without unpacking it: its rule, the key of its group, and the end of the last window in which it held (microseconds)."""
@@ -24,14 +27,15 @@ class Told(Mapping[str, CorrelationAlert]):
 
     def __init__(self) -> None:
         self.heads: dict[str, Head] = {}
-        self._packed: dict[str, bytes] = {}
+        self._kept: dict[str, bytes | CorrelationAlert] = {}
         self._read: dict[str, CorrelationAlert] = {}
 
     def put(self, alert: CorrelationAlert) -> bytes:
         """Keep the state of an alert; the bytes that `take_in` reads."""
         body = zstandard.compress(msgspec.msgpack.encode(alert, enc_hook=list), 1)  # members are not unpacked before
+        body = bytes(memoryview(body))  # what zstandard gives goes on holding the room that it reserved
         self.heads[alert.id] = Head(alert.rule, alert.key, alert.end)
-        self._packed[alert.id] = body
+        self._kept[alert.id] = alert if len(alert.members) > _LONG else body
         self._read.pop(alert.id, None)
         return body
 
@@ -42,12 +46,15 @@ class Told(Mapping[str, CorrelationAlert]):
         except (msgspec.MsgspecError, zstandard.ZstdError):
             return
         self.heads[alert.id] = Head(alert.rule, alert.key, alert.end)
-        self._packed[alert.id] = body
+        self._kept[alert.id] = body
 
     def __getitem__(self, name: str) -> CorrelationAlert:
         alert = self._read.get(name)
         if alert is None:
-            alert = self._read[name] = _unpacked(self._packed[name])
+            kept = self._kept[name]
+            if not isinstance(kept, bytes):
+                return kept
+            alert = self._read[name] = _unpacked(kept)
         return alert
 
     def __iter__(self) -> Iterator[str]:
@@ -62,13 +69,13 @@ class Told(Mapping[str, CorrelationAlert]):
 
     def forget(self, name: str) -> None:
         """Let an alert go."""
-        del self.heads[name], self._packed[name]
+        del self.heads[name], self._kept[name]
         self._read.pop(name, None)
 
     def clear(self) -> None:
         """Let all of them go."""
         self.heads.clear()
-        self._packed.clear()
+        self._kept.clear()
         self._read.clear()
 
 

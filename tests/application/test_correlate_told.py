@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import msgspec
 import pytest
 
 from soc.application.correlate_told import Head, Told
-from soc.rules.episodes import CorrelationAlert
+from soc.rules.episodes import CorrelationAlert, Episode, Snapshot
 
 ALERT = CorrelationAlert(
     id="c-1",
@@ -53,3 +55,31 @@ def test_a_restart_takes_in_what_was_kept_and_leaves_out_what_it_cannot_read() -
     told.clear()
     with pytest.raises(KeyError):
         told["c-1"]
+
+
+def test_a_long_wave_shares_its_members_with_its_episode() -> None:
+    """What was told of thousands is not kept a second time; it stays as it was while the episode grows, and is written whole."""
+    episode = Episode("c-2", ("real",), (), "e0", 0, 3, 10_000)
+    episode.take([(number, f"{number:020}", 1) for number in range(5_000)], 10_000)
+    alert = msgspec.structs.replace(ALERT, id="c-2", members=Snapshot(episode.head, episode.tail), count=5_000)
+    told = Told()
+    body = told.put(alert)
+    episode.take([(number, f"{number:020}", 1) for number in range(5_000, 6_000)], 10_000)
+    assert told["c-2"] is alert
+    assert [name for _, name, _ in alert.members] == [f"{number:020}" for number in range(5_000)]
+    again = Told()
+    again.take_in(body)
+    assert again["c-2"] == alert
+
+
+def test_what_is_packed_takes_no_more_than_it_is_long() -> None:
+    """Compressing reserves what the text could at most become, and the bytes that it gives go on holding that."""
+    long = msgspec.structs.replace(ALERT, group={"url.original": "a" * 200_000})
+    Told().put(long)
+    told = Told()
+    tracemalloc.start()
+    body = told.put(long)
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert len(body) < 2_000
+    assert taken < 10_000

@@ -13,7 +13,7 @@ from soc.adapters.sqlite.order import Month
 
 _MOST_READ = 48
 """Kept open at a time besides those that are written: more than the files of half a year, fewer than any limit on descriptors allows."""
-_MOST_READ_BESIDE = 2
+_MOST_READ_BESIDE = 1
 """Likewise of a process that writes, which seldom looks back; each takes up to a megabyte."""
 
 
