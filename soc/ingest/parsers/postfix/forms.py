@@ -70,7 +70,7 @@ KINDS = {
     "address": Kind(_ADDRESS, "user{n}@d{n}.example.org", _one),
     "recipients": Kind(rf"<{_ADDRESS}>(?:,<{_ADDRESS}>){{0,9}}", "<a{n}@r.example.org>,<b{n}@r.example.org>", _recipients, _recipients_tokens),
     "mid": Kind(r"[\w.@$%+=/-]{1,190}", "m{n}$x@message.example.org"),
-    "host": Kind(r"(?!unknown\[)[A-Za-z][A-Za-z0-9-]{0,62}(?:\.[A-Za-z0-9-]{1,63}){0,8}", "mx{n}.host.example.org"),
+    "host": Kind(r"(?!unknown\[|[A-Za-z0-9.-]{256})[A-Za-z][A-Za-z0-9-]{0,62}(?:\.[A-Za-z0-9-]{1,63}){0,8}", "mx{n}.host.example.org"),
     "helo": Kind(r"[\w.-]{1,190}|\[[\d.]{7,15}\]", "helo{n}.example.org"),
     "name": Kind(r"[\w-]{1,64}", "name{n}x", tokens=_word),
     "task": Kind(r"\d{1,10}-\d{1,4}(?:-\d{1,4})?", "{n:05d}-17", tokens=None),

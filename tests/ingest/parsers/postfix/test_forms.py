@@ -94,6 +94,19 @@ def test_every_form_is_found_and_told_by_its_samples(text: str) -> None:
         assert Template(found[0], read, (), "", "").fill(found[1]) == read(message)
 
 
+LONGEST_HOST = ".".join(["a" * 63] * 4)
+
+
+@pytest.mark.parametrize("text", [text for text in TEXTS if "$host" in text])
+def test_names_of_hosts_longer_than_the_readers_take_have_no_form(text: str) -> None:
+    """Readers take 255 characters for a name; whoever sends lines may write more."""
+    pieces = re.split(r"\$([a-z]+)", text)
+    for host in (LONGEST_HOST, LONGEST_HOST + "b", LONGEST_HOST + ".b"):
+        message = "".join((host if piece == "host" else KINDS[piece].sample.format(n=number)) if number % 2 else piece for number, piece in enumerate(pieces))
+        found = together(f"<22>Nov 20 08:00:00 mx1 {program(message)}[71]: {message}")
+        assert (found is not None) is (len(host) <= 255)
+
+
 @pytest.mark.parametrize("sample", sorted(SAMPLES.glob("*.log")), ids=lambda path: path.stem)
 def test_the_samples_are_read_alike_together_and_alone(sample: Path) -> None:
     """Real lines: some have a form."""
