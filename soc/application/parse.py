@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import json
 import re
 import zlib
 from collections.abc import Callable, Iterator
@@ -154,17 +155,35 @@ def _answers(stream: BinaryIO, recognise: Recognise, context: Context, *, record
 
 
 def _record(number: int, raw: bytes, recognise: Recognise, context: Context) -> Answer:
-    """The answer to one `{"n", "raw"}` record."""
+    """The answer to one `{"n", "raw"}` record; under its line number where it tells no other."""
     if not raw.strip():
         return Answer(number, {}, EMPTY)
+    record = _loaded(raw.removeprefix(codecs.BOM_UTF8))
+    told, text = record.get("n"), record.get("raw")
+    n = told if type(told) is int and told.bit_length() < 64 else number  # noqa: PLR2004 - what the answer can hold
+    if not isinstance(text, str) or ("n" in record and n != told):
+        return Answer(n, {"event.original": decode(raw)[0]}, 'not a record {"n": …, "raw": "…"}')
+    return parse_line(n, _bytes_of(text), recognise, context)
+
+
+def _loaded(raw: bytes) -> dict[str, Any]:
+    """The JSON object of a record, an empty one where there is none; with halves of surrogate pairs, too, as which Python writes bytes that are no UTF-8."""
     try:
-        record = orjson.loads(raw)
-        text, n = record["raw"], record.get("n", number)
-    except (orjson.JSONDecodeError, TypeError, KeyError, AttributeError):
-        record, text, n = None, "", number
-    if not isinstance(text, str) or not isinstance(n, int) or record is None:
-        return Answer(number, {"event.original": decode(raw)[0]}, 'not a record {"n": …, "raw": "…"}')
-    return parse_line(n, text.encode("utf-8", "surrogatepass"), recognise, context)
+        found = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        try:
+            found = json.loads(raw) if b"\\ud" in raw.lower() else None
+        except (ValueError, RecursionError):
+            found = None
+    return found if isinstance(found, dict) else {}
+
+
+def _bytes_of(text: str) -> bytes:
+    """The bytes of a record's line; what Python made of invalid bytes (PEP 383) are those bytes again."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
 
 
 def parse_line(number: int, raw: bytes, recognise: Recognise, context: Context) -> Answer:

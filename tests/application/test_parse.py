@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 import select
 import subprocess
@@ -132,6 +133,34 @@ def test_records_with_line_breaks() -> None:
     got = answers(orjson.dumps({"n": 7, "raw": CEF.decode() + " msg=a\nb"}) + b"\n{}\n\nnot json\n" + orjson.dumps({"raw": CEF.decode()}), records=True)
     assert [(answer.n, bool(answer.error)) for answer in got] == [(7, False), (2, True), (3, True), (4, True), (5, False)]
     assert got[0].doc["message"] == "a\nb"
+
+
+def test_records_that_python_wrote_of_lines_that_are_no_utf_8() -> None:
+    """PEP 383 puts half a surrogate pair for each such byte, and the `json` module writes it: the line is read as in a file of lines."""
+    raw = CEF + b" msg=a\xff\xe9"
+    [line] = answers(raw)
+    [record] = answers(json.dumps({"n": 7, "raw": raw.decode("utf-8", "surrogateescape")}).encode(), records=True)
+    assert (record.n, record.error, record.doc) == (7, "", line.doc)
+    assert record.doc["message"] == r"a\xff\xe9"
+    [half] = answers(b'{"n":8,"raw":"' + CEF.replace(b"\\", b"\\\\") + b' msg=\\ud800"}', records=True)
+    assert (half.n, half.error) == (8, "")
+
+
+def test_every_record_is_answered_under_the_number_that_it_tells() -> None:
+    """A broken record, too, where its number can be read; a byte order mark before the first is no part of it."""
+    lines = (
+        b'\xef\xbb\xbf{"n":9,"raw":"x"}',
+        b'{"n":7}',
+        b'{"n":"7","raw":"x"}',
+        b'{"n":true,"raw":"x"}',
+        b'{"n":%d,"raw":"\\udfff"}' % 10**30,
+        b"[" * 100_000 + b'"\\udfff"',
+    )
+    got = answers(b"\n".join(lines), records=True)
+    assert [answer.n for answer in got] == [9, 7, 3, 4, 5, 6]
+    assert [answer.error.startswith("not a record") for answer in got] == [False, True, True, True, True, True]
+    for answer in got:
+        orjson.dumps(answer.record())
 
 
 def test_zone_and_received_time_complete_dates() -> None:
