@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from soc.adapters.sqlite.database import guarded
 from soc.adapters.sqlite.events import EventFile, Name, parse_name
@@ -22,7 +23,8 @@ class Catalog:
 
     `layout` says which folder counts at the moment, and which of its files are being removed.
 
-    A file once handed out stays usable: those closed to make room are closed when nobody holds them any more.
+    A file once handed out stays usable: those closed to make room are closed when nobody holds them any more. Until then there is
+    no second one of it: what a batch is about to add to a file, another reader of the file would not know.
     """
 
     def __init__(self, layout: Callable[[], tuple[Path, Collection[str]]], *, read_only: bool, events_per_file: int) -> None:
@@ -31,6 +33,8 @@ class Catalog:
         self._read_only = read_only
         self._events_per_file = events_per_file
         self._open: OrderedDict[str, EventFile] = OrderedDict()
+        self._held: WeakValueDictionary[str, EventFile] = WeakValueDictionary()
+        """Those that are open, and those that only somebody still holds."""
         self._newest: dict[tuple[str, str], Name] = {}
         self._written: dict[str, str] = {}
         """By kind the file that was written last."""
@@ -60,8 +64,8 @@ class Catalog:
             if known is not None:
                 self._open.move_to_end(name.file)
                 return known
-            file = EventFile(self.folder, name, read_only=self._read_only)
-            self._open[name.file] = file
+            file = self._held.get(name.file) or EventFile(self.folder, name, read_only=self._read_only)
+            self._open[name.file] = self._held[name.file] = file
             self._close_longest_unused()
             return file
 
@@ -106,7 +110,8 @@ class Catalog:
     def forget(self, name: Name) -> None:
         """Close a file and forget it: it was removed or replaced."""
         with self._lock:
-            file = self._open.pop(name.file, None)
+            self._open.pop(name.file, None)
+            file = self._held.pop(name.file, None)
             self._newest.pop((name.kind, name.month.name), None)
         if file is not None:
             file.close()
@@ -116,5 +121,6 @@ class Catalog:
         with self._lock:
             while self._open:
                 self._open.popitem()[1].close()
+            self._held.clear()
             self._newest.clear()
             self._written.clear()

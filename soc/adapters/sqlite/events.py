@@ -147,8 +147,11 @@ class EventFile:
         if self._read_only:
             return
         with guarded(self.path, "checkpointing"):
-            self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self._let_writing_go()
+            if self._db is not None:
+                # Who looks through the file at the moment, perhaps for hours, is not waited for: the log then goes when it is opened to be written again.
+                self._db.execute("PRAGMA busy_timeout = 0")
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                self._let_writing_go()
             if self._reading is not None:
                 self._reading.execute("PRAGMA shrink_memory")
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from soc.adapters.sqlite import SqliteStore, codec, open_store
 from soc.adapters.sqlite import events as events_module
-from soc.adapters.sqlite.database import transaction
+from soc.adapters.sqlite.database import BUSY_S, transaction
 from soc.adapters.sqlite.events import EventFile, Name
 from soc.adapters.sqlite.order import month_named
-from soc.clock import FrozenClock
+from soc.clock import FrozenClock, SystemClock
 from soc.config import StoreSettings
 from soc.model.event import Event
 from soc.model.level import THREAT_LEVELS
@@ -117,3 +119,30 @@ def test_what_a_batch_adds_is_what_its_rows_say(tmp_path: Path, monkeypatch: pyt
     bounds = {no: [key for seq, key, *_ in rows if seq >> 10 == no] for no in (0, 1)}
     assert file.reading.execute("SELECT no, low, high FROM chunk ORDER BY no").fetchall() == [(no, min(keys), max(keys)) for no, keys in bounds.items()]
     file.close()
+
+
+def test_who_looks_through_a_full_file_does_not_keep_the_next_one_from_being_begun(tmp_path: Path) -> None:
+    """A search whose reader went for lunch goes on where it stood; the pipeline does not wait for it."""
+    store = opened(tmp_path / "store")
+    store.commit(batch(*[event(number) for number in range(600)]))
+    with closing(sqlite3.connect(f"{next((tmp_path / 'store' / 'events').glob('*.db')).as_uri()}?mode=ro", uri=True)) as reader:
+        found = reader.execute("SELECT seq FROM ev ORDER BY seq")
+        assert next(found) == (1,)
+        store.commit(batch(*[event(number) for number in range(600, 1000)]))
+        begun = SystemClock().monotonic()
+        store.commit(batch(event(1000)))
+        assert SystemClock().monotonic() - begun < BUSY_S / 3
+        assert sum(1 for _ in found) == 599
+    assert store.count(EVERYTHING) == 1001
+    store.close()
+
+
+def test_who_reads_between_the_steps_of_a_commit_does_not_get_a_second_file(tmp_path: Path) -> None:
+    """Of a batch over two months the file of one is not kept open; read by somebody before it is written, it is known as it is when the next batch comes."""
+    store = opened(tmp_path / "store")
+    for first in range(0, 6, 2):
+        write = store.begin_commit(batch(event(first), event(first + 1, ts_us=T0 + 40 * DAY + first)))
+        assert store.get_events([event(100).id]) == []
+        write()
+    assert [doc["soc.seq"] for doc in store.stream(EVERYTHING)] == [1, 3, 5, 4, 2, 0]
+    store.close()
