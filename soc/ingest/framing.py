@@ -355,19 +355,22 @@ def word_at(message: str, mark: str, within: int) -> int:
     """Where `mark` stands in the first `within` characters as a word of the line's own; -1 where it does not.
 
     What stands in quotes is quoted (the address or program that a visitor names in the log of a web server, a value of JSON), and so is
-    what follows a letter, digit or sign without a blank (`/?date=`): whoever wrote that may have wished to be taken for a device.
+    what follows a letter, digit or sign without a blank (`/?date=`), unless a relay names it (`msg=`): whoever wrote that may have wished
+    to be taken for a device.
     """
     at = message.find(mark, 0, within)
     while at > 0:
         before = message[at - 1]
         quotes = message.count('"', 0, at) - message.count('\\"', 0, at) - (message[0] == '"')
-        if not quotes & 1 and before in _BETWEEN:
+        if not quotes & 1 and (before in _BETWEEN or (before == "=" and _CARRIES.search(message, max(0, at - 16), at) is not None)):
             return at
         at = message.find(mark, at + 1, within)
     return at
 
 
 _BETWEEN = frozenset(" \t,;:|>\"'\ufeff")
+# Reference: relays that write `key=value` and put the line as it came behind one of these.
+_CARRIES = re.compile(r"(?:^|[ \t,;|>])(?:msg|message|rawmsg|raw|log|event)=\Z")
 
 
 # --- key=value ------------------------------------------------------------------------------------------------------

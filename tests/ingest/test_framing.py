@@ -138,11 +138,20 @@ def test_what_visitors_write_is_no_record(record: str) -> None:
         f'198.51.100.7 - - [02/Mar/2026:08:15:30 +0700] "GET / HTTP/1.1" 200 5 "-" "{record}"',
         f'198.51.100.7 - - [02/Mar/2026:08:15:30 +0700] "GET / HTTP/1.1" 200 5 "a\\" b" "{record}"',
         f"2026-03-02 08:15:30 10.0.0.1 GET /?{record.replace(' ', '&')} - 80 - 198.51.100.7",
+        f"2026-03-02 08:15:30 10.0.0.1 GET /?msg={record.replace(' ', '&')} - 80 - 198.51.100.7",
         orjson.dumps({"status": 200, "agent": record, "host": "web"}).decode(),
         f'<134>Mar  2 08:15:30 web nginx[7]: 198.51.100.7 "GET /" "{record}"',
     ):
         assert installed().recognise(frame(line)) is None, line
-    for line in (record, f"fw1 : {record}", f"<134>Mar  2 08:15:30 fw relay {record}", f'"{record}"', f'a="b" {record}'):
+    for line in (
+        record,
+        f"msg={record}",
+        f"2026-03-02 08:15:30|INFO|msg={record}",
+        f"fw1 : {record}",
+        f"<134>Mar  2 08:15:30 fw relay {record}",
+        f'"{record}"',
+        f'a="b" {record}',
+    ):
         assert installed().recognise(frame(line)) is not None, line
 
 
