@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -38,6 +39,7 @@ class Catalog:
         self._newest: dict[tuple[str, str], Name] = {}
         self._written: dict[str, str] = {}
         """By kind the file that was written last."""
+        self._looking_back = 0
         self._lock = threading.RLock()
 
     def move(self, folder: Path) -> None:
@@ -72,8 +74,20 @@ class Catalog:
     def _close_longest_unused(self) -> None:
         written = set(self._written.values())
         read = [file for file in self._open if file not in written]
-        for file in read[: max(0, len(read) - (_MOST_READ_BESIDE if written else _MOST_READ))]:
+        for file in read[: max(0, len(read) - (_MOST_READ_BESIDE if written and not self._looking_back else _MOST_READ))]:
             del self._open[file]  # closed by its last holder's letting go
+
+    @contextmanager
+    def looking_back(self) -> Iterator[None]:
+        """Meanwhile what is read stays open also beside what is written: many events may be looked for, one by one, through many files."""
+        with self._lock:
+            self._looking_back += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._looking_back -= 1
+                self._close_longest_unused()
 
     def all(self) -> Iterator[EventFile]:
         """All files, opened one after another."""

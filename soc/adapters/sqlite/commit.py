@@ -79,8 +79,9 @@ class Writer:
         waiting = self._control.inbox()
         derived = [event.id for event in effects.events if event.derived]
         sifted = _Sifted(self._known, self._maybe_seen, waiting, self._control.owners(derived).keys())
-        for event in effects.events:
-            sifted.take(event)
+        with self._catalog.looking_back():
+            for event in effects.events:
+                sifted.take(event)
         return Prepared(effects, fresh, waiting, sifted, self._prepare_events([*waiting, *sifted.new]), self._recovered)
 
     def write(self, prepared: Prepared) -> Committed:

@@ -172,18 +172,24 @@ class SqliteStore:
     # events --------------------------------------------------------------------------------------------------------
 
     def get_events(self, ids: Sequence[str]) -> list[Doc]:
-        waiting = {event.id: event.doc for event in self.control.inbox()}
-        return [doc for prefix in ids if (doc := self._get_event(prefix, waiting)) is not None]
+        found = self._get_events(ids, {event.id: event.doc for event in self.control.inbox()})
+        return [found[prefix] for prefix in ids if prefix in found]
 
-    def _get_event(self, prefix: str, waiting: Mapping[str, Doc]) -> Doc | None:
-        found = {identity: doc for identity, doc in waiting.items() if identity.startswith(prefix)}
-        for file in self.catalog.all():
-            found |= {doc["soc.id"]: doc for doc in file.find(prefix)}
-            if prefix in found:
-                return found[prefix]
-        if len(found) > 1:
-            raise Conflict(Phrase("several events have ids that begin with {prefix!r}", prefix=prefix), hint="give more characters of the id")
-        return next(iter(found.values()), None)
+    def _get_events(self, ids: Sequence[str], waiting: Mapping[str, Doc]) -> dict[str, Doc]:
+        """The events of ids or beginnings of ids. Each file is opened once, the newest first: a pipeline keeps few of them open."""
+        found = {prefix: {identity: doc for identity, doc in waiting.items() if identity.startswith(prefix)} for prefix in ids}
+        left = [prefix for prefix in found if prefix not in found[prefix]]
+        for name in sorted(self.catalog.names(), key=lambda name: (-name.month.begin_ms, -name.number)) if left else ():
+            file = self.catalog.get(name)
+            for prefix in left:
+                found[prefix] |= {doc["soc.id"]: doc for doc in file.find(prefix)}
+            left = [prefix for prefix in left if prefix not in found[prefix]]
+            if not left:
+                break
+        for prefix in left:
+            if len(found[prefix]) > 1:
+                raise Conflict(Phrase("several events have ids that begin with {prefix!r}", prefix=prefix), hint="give more characters of the id")
+        return {prefix: some.get(prefix) or next(iter(some.values())) for prefix, some in found.items() if some}
 
     def search(self, query: EventQuery) -> EventPage:
         return self.searching.page(query)
@@ -242,7 +248,7 @@ class SqliteStore:
             if letter.state != "open":
                 raise Conflict(Phrase("dead letter {letter_id} is already {state}", letter_id=letter_id, state=SAID.get(letter.state, letter.state)))
             if state == "redriven" and event is not None:
-                if self._get_event(event.id, {}) is None:
+                if not self._get_events([event.id], {}):
                     self.control.put_inbox(self._claimed_by(event))
                 else:  # its record came again meanwhile, from another position, and could be read: one event, two records
                     self.control.put_dropped(letter.source, letter.partition, "replay", 1)

@@ -19,7 +19,7 @@ from soc.config import StoreSettings
 from soc.model.event import Event
 from soc.model.level import THREAT_LEVELS
 from soc.model.query import All, Text
-from soc.ports import EventQuery
+from soc.ports import Effects, EventQuery, Progress
 from tests.contracts.samples import DAY, HOUR, T0, batch, event
 
 EVERYTHING = EventQuery(All(), limit=10_000)
@@ -145,4 +145,31 @@ def test_who_reads_between_the_steps_of_a_commit_does_not_get_a_second_file(tmp_
         assert store.get_events([event(100).id]) == []
         write()
     assert [doc["soc.seq"] for doc in store.stream(EVERYTHING)] == [1, 3, 5, 4, 2, 0]
+    store.close()
+
+
+def test_events_are_looked_for_in_files_that_are_opened_once_for_all_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old events by id, and records that come again, of which a pipeline keeps no file open: each file is opened once a call, none older than need be."""
+    store = opened(tmp_path / "store")
+    old = [event(number) for number in range(30)]
+    store.commit(batch(*old, *[event(number) for number in range(30, 1000)]))
+    for month in range(1, 6):
+        store.commit(batch(*[event(1000 * month + number, ts_us=T0 + month * 31 * DAY + number) for number in range(1000)]))
+    read: list[str] = []
+    make = EventFile.__init__
+
+    def watched(file: EventFile, folder: Path, name: Name, *, read_only: bool) -> None:
+        read.append(name.file)
+        make(file, folder, name, read_only=read_only)
+
+    monkeypatch.setattr(EventFile, "__init__", watched)
+    assert store.get_events([one.id for one in old]) == [one.doc for one in old]
+    assert max(Counter(read).values()) == 1
+    read.clear()
+    assert len(store.get_events([event(number).id for number in range(5000, 5030)])) == 30
+    assert read == []
+    again = [event(number, partition="fw/1", origin="fw/0", ts_us=T0 + 200 * DAY) for number in range(30)]
+    assert store.commit(Effects([Progress("fw1", "fw/1", 0, 29, 30, 30)], again)).replayed == 30
+    assert max(Counter(read).values()) == 1
+    assert len(store.catalog._open) <= 2
     store.close()
