@@ -7,7 +7,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from weakref import WeakValueDictionary
 
 from soc.adapters.sqlite.database import guarded
 from soc.adapters.sqlite.events import EventFile, Name, parse_name
@@ -24,8 +23,7 @@ class Catalog:
 
     `layout` says which folder counts at the moment, and which of its files are being removed.
 
-    A file once handed out stays usable: those closed to make room are closed when nobody holds them any more. Until then there is
-    no second one of it: what a batch is about to add to a file, another reader of the file would not know.
+    A file once handed out stays usable: those closed to make room are closed when nobody holds them any more.
     """
 
     def __init__(self, layout: Callable[[], tuple[Path, Collection[str]]], *, read_only: bool, events_per_file: int) -> None:
@@ -34,8 +32,8 @@ class Catalog:
         self._read_only = read_only
         self._events_per_file = events_per_file
         self._open: OrderedDict[str, EventFile] = OrderedDict()
-        self._held: WeakValueDictionary[str, EventFile] = WeakValueDictionary()
-        """Those that are open, and those that only somebody still holds."""
+        self._at_hand: dict[str, EventFile] = {}
+        """Those that the batch at hand goes to."""
         self._newest: dict[tuple[str, str], Name] = {}
         self._written: dict[str, str] = {}
         """By kind the file that was written last."""
@@ -66,13 +64,13 @@ class Catalog:
             if known is not None:
                 self._open.move_to_end(name.file)
                 return known
-            file = self._held.get(name.file) or EventFile(self.folder, name, read_only=self._read_only)
-            self._open[name.file] = self._held[name.file] = file
+            file = EventFile(self.folder, name, read_only=self._read_only)
+            self._open[name.file] = file
             self._close_longest_unused()
             return file
 
     def _close_longest_unused(self) -> None:
-        written = set(self._written.values())
+        written = {*self._written.values(), *self._at_hand}
         read = [file for file in self._open if file not in written]
         for file in read[: max(0, len(read) - (_MOST_READ_BESIDE if written and not self._looking_back else _MOST_READ))]:
             del self._open[file]  # closed by its last holder's letting go
@@ -88,6 +86,13 @@ class Catalog:
             with self._lock:
                 self._looking_back -= 1
                 self._close_longest_unused()
+
+    def take_in_hand(self, files: Collection[EventFile]) -> None:
+        """Files of a batch that is yet to be written: until the next one, who opens any of them gets this one; another would not know what is added."""
+        with self._lock:
+            self._at_hand = {file.name.file: file for file in files}
+            self._open.update(self._at_hand)
+            self._close_longest_unused()
 
     def all(self) -> Iterator[EventFile]:
         """All files, opened one after another."""
@@ -124,8 +129,8 @@ class Catalog:
     def forget(self, name: Name) -> None:
         """Close a file and forget it: it was removed or replaced."""
         with self._lock:
-            self._open.pop(name.file, None)
-            file = self._held.pop(name.file, None)
+            file = self._open.pop(name.file, None)
+            self._at_hand.pop(name.file, None)
             self._newest.pop((name.kind, name.month.name), None)
         if file is not None:
             file.close()
@@ -135,6 +140,6 @@ class Catalog:
         with self._lock:
             while self._open:
                 self._open.popitem()[1].close()
-            self._held.clear()
+            self._at_hand.clear()
             self._newest.clear()
             self._written.clear()

@@ -156,6 +156,7 @@ class Writer:
         for (kind, _month), group in sorted(by_file.items()):
             file = self._catalog.writable(kind, month_of(group[0].ts_us))
             out.append((file, file.prepare(self._batch + 1, group)))
+        self._catalog.take_in_hand([file for file, _ in out])
         return out
 
     def _write_control(self, effects: Effects, fresh: Sequence[Progress], sifted: _Sifted, committed: Committed) -> None:

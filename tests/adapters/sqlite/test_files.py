@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections import Counter
 from contextlib import closing
+from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
@@ -172,4 +175,37 @@ def test_events_are_looked_for_in_files_that_are_opened_once_for_all_of_them(tmp
     assert store.commit(Effects([Progress("fw1", "fw/1", 0, 29, 30, 30)], again)).replayed == 30
     assert max(Counter(read).values()) == 1
     assert len(store.catalog._open) <= 2
+    store.close()
+
+
+def test_threads_that_read_beside_commits_get_whole_events_from_files_that_come_and_go(tmp_path: Path) -> None:
+    """Batches over months and kinds, new files all the while; nobody is given a file that somebody else closes, or adds to one that has gone on."""
+    store = opened(tmp_path / "store")
+    end = threading.Event()
+    faults: list[Exception] = []
+
+    def some(number: int) -> Event:
+        return event(number, ts_us=T0 + number + (number % 7 == 0) * 40 * DAY - (number % 11 == 0) * 40 * DAY, kind=("firewall", "mail")[number % 2])
+
+    def read() -> None:
+        try:
+            while not end.is_set():
+                store.get_events([some(number).id for number in range(0, 2000, 400)])
+                assert all(map(itemgetter("soc.id"), islice(store.stream(EVERYTHING), 20)))
+        except Exception as error:  # noqa: BLE001 - shown below
+            faults.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    try:
+        for first in range(0, 3000, 60):
+            write = store.begin_commit(batch(*[some(number) for number in range(first, first + 60)]))
+            write()
+    finally:
+        end.set()
+        for reader in readers:
+            reader.join()
+    assert faults == []
+    assert sorted(doc["soc.seq"] for doc in store.stream(EVERYTHING)) == list(range(3000))
     store.close()
