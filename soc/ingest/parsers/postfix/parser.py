@@ -266,6 +266,9 @@ class PostfixParser:
             return None
         if len(self._templates) >= _MOST_TEMPLATES:
             self._templates.clear()
+        if self._app(line.app)[0] != ("amavis" if line.message[:1] == "(" else "postfix"):
+            self._templates[key] = None  # others look for words of their own in what is any value to the reader that the form is of
+            return None
 
         def read(message: str) -> Doc:
             return self.parse(Line(message, message, line.priority, line.header_time, line.host, line.app, "1"), context).doc

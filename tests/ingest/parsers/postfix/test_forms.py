@@ -107,6 +107,26 @@ def test_names_of_hosts_longer_than_the_readers_take_have_no_form(text: str) -> 
         assert (found is not None) is (len(host) <= 255)
 
 
+@pytest.mark.parametrize(
+    ("app", "said"),
+    [
+        ("opendkim", "1A2B3C: from=<d=evil@b.example>, size=1, nrcpt=1 (queue active)"),
+        ("opendkim", "1A2B3C: to=<a@b>, relay=local, delay=0, delays=0/0/0/0, dsn=2.0.0, status=sent (DKIM verification successful)"),
+        ("postfix/policyd-spf", "1A2B3C: to=<a@b>, relay=local, delay=0, delays=0/0/0/0, dsn=2.0.0, status=sent (spf=fail)"),
+        ("rspamd", "1A2B3C: to=<a@b>, relay=local, delay=0, delays=0/0/0/0, dsn=2.0.0, status=sent (got connection from 192.0.2.1:5 )"),
+        (
+            "postfix/smtpd",
+            "(00123-01) Passed CLEAN {A}, [192.0.2.1]:40001 [192.0.2.1] <a@b> -> <c@d>, Queue-ID: 1A2B3C, Message-ID: <x@y>, mail_id: abc, Hits: -1.5, size: 5, 30 ms",
+        ),
+    ],
+)
+def test_messages_of_a_form_under_another_program_are_left_to_its_reader(app: str, said: str) -> None:
+    """It may look for words of its own where the form takes any value; twice, as what was found of the program is kept."""
+    parser = PostfixParser()
+    for _ in range(2):
+        assert parser.parse_many([frame(f"<22>Nov 20 08:00:00 mx1 {app}[71]: {said}")], CONTEXT) == [None]
+
+
 @pytest.mark.parametrize("sample", sorted(SAMPLES.glob("*.log")), ids=lambda path: path.stem)
 def test_the_samples_are_read_alike_together_and_alone(sample: Path) -> None:
     """Real lines: some have a form."""
