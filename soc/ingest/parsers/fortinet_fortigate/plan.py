@@ -490,7 +490,7 @@ def tokenise(message: str) -> tuple[list[str], list[str], list[bool]] | None:
             return None
         masked = message = message.replace('\\"', _MASK)
     pieces = message.split('"')
-    if not len(pieces) & 1:
+    if not len(pieces) & 1 or (len(pieces) == 1 and "='" in message):
         return None
     keys: list[str] = []
     values: list[str] = []

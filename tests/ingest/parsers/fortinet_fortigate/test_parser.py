@@ -392,6 +392,15 @@ def test_the_serial_number_tells_the_product(serial: str, product: str, kind: st
         assert [one is not None and checked(one) for one in found] == [plainly(line.text) for line in lines]
 
 
+@pytest.mark.parametrize("start", ["", "date='2026-11-20' time='10:21:01' "])
+def test_pairs_in_single_quotes_without_numbers_and_addresses(start: str) -> None:
+    """The header has the time, and nothing that is no number or address says that the quotes are in the way."""
+    pairs = start + "devid='FGT60E4Q00000001' logid='0100032002' type='event' subtype='system' level='alert' user='admin' action='login' status='failed'"
+    parser = FortiGate()
+    for _ in range(2 * SEEN_OFTEN):
+        assert parse("<190>Nov 20 10:21:33 fw " + pairs, parser) == parse("<190>Nov 20 10:21:33 fw " + pairs.replace("'", '"'))
+
+
 def test_pairs_in_single_quotes() -> None:
     """A relay that writes all pairs so means what the device wrote; alone and together with others. Single quotes inside a value stay."""
     text = "date='2026-03-02' time='08:15:30' devname='fw 1' devid='FG1' logid='0000000013' type='traffic' srcip='10.0.0.1' srcport='5' msg='a b'"
