@@ -398,7 +398,8 @@ def test_pairs_in_single_quotes_without_numbers_and_addresses(start: str) -> Non
     pairs = start + "devid='FGT60E4Q00000001' logid='0100032002' type='event' subtype='system' level='alert' user='admin' action='login' status='failed'"
     parser = FortiGate()
     for _ in range(2 * SEEN_OFTEN):
-        assert parse("<190>Nov 20 10:21:33 fw " + pairs, parser) == parse("<190>Nov 20 10:21:33 fw " + pairs.replace("'", '"'))
+        found, expected = parse("<190>Nov 20 10:21:33 fw " + pairs, parser), parse("<190>Nov 20 10:21:33 fw " + pairs.replace("'", '"'))
+        assert (found.doc, found.ts_us) == (expected.doc, expected.ts_us)
 
 
 def test_pairs_in_single_quotes() -> None:
