@@ -40,10 +40,14 @@ class _Held:
                 pid = _pid(descriptor)
                 os.close(descriptor)
                 raise self._refusal(folder, pid) from error
-        with guarded(path, "locking"):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._descriptor = descriptor
+        try:
+            with guarded(path, "locking"):
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        except BaseException:
+            self.release()  # or nobody could have it as long as this process lives
+            raise
 
     def _refusal(self, folder: Path, pid: int) -> Locked:
         raise NotImplementedError

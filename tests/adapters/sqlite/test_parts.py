@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
@@ -16,7 +18,7 @@ from soc.adapters.sqlite.events import Name, parse_name
 from soc.adapters.sqlite.order import month_named, month_of
 from soc.adapters.sqlite.spans import MOST, Spans
 from soc.clock import from_iso
-from soc.errors import StoreCorrupt
+from soc.errors import StoreCorrupt, StoreFull
 from soc.model.ids import event_id
 
 _MONTH = month_named("2026.11")
@@ -115,6 +117,22 @@ def test_the_lock_names_its_holder_until_it_is_released(tmp_path: Path) -> None:
     held.release()
     held.release()
     assert lock.holder(tmp_path) == 0
+
+
+@pytest.mark.parametrize("kind", [lock.PipelineLock, lock.RepairLock])
+def test_a_lock_that_cannot_name_its_holder_is_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[lock.PipelineLock | lock.RepairLock]
+) -> None:
+    """The disk is full where it is written: said so, and once there is room it is got, in the same process."""
+
+    def full(*_arguments: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", full)
+        with pytest.raises(StoreFull):
+            kind(tmp_path)
+    kind(tmp_path).release()
 
 
 def test_batches_of_any_size_are_written_by_few_different_statements() -> None:
