@@ -38,7 +38,7 @@ def _needed(column: Column, cells: Sequence[str]) -> int:
 def folded(line: str, width: int, first: str = "", more: str = "") -> str:
     """A line folded between words so that no row takes more than `width` places; `first` begins the first row, `more` the others.
 
-    Wide letters take two places, marks that stand on letters none. A word that is wider than a row is broken.
+    Wide letters take two places, marks that stand on letters none. A word that is wider than a row is broken. Cost: linear, whatever the words.
     """
     from rich.cells import chop_cells
 
@@ -52,12 +52,13 @@ def folded(line: str, width: int, first: str = "", more: str = "") -> str:
         if len(row) > indent:
             rows.append(row)
             row, indent = more, len(more)
-        left = word
-        while cell_len(row) + cell_len(left) > width:
-            part = chop_cells(left, max(width - cell_len(row), 2))[0]
-            rows.append(row + part)
-            row, indent, left = more, len(more), left[len(part) :]
-        row += left
+        if cell_len(row) + cell_len(word) <= width:
+            row += word
+            continue
+        part = chop_cells(word, max(width - cell_len(row), 2))[0]
+        *parts, last = chop_cells(word[len(part) :], max(width - cell_len(more), 2)) or [""]
+        rows += [row + part, *(more + one for one in parts)]
+        row, indent = more + last, len(more)
     return "\n".join([*rows, row])
 
 

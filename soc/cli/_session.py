@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # Reference: the program's name where a command of it begins
 _COMMAND = re.compile(r"\bsoc(?= [a-z])")
+# Reference: the options of our commands that name a store or settings, before the command ends
+_CHOOSES = re.compile(r"[^\n;·,]{0,500}? --(?:store|config)\b")
 _LOGIN = Path("/proc/self/loginuid")
 _NO_LOGIN = 4_294_967_295
 """Nobody logged in (a service, a container): (uid_t) -1."""
@@ -186,7 +188,7 @@ class Session:
     @staticmethod
     def _chooses(text: str, at: int) -> bool:
         """Whether the command that begins there names its own store or settings."""
-        return bool(re.match(r"[^\n;·,]*? --(?:store|config)\b", text[at:]))
+        return _CHOOSES.match(text, at) is not None
 
     @property
     def out(self) -> Output:
