@@ -171,10 +171,19 @@ def _address(path: Path, read_only: bool) -> str:
     if not read_only:
         return uri
     # A WAL database on a medium that cannot be written has no -shm file to share; then nobody can be writing either.
-    wal = path.with_name(path.name + "-wal")
-    if not wal.exists() and path.exists() and not _can_write(path.parent):
+    # Who only read leaves an empty log behind; copied without its -shm file, as most backups do, it says nothing.
+    if path.exists() and not _can_write(path.parent) and not _is_logged(path):
         return uri + "?immutable=1"
     return uri + "?mode=ro"
+
+
+def _is_logged(path: Path) -> bool:
+    """Whether there is a log of the file to be read with it."""
+    try:
+        empty = not path.with_name(path.name + "-wal").stat().st_size
+    except FileNotFoundError:
+        return False
+    return not empty or path.with_name(path.name + "-shm").exists()
 
 
 def _can_write(folder: Path) -> bool:

@@ -146,6 +146,21 @@ def test_a_folder_without_write_permission_is_said_and_can_still_be_read(public:
     assert as_other(lambda: opened(public / "new")).startswith("NotAllowed: ")
 
 
+@pytest.mark.parametrize("lacking", ["", "-shm", "-wal"])
+def test_a_copy_that_nobody_may_write_is_read_whatever_of_empty_logs_was_copied(public: Path, lacking: str) -> None:
+    """Who only looks leaves empty logs; an archive may hold them, or one of the two, or none."""
+    folder = public / "store"
+    filled(folder)
+    looking = opened(folder, pipeline=False)
+    assert looking.ledger()
+    looking.close()
+    assert {path.stat().st_size for path in folder.rglob("*-wal")} == {0}
+    for path in folder.rglob(f"*{lacking}") if lacking else ():
+        path.unlink()
+    locked_away(folder)
+    assert as_other(lambda: opened(folder, pipeline=False, read_only=True).count(EVERYTHING)) == "300"
+
+
 def test_a_store_that_is_not_there_is_not_made_by_reading(tmp_path: Path) -> None:
     """Read-only on nothing says that nothing has run yet."""
     with pytest.raises(StoreRefused, match="no store") as caught:
