@@ -109,7 +109,7 @@ class Group:
         return self._still_packed()
 
     def _still_packed(self) -> int:
-        return 0 if not self.packed else sum(len(times) for times, _ in self.packed) - self.packed_head
+        return len(self.packed) * TOGETHER - self.packed_head if self.packed else 0  # each is full
 
     def settle(self) -> None:
         """Pack the oldest of many members, and give up the ids of the oldest beyond the bound."""
