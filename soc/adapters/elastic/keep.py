@@ -111,6 +111,8 @@ class Keeping(Base):
             kind, _, month = name.rpartition("-")
             aggs = {"from": {"min": {"field": "store.us"}}, "until": {"max": {"field": "store.us"}}}
             found = self._search(index, {"size": 0, "track_total_hits": True, "aggs": aggs})
+            if "aggregations" not in found:
+                continue  # dropped since it was listed
             stats = self._link.request("GET", f"/{index}/_stats/store", missing={}) or {}
             count = found["hits"]["total"]["value"]
             span = {name: iso(int(one["value"])) if one["value"] is not None else "" for name, one in found["aggregations"].items()}

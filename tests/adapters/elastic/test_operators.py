@@ -274,6 +274,15 @@ def test_a_view_that_the_cluster_forgot_is_an_error_to_be_retried(settings: Stor
     assert (caught.value.exit_code, "lost the view" in caught.value.message) == (4, True)
 
 
+def test_a_partition_that_is_dropped_while_it_is_looked_at_is_left_out(opened: Callable[..., ElasticStore], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The status beside a retention: what is gone is not shown, and nothing breaks."""
+    store = opened()
+    store.commit(batch(event(0)))
+    listed = store._partitions_of
+    monkeypatch.setattr(store, "_partitions_of", lambda alias: {**listed(alias), f"{alias}-firewall-2026.10-000001": "firewall-2026.10"})
+    assert [partition["name"] for partition in store.status()["partitions"]] == ["firewall-2026.11"]
+
+
 def test_what_takes_no_writes_is_told(settings: StoreSettings, opened: Callable[..., ElasticStore]) -> None:
     """An index that is closed to writing stands among the problems that doctor shows."""
     store = opened()
