@@ -124,7 +124,7 @@ class Session:
     def looking(self) -> App | None:
         """The application to look at what the embedded store holds, for what a shell offers while one types; None where there is none.
 
-        Nothing is made, said or waited for: a store on servers is not asked.
+        No store is made, nothing is said or waited for, and a store on servers is not asked; lists that the store keeps for itself may be brought up to date.
         """
         from soc.application.app import Actor
         from soc.bootstrap import open_app, store_path
