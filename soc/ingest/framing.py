@@ -317,6 +317,8 @@ def _unwrap(text: str, whole: str, depth: int) -> Line | None:
         return None
     if not line.host:
         line.host = head.host
+    if line.header_time[:1].isalpha():
+        line.header_time = wrapped.dated(found.beside, line.header_time)
     return line
 
 

@@ -1,12 +1,14 @@
 """Says which line the JSON object of a shipper carries, and what of its header stands beside it. No product knowledge.
 
-Of what a shipper says itself only the parts of the header that it took off the line are believed: program, process, host, time, priority.
+Of what a shipper says itself only the parts of the header that it took off the line are believed: program, process, host, time, priority; and the year of a line that names none.
 """
 
 from __future__ import annotations
 
+import re
+from calendar import monthrange
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
 import orjson
@@ -157,6 +159,34 @@ def time(document: Mapping[str, Any], fits: Callable[[str], bool]) -> str:
         if isinstance(value, str) and fits(value):
             return value
     return ""
+
+
+# Reference: RFC 3164 4.1.2: a time without a year.
+_YEARLESS = re.compile(r"(?P<month>[A-Za-z]{3})[a-z]{0,6}  ?(?P<day>\d{1,2}) \d\d:\d\d:\d\d(?:[.,]\d{1,9})?", re.ASCII)
+_MONTHS = {name: number for number, name in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)}
+_ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d(?=[T ])", re.ASCII)
+_LEAPS_APART = 8
+"""Years between two leap days at most."""
+_AHEAD = timedelta(days=7)
+"""So far a device's clock may be ahead of the shipper's; further it is a year behind. As in `soc.ingest.normalize`."""
+
+
+def dated(document: Mapping[str, Any], header_time: str) -> str:
+    """The time of a line's header, with the year in which it was the last time before the one beside it; as it is where it has a year or nothing tells one."""
+    found = _YEARLESS.fullmatch(header_time)
+    beside = _ISO_DATE.match(time(document, lambda text: _ISO_DATE.match(text) is not None)) if found is not None else None
+    month = _MONTHS.get(found["month"].lower()) if found is not None else None
+    if found is None or beside is None or month is None:
+        return header_time
+    try:
+        latest = date.fromisoformat(beside.group()) + _AHEAD
+        day = int(found["day"])
+        for year in range(latest.year, latest.year - _LEAPS_APART - 1, -1):
+            if day <= monthrange(year, month)[1] and date(year, month, day) <= latest:
+                return f"{year:04d} {header_time}"
+    except (ValueError, OverflowError):  # a date beside the line that is none, or at the end of all dates
+        return header_time
+    return header_time
 
 
 def priority(document: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from soc.clock import iso
 from soc.errors import ParseError
 from soc.ingest import parsers
 from soc.ingest.framing import frame
@@ -74,6 +75,30 @@ def test_only_the_line_is_believed() -> None:
     assert (found.ts_us, found.natural_key) == (expected.ts_us, expected.natural_key)
 
 
+@pytest.mark.parametrize(
+    ("shipped", "time", "said"),
+    [
+        ("2024-05-14T03:21:33.000Z", "May 14 10:21:33", "2024 May 14 10:21:33"),
+        ("2024-01-01T00:00:01Z", "Dec 31 23:59:59", "2023 Dec 31 23:59:59"),
+        ("2023-12-31T23:59:59Z", "Jan  1 06:59:59", "2024 Jan  1 06:59:59"),  # the device's zone is ahead
+        ("2023-12-31T23:59:59Z", "Jan  8 06:59:59", "2023 Jan  8 06:59:59"),
+        ("2025-03-01T00:00:00Z", "Feb 29 10:00:00", "2024 Feb 29 10:00:00"),
+        ("2024-05-14T03:21:33Z", "May 14 2020 10:21:33", "May 14 2020 10:21:33"),
+        ("2024-05-14T03:21:33Z", "May 99 10:21:33", "May 99 10:21:33"),
+        ("2024-05-14T03:21:33Z", "May  0 10:21:33", "May  0 10:21:33"),
+        *(
+            (shipped, "May 14 10:21:33", "May 14 10:21:33")
+            for shipped in ("9999-12-31T00:00:00Z", "0001-01-01T00:00:00Z", "2024-13-01T00:00:00Z", "yesterday", "")
+        ),
+    ],
+)
+def test_a_line_without_a_year_is_of_the_year_in_which_it_was_shipped(shipped: str, time: str, said: str) -> None:
+    """An export of last year's lines stands in last year."""
+    document = {**BEAT, "@timestamp": shipped, "message": f"{time} mx postfix/smtpd[123]: {TEXT}"}
+    assert frame(orjson.dumps(document).decode()).header_time == said
+    assert frame(orjson.dumps({"_index": "x", "_source": document}).decode()).header_time == said
+
+
 SAMPLES = sorted((Path(parsers.__file__).parent).glob("*/samples/*.log"))
 
 
@@ -88,7 +113,8 @@ def test_samples_are_the_same_inside_an_object(sample: Path) -> None:
         if parser is None or bare.message[:1] == "{" or (parser.name == "postfix" and not bare.host):  # without a header the shipper is the sender
             continue
         expected = outcome(parser, bare, context)
-        for document in ({**BEAT, "message": text}, {"_index": "x", "_source": {**BEAT, **ENRICHED, "message": "x", "event": {"original": text}}}):
+        beat = {**BEAT, "@timestamp": iso(context.received_us)}  # a line without a year is of the year in which it was shipped
+        for document in ({**beat, "message": text}, {"_index": "x", "_source": {**beat, **ENRICHED, "message": "x", "event": {"original": text}}}):
             line = frame(orjson.dumps(document).decode())
             assert installed().recognise(line, sample.parent.parent.name) is parser, text
             assert outcome(parser, line, context) == expected, text
