@@ -23,6 +23,7 @@ from soc.application.correlate_told import Told
 from soc.application.correlation_alert import DocumentsOf, Teller
 from soc.clock import Clock, iso
 from soc.config import PipelineSettings
+from soc.errors import StoreUnavailable
 from soc.ingest.storm import Breaker, fold_into_storm
 from soc.model.alert import Alert, RuleRef
 from soc.model.event import Doc, document_of
@@ -151,6 +152,8 @@ class CorrelationStage:
         self._kept = 0
         self._unkept = False
         self._started = False
+        self._opening: Effects | None = None
+        """What a start found that no step has given yet."""
         self._started_us = 0
         self._again_at = 0.0
         self._dropped_before = 0
@@ -208,6 +211,17 @@ class CorrelationStage:
                 base = min(base, max(0, handled.get(partition, 0) - self.pace.lateness))
         return self._effects(self._rebuild(base))
 
+    def begin(self) -> None:
+        """Start before anything is read; what that finds comes with the first step.
+
+        Of a partition that is new with the first batch nobody could say later that no crash had kept it from being judged: the
+        whole log would be read and folded anew. A store that does not answer is asked again with the first step.
+        """
+        try:
+            self._opening = self.start()
+        except StoreUnavailable:
+            self.forget()
+
     def use(self, collection: Collection, rules_hash: str) -> None:
         """Go on with other rules, once `take` or `tick` is called; one that asks for the same fields as before goes on with its signals."""
         if rules_hash != self._rules_hash:
@@ -217,6 +231,7 @@ class CorrelationStage:
     def forget(self) -> None:
         """Drop the fold: it is rebuilt from the log before anything else is done."""
         self._started = False
+        self._opening = None
         self._late.clear()
         self._recent.clear()
         self._use(self._collection, self._rules_hash)
@@ -239,7 +254,7 @@ class CorrelationStage:
         effects = self._effects(self._advance(self._target(now)) + self._straggle(forced=False))
         if not self._kept:  # since when is observed must be known before anything is told
             self._keep_watermark(effects)
-        return _joined(started, effects)
+        return _joined(started or self._opened(), effects)
 
     def follow(self, effects: Effects) -> list[Effects]:
         """`take` for a batch that was committed: what is to be committed after it."""
@@ -259,7 +274,7 @@ class CorrelationStage:
 
         Raises: StoreUnavailable; then `forget` is due.
         """
-        effects = self._ensure()
+        effects = self._ensure() or self._opened()
         if effects is not None:
             return effects
         now = self._clock.now_us()
@@ -282,7 +297,7 @@ class CorrelationStage:
 
         Time after it is not assumed to have passed: silence after the last event and `not` stay undecided.
         """
-        effects = self._ensure()
+        effects = self._ensure() or self._opened()
         redriven = self._take_redriven()
         known = [self._marks[partition] for partition, heard in self._heard.items() if heard >= self._started_us]
         known += [signal.ts for signal in redriven]
@@ -298,6 +313,11 @@ class CorrelationStage:
     def _ensure(self) -> Effects | None:
         """The effects of a start that is due; None when there was none to be made."""
         return None if self._started else self.start()
+
+    def _opened(self) -> Effects | None:
+        """What `begin` found, once."""
+        effects, self._opening = self._opening, None
+        return effects
 
     def _rebuild(self, base: int) -> list[CorrelationAlert]:
         fold = self._fold

@@ -55,6 +55,7 @@ def ingest_files(
     )
     note_rules(app, app.store)
     note_registry(app, app.store)
+    stage.begin()
     return worker.run(stop)
 
 

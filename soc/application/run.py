@@ -171,6 +171,8 @@ def _work(
     duties.worker = worker
     note_rules(app, app.store)
     note_registry(app, app.store)
+    if writer is None:
+        stage.begin()
     if not once:
         reloader.start()
     try:

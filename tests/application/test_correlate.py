@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -27,7 +28,8 @@ from soc.model.record import RawRecord
 from soc.ports import AlertQuery, Effects, EventQuery, Store
 from soc.rules.collection import Collection, load_collection
 from soc.rules.engine import Engine, compile_collection
-from soc.rules.episodes import Bounds
+from soc.rules.episodes import Bounds, CorrelationAlert
+from soc.rules.rebuild import LiveCorrelator
 from tests.contracts import conftest as contracts
 
 SECOND = 1_000_000
@@ -585,6 +587,24 @@ def test_files_read_one_after_the_other_are_one_log(opened: Callable[..., App], 
         ingest_files(app, [_write(tmp_path / "a.log", first)], source="a")
         [alert] = app.store.alerts(AlertQuery())[1]
     assert (len(alert.events), alert.late) == (4, True)
+
+
+def test_a_new_file_does_not_have_the_whole_log_folded_anew(opened: Callable[..., App], tmp_path: Path) -> None:
+    """What was judged before is not judged again because of a partition that nobody heard of before; what spans both files is one alert."""
+    bases: list[int] = []
+    rebuild = LiveCorrelator.rebuild
+
+    def noted(self: LiveCorrelator, *signals: Any, base: int, **more: Any) -> list[CorrelationAlert]:
+        bases.append(base)
+        return rebuild(self, *signals, base=base, **more)
+
+    with opened(DETECTION, MANY) as app:
+        ingest_files(app, [_write(tmp_path / "a.log", [line(-86_400), line(0), line(10)])], source="a")
+    with opened(DETECTION, MANY) as app, mock.patch.object(LiveCorrelator, "rebuild", noted):
+        ingest_files(app, [_write(tmp_path / "b.log", [line(20), line(30)])], source="b")
+        [alert] = app.store.alerts(AlertQuery())[1]
+    assert len(alert.events) == 4
+    assert min(bases) >= START, "all of it was judged"
 
 
 def test_one_bad_correlation_stops_no_other(opened: Callable[..., App], tmp_path: Path) -> None:
