@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -35,6 +35,11 @@ from tests.contracts.samples import alert, batch, event
 
 pytestmark = pytest.mark.real
 EVERYTHING = EventQuery(All(), scope=None)
+
+
+def of_ours(faults: Iterable[str]) -> list[str]:
+    """Without the colour of the cluster: a node that other tests use too is red for the moment in which they make an index."""
+    return [fault for fault in faults if "the cluster is red" not in fault]
 
 
 @pytest.fixture
@@ -141,13 +146,13 @@ def test_aliases_that_are_gone_are_set_again(gone: list[str], settings: StoreSet
     index = f"{_partition(settings)}-000001"
     store._link.request("POST", "/_aliases", {"actions": [{"remove": {"index": index, "alias": names[which]}} for which in gone]})
     if "events" in gone:
-        assert [f"index {index} has lost its aliases: its events are not found; the next run sets them again"] == store.status()["faults"]
+        assert [f"index {index} has lost its aliases: its events are not found; the next run sets them again"] == of_ours(store.status()["faults"])
     for writer in ([store] if "partition" in gone else []) + [opened()]:
         number = sum(item.received for item in store.ledger())
         assert writer.commit(batch(event(number))).stored == 1
     store.refresh()
     [item] = store.ledger()
-    assert (item.stored, item.difference, store.status()["faults"]) == (item.received, 0, [])
+    assert (item.stored, item.difference, of_ours(store.status()["faults"])) == (item.received, 0, [])
 
 
 def test_a_migration_does_not_remove_what_it_did_not_make(settings: StoreSettings, opened: Callable[..., ElasticStore]) -> None:
@@ -289,11 +294,12 @@ def test_what_takes_no_writes_is_told(settings: StoreSettings, opened: Callable[
     store.commit(batch(event(0)))
     index = f"{_partition(settings)}-000001"
     store._link.request("PUT", f"/{index}/_settings", {"index.blocks.read_only_allow_delete": True})
-    assert store.status()["faults"] == [f"1 indices take no writes (index.blocks.read_only_allow_delete): {index}"]
-    failed = [check for check in check_store(cast("App", SimpleNamespace(store=store)), None) if check.state == "fail"]
-    assert [check.text for check in failed] == store.status()["faults"]
+
+    assert of_ours(store.status()["faults"]) == [f"1 indices take no writes (index.blocks.read_only_allow_delete): {index}"]
+    failed = [check.text for check in check_store(cast("App", SimpleNamespace(store=store)), None) if check.state == "fail"]
+    assert of_ours(failed) == of_ours(store.status()["faults"])
     store._link.request("PUT", f"/{index}/_settings", {"index.blocks.read_only_allow_delete": None})
-    assert store.status()["faults"] == []
+    assert of_ours(store.status()["faults"]) == []
 
 
 def test_lists_are_read_while_nothing_can_be_written(settings: StoreSettings) -> None:
