@@ -284,12 +284,15 @@ def test_all_roles_in_one_process(tmp_path: Path, stage: Stage, supply: Supply) 
         assert_same(_alerts(app), supply.expected)
         assert totals.alerts >= len(supply.expected["alerts"]), "those of correlations count too"
         (row,) = [row for row in sources.status(app) if row.source == SOURCE]
-        assert (row.lag, row.state, row.difference) == (0, "ok", 0)
+        assert (row.state, row.difference) == ("ok", 0)
+        marks = row.lag or 0  # written when the run ended, after the correlator's last step
+        assert marks <= 4 * len(app.wiring.signal_ends())
         assert [check.state for check in check_signals(app)] == ["ok"]
         stage.broker.send(stage.settings.kafka.signals_topic, [b"x"] * (MOST_BEHIND + 1), partition=1)
         (behind,) = check_signals(app)
-        assert (behind.state, f"{MOST_BEHIND + 1} records" in behind.text) == ("warn", True)
-        assert next(row.lag for row in sources.status(app) if row.source == SOURCE) == MOST_BEHIND + 1
+        told = [int(word) for word in behind.text.replace(",", "").split() if word.isdecimal()]
+        assert (behind.state, any(MOST_BEHIND < count <= MOST_BEHIND + 1 + marks for count in told)) == ("warn", True)
+        assert next(row.lag for row in sources.status(app) if row.source == SOURCE) == MOST_BEHIND + 1 + marks
     forget(stage.settings)
 
 
