@@ -256,12 +256,7 @@ class _Wiring:
         return _open_spool(self._settings)
 
     def sources(self) -> list[RecordSource]:
-        sources: list[RecordSource] = [
-            self.file_source(name, [Path(path) for path in source.paths], source)
-            for name, source in self._settings.sources.items()
-            if isinstance(source, FileSource)
-        ]
-        topics = {name: source for name, source in self._settings.sources.items() if isinstance(source, KafkaSource)}
+        sources, topics = self._files(), self._topics()
         if topics:
             from soc.adapters.kafka.source import KafkaRecordSource
 
@@ -269,15 +264,23 @@ class _Wiring:
         return sources
 
     def samples(self) -> list[Sample]:
-        from soc.adapters.kafka.sample import KafkaSample
+        samples: list[Sample] = [*self._files()]
+        topics = self._topics()
+        if topics:
+            from soc.adapters.kafka.sample import KafkaSample
 
-        sources: list[Sample] = [
+            samples.append(KafkaSample(self._settings.kafka, topics, clock=self._clock))
+        return samples
+
+    def _files(self) -> list[RecordSource]:
+        return [
             self.file_source(name, [Path(path) for path in source.paths], source)
             for name, source in self._settings.sources.items()
             if isinstance(source, FileSource)
         ]
-        topics = {name: source for name, source in self._settings.sources.items() if isinstance(source, KafkaSource)}
-        return [*sources, KafkaSample(self._settings.kafka, topics, clock=self._clock)] if topics else sources
+
+    def _topics(self) -> dict[str, KafkaSource]:
+        return {name: source for name, source in self._settings.sources.items() if isinstance(source, KafkaSource)}
 
     def file_source(self, name: str, paths: Sequence[Path], settings: SourceBase | None) -> RecordSource:
         from soc.adapters.files import FileRecordSource

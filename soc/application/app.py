@@ -215,6 +215,10 @@ class App:
         self.settings = settings
         self.wiring.use(settings)
 
+    def known_sources(self) -> set[str]:
+        """The names of sources that are configured, or of which something was received. Cost: the ledger's."""
+        return {*self.settings.sources, *(row.source for row in self.store.ledger())}
+
     def close(self) -> None:
         """Close what was opened; idempotent."""
         while self._opened:

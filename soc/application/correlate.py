@@ -241,7 +241,7 @@ class CorrelationStage:
 
         Raises: StoreUnavailable; then `forget` is due.
         """
-        started = self._ensure()
+        before, started = self._started, self._ensure()
         now = self._clock.now_us()
         for partition, mark in marks.items():
             self._marks[partition] = max(mark, self._marks.get(partition, 0))
@@ -249,12 +249,12 @@ class CorrelationStage:
         if not self._fold.rules:
             self.watermark = max(self.watermark, self._target(now))
             return started or Effects(progress=[])
-        if started is None:  # else they stand in the log, and were read there
+        if before:  # else they stand in the log, and were read there
             self._take_in(signals)
         effects = self._effects(self._advance(self._target(now)) + self._straggle(forced=False))
         if not self._kept:  # since when is observed must be known before anything is told
             self._keep_watermark(effects)
-        return _joined(started or self._opened(), effects)
+        return _joined(started, effects)
 
     def follow(self, effects: Effects) -> list[Effects]:
         """`take` for a batch that was committed: what is to be committed after it."""
@@ -274,7 +274,7 @@ class CorrelationStage:
 
         Raises: StoreUnavailable; then `forget` is due.
         """
-        effects = self._ensure() or self._opened()
+        effects = self._ensure()
         if effects is not None:
             return effects
         now = self._clock.now_us()
@@ -297,7 +297,7 @@ class CorrelationStage:
 
         Time after it is not assumed to have passed: silence after the last event and `not` stay undecided.
         """
-        effects = self._ensure() or self._opened()
+        effects = self._ensure()
         redriven = self._take_redriven()
         known = [self._marks[partition] for partition, heard in self._heard.items() if heard >= self._started_us]
         known += [signal.ts for signal in redriven]
@@ -311,11 +311,9 @@ class CorrelationStage:
     # folding ----------------------------------------------------------------------------------------------------------
 
     def _ensure(self) -> Effects | None:
-        """The effects of a start that is due; None when there was none to be made."""
-        return None if self._started else self.start()
-
-    def _opened(self) -> Effects | None:
-        """What `begin` found, once."""
+        """The effects of a start that is due, or of the one that `begin` made, once; None when there are none."""
+        if not self._started:
+            return self.start()
         effects, self._opening = self._opening, None
         return effects
 

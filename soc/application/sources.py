@@ -210,7 +210,7 @@ def strange(app: App, name: str) -> str | None:
     """
     if name in app.settings.sources:
         return None
-    known = {*app.settings.sources, *(row.source for row in app.store.ledger())}
+    known = app.known_sources()
     return None if name in known else next(iter(difflib.get_close_matches(name, sorted(known), 1)), "")
 
 

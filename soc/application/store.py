@@ -106,8 +106,7 @@ def record_offset(app: App, source: str, offset_s: float, from_us: int, why: str
     require(app, "sources.change")
     if not why.strip():
         raise UsageError("a clock offset needs a reason", hint="--why '…'")
-    known = {*app.settings.sources, *(row.source for row in app.store.ledger())}
-    if source not in known:
+    if source not in app.settings.sources and source not in (known := app.known_sources()):
         raise NotFound(Phrase("no source {name}", name=source), hint=near(source, sorted(known), "soc sources list"))
     fact = {"source": source, "offset_s": offset_s, "from_us": from_us, "from": iso(from_us), "by": app.actor.name, "why": why, "at": iso(app.clock.now_us())}
     app.store.record_fact("clock-offset", fact)

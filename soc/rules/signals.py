@@ -120,15 +120,12 @@ def exact(value: Any) -> int | str | None:
     An integer of more than 64 bits is `numerator/1`: signals are written as messagepack, which has none that large.
     """
     found = number_of(value)
-    if isinstance(found, int):
-        return found if _LEAST <= found <= _LARGEST else f"{found}/1"
     if found is None:
         return None
-    text = str(value).strip() if isinstance(value, str) else repr(found)
-    fraction = Fraction(text)
-    if fraction.denominator == 1 and _LEAST <= fraction.numerator <= _LARGEST:
-        return fraction.numerator
-    return f"{fraction.numerator}/{fraction.denominator}"
+    number = found if isinstance(found, int) else Fraction(str(value).strip() if isinstance(value, str) else repr(found))
+    if number.denominator == 1 and _LEAST <= number.numerator <= _LARGEST:
+        return number.numerator
+    return f"{number.numerator}/{number.denominator}"
 
 
 def key_text(value: Any) -> tuple[str, str]:

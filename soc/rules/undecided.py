@@ -24,9 +24,6 @@ class Undecided:
         self._packed: deque[tuple[list[Group], bytes]] = deque()
         self._new: deque[Waiting] = deque()
 
-    def __len__(self) -> int:
-        return len(self._old) + sum(len(groups) for groups, _ in self._packed) + len(self._new)
-
     def __bool__(self) -> bool:
         return bool(self._old or self._packed or self._new)
 

@@ -8,8 +8,8 @@ import socket
 import threading
 from pathlib import Path
 
-from soc.clock import SystemClock, to_datetime
 from tests.e2e.program import Home
+from tests.e2e.traffic import session_now
 from tests.servers.process import wait_until
 
 RULE = """\
@@ -19,14 +19,6 @@ logsource: {{category: firewall}}
 detection: {{sel: {{source.ip: {value}}}, condition: sel}}
 level: medium
 """
-
-
-def _line(number: int) -> bytes:
-    at = to_datetime(SystemClock().now_us())
-    return (
-        f'<189>date={at:%Y-%m-%d} time={at:%H:%M:%S} devname="FGT-A" devid="FG1" tz="+0000" logid="0000000013" type="traffic" subtype="forward" level="notice" '
-        f'vd="root" srcip=10.1.0.{number % 250} dstip=203.0.113.6 sessionid={number} action="accept"\n'
-    ).encode()
 
 
 def _write(folder: Path, number: int, value: str, title: str = "R") -> None:
@@ -52,7 +44,7 @@ def test_rules_change_under_a_stream(tmp_path: Path) -> None:
             nonlocal sent
             with socket.create_connection(("127.0.0.1", port), 10) as sender:
                 while not done.is_set():
-                    sender.sendall(b"".join(_line(sent + at) for at in range(50)))
+                    sender.sendall(b"".join(session_now(sent + at) for at in range(50)))
                     sent += 50
                     done.wait(0.1)
 

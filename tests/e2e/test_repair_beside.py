@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from soc.clock import SystemClock, to_datetime
 from tests.e2e.program import Home
+from tests.e2e.traffic import session_now
 from tests.servers.process import wait_until
 
 CONFIG = """
@@ -31,14 +31,6 @@ AGENCIES = "id,name,parent,level\nso-a,Sở A,,department\nso-b,Sở B,,departme
 POINT = "id,name,agency,observers\np1,P1,{agency},FGT-A\n"
 
 
-def _line(number: int) -> bytes:
-    at = to_datetime(SystemClock().now_us())
-    return (
-        f'<189>date={at:%Y-%m-%d} time={at:%H:%M:%S} devname="FGT-A" devid="FG1" tz="+0000" logid="0000000013" type="traffic" subtype="forward" level="notice" '
-        f'vd="root" srcip=10.1.0.{number % 250} dstip=203.0.113.6 sessionid={number} action="accept"\n'
-    ).encode()
-
-
 class Stream:
     """Lines that come all the time; `sent` says how many."""
 
@@ -53,7 +45,7 @@ class Stream:
         def send() -> None:
             with socket.create_connection(("127.0.0.1", port), 10) as sender:
                 while not done.is_set():
-                    sender.sendall(b"".join(_line(self.sent + at) for at in range(50)))
+                    sender.sendall(b"".join(session_now(self.sent + at) for at in range(50)))
                     self.sent += 50
                     done.wait(0.1)
 

@@ -7,8 +7,18 @@ from itertools import islice
 from pathlib import Path
 
 from soc.application.demo.traffic import firewall_lines, mail_lines
+from soc.clock import SystemClock, to_datetime
 
 BEGIN = datetime(2026, 11, 21, 1, 0, tzinfo=UTC)
+
+
+def session_now(number: int) -> bytes:
+    """What a FortiGate says of a session that ends now."""
+    at = to_datetime(SystemClock().now_us())
+    return (
+        f'<189>date={at:%Y-%m-%d} time={at:%H:%M:%S} devname="FGT-A" devid="FG1" tz="+0000" logid="0000000013" type="traffic" subtype="forward" level="notice" '
+        f'vd="root" srcip=10.1.0.{number % 250} dstip=203.0.113.6 sessionid={number} action="accept"\n'
+    ).encode()
 
 
 def write(folder: Path, *, lines: int = 400, seed: int = 7) -> list[Path]:

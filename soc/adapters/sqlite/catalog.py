@@ -57,6 +57,10 @@ class Catalog:
             found = [parse_name(entry.name) for entry in folder.iterdir() if entry.name not in removing]
         return sorted(name for name in found if name is not None)
 
+    def newest_first(self) -> list[Name]:
+        """All event files there are, those of the newest month and number first: what is looked for is mostly late."""
+        return sorted(self.names(), key=lambda name: (-name.month.begin_ms, -name.number))
+
     def get(self, name: Name) -> EventFile:
         """The file of that name, open."""
         with self._lock:

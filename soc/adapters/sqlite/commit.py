@@ -21,7 +21,7 @@ from soc.adapters.sqlite.catalog import Catalog
 from soc.adapters.sqlite.control import Control
 from soc.adapters.sqlite.database import guarded, transaction
 from soc.adapters.sqlite.events import Appending, EventFile
-from soc.adapters.sqlite.order import month_of
+from soc.adapters.sqlite.order import DAY_US, month_of
 from soc.adapters.sqlite.spans import Spans
 from soc.errors import Conflict, Phrase
 from soc.model.event import Doc, Event
@@ -29,7 +29,6 @@ from soc.model.ids import digest_id
 from soc.ports import Committed, CrashPoint, Effects, Progress
 
 _Known = Callable[[Event], Doc | None]
-_DAY_US = 86_400_000_000
 _MaybeSeen = Callable[[str, int, str, int], bool]
 
 
@@ -147,7 +146,7 @@ class Writer:
         by_file: dict[tuple[str, str], list[Event]] = {}
         by_day: dict[tuple[str, int], list[Event]] = {}  # the same lists, found without asking for the month of each
         for event in events:
-            day = event.kind, event.ts_us // _DAY_US
+            day = event.kind, event.ts_us // DAY_US
             group = by_day.get(day)
             if group is None:
                 group = by_day[day] = by_file.setdefault((event.kind, month_of(event.ts_us).name), [])
@@ -194,8 +193,7 @@ class Writer:
     def _known(self, event: Event) -> Doc | None:
         """The stored event of this id: looked for where its kind and time say, then in all files."""
         likely = f"{event.kind}-{month_of(event.ts_us).name}"
-        names = sorted(self._catalog.names(), key=lambda name: (name.partition != likely, -name.month.begin_ms, -name.number))
-        for name in names:
+        for name in sorted(self._catalog.newest_first(), key=lambda name: name.partition != likely):
             for doc in self._catalog.get(name).find(event.id, most=2):
                 if doc["soc.id"] == event.id:
                     return doc

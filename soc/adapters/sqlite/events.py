@@ -116,11 +116,7 @@ class EventFile:
             self._let_writing_go()
 
     def _reload(self) -> None:
-        with guarded(self.path, "reading"):
-            meta = dict((self._db or self.reading).execute("SELECT name, value FROM meta"))
-        self.batch: int = meta.get("batch", 0)
-        self.begun: int = meta.get("from", 1)
-        self.next: int = meta.get("next", 1)
+        self.batch, self.begun, self.next = self._written(self._db)
         self._rows.clear()
         self._last = None
 
@@ -390,14 +386,15 @@ class EventFile:
 
     def end(self) -> int:
         """One beyond the last event; what comes later does not belong to a search that began before."""
-        with guarded(self.path, "reading"):
-            found = self.reading.execute("SELECT value FROM meta WHERE name = 'next'").fetchone()
-        return found[0] if found else 1
+        return self.written()[2]
 
     def written(self) -> tuple[int, int, int]:
         """The number of the last batch here, its first seq, and one beyond its last, as one moment shows them."""
+        return self._written(None)
+
+    def _written(self, connection: sqlite3.Connection | None) -> tuple[int, int, int]:
         with guarded(self.path, "reading"):
-            meta = dict(self.reading.execute("SELECT name, value FROM meta WHERE name IN ('batch', 'from', 'next')"))
+            meta = dict((connection or self.reading).execute("SELECT name, value FROM meta"))
         return meta.get("batch", 0), meta.get("from", 1), meta.get("next", 1)
 
     def reworded(self) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 from soc.adapters.sqlite.database import guarded
@@ -22,7 +23,7 @@ _TRIES, _PAUSE_S = 10, 0.01
 """Whoever looks who holds a lock (`holder`) has it for an instant."""
 
 
-class _Held:
+class _Held(ABC):
     """Held from construction to `release`. Raises: Locked (with the pid of the holder); NotAllowed where the folder is read-only."""
 
     def __init__(self, folder: Path, file: str) -> None:
@@ -49,8 +50,9 @@ class _Held:
             self.release()  # or nobody could have it as long as this process lives
             raise
 
+    @abstractmethod
     def _refusal(self, folder: Path, pid: int) -> Locked:
-        raise NotImplementedError
+        """What whoever comes second is told (`pid` 0 = unknown)."""
 
     def release(self) -> None:
         """Let go; idempotent."""

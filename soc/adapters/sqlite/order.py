@@ -72,12 +72,13 @@ class Month(NamedTuple):
         return self.begin_ms + (key >> _BITS)
 
 
+DAY_US = 86_400_000_000
 _MONTHS: dict[int, Month] = {}
 
 
 def month_of(ts_us: int) -> Month:
     """The month of a time. Cost: one division and a look-up for times near others."""
-    day = ts_us // 86_400_000_000
+    day = ts_us // DAY_US
     known = _MONTHS.get(day)
     if known is None:
         known = _MONTHS[day] = month_named(f"{to_datetime(ts_us):%Y.%m}")

@@ -17,6 +17,7 @@ from soc.adapters.sqlite import codec, lock
 from soc.adapters.sqlite.database import guarded, transaction
 from soc.adapters.sqlite.events import LEVEL_RANKS, EventFile
 from soc.adapters.sqlite.plan import marks_of, plan
+from soc.adapters.sqlite.schema import HOUR_MS
 from soc.adapters.sqlite.search import bounds_of, in_time, keyed, rows_of
 from soc.clock import Clock
 from soc.model.event import Doc
@@ -32,7 +33,7 @@ _MOST_REST_S = 1.0
 _FIRST, _LEAST, _MOST = 64, 8, 1_000
 """Events per transaction: at first, and between which bounds it follows the time that they take."""
 _LOOK_S = 1.0
-_HOUR_KEYS = 3_600_000 << 15
+_HOUR_KEYS = HOUR_MS << 15
 
 Change = Callable[[Doc], Doc | None]
 

@@ -179,7 +179,7 @@ class SqliteStore:
         """The events of ids or beginnings of ids. Each file is opened once, the newest first: a pipeline keeps few of them open."""
         found = {prefix: {identity: doc for identity, doc in waiting.items() if identity.startswith(prefix)} for prefix in ids}
         left = [prefix for prefix in found if prefix not in found[prefix]]
-        for name in sorted(self.catalog.names(), key=lambda name: (-name.month.begin_ms, -name.number)) if left else ():
+        for name in self.catalog.newest_first() if left else ():
             file = self.catalog.get(name)
             for prefix in left:
                 found[prefix] |= {doc["soc.id"]: doc for doc in file.find(prefix)}
