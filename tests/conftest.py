@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from soc.clock import FrozenClock, SystemClock
 
@@ -10,6 +11,10 @@ pytest_plugins = ["tests.servers.fixtures"]
 
 NOW_US = 1_795_222_800_000_000
 """2026-11-21T01:00:00Z: the frozen now of tests."""
+
+# How long an example took, or was in the making, says nothing about the code on a machine that others use too.
+settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-machine")
 
 
 @pytest.fixture
