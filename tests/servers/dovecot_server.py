@@ -6,14 +6,13 @@ import imaplib
 import os
 import pwd
 import shutil
-import socket
 import ssl
 import tempfile
 from pathlib import Path
 
 import trustme
 
-from tests.servers.process import Process, Server
+from tests.servers.process import WITHIN_S, Process, Server, free_port
 
 USER, PASSWORD = "soc", "mật-khẩu"
 _PLACES = ("/usr/sbin/dovecot", "/usr/local/sbin/dovecot")
@@ -22,12 +21,6 @@ _PLACES = ("/usr/sbin/dovecot", "/usr/local/sbin/dovecot")
 def program() -> str:
     """The path of the server ("" = it is not installed: `scripts/install_debian_packages.sh` does)."""
     return shutil.which("dovecot") or next((place for place in _PLACES if os.access(place, os.X_OK)), "")
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 class DovecotServer(Server):
@@ -39,7 +32,7 @@ class DovecotServer(Server):
         # Not below pytest's folder, which only its owner may enter: as root the server takes other users for its parts.
         super().__init__(Path(tempfile.mkdtemp(prefix="soc-imap-")))
         self.folder.chmod(0o755)
-        self.port, self.tls_port = _free_port(), _free_port()
+        self.port, self.tls_port = free_port(), free_port()
         self.ca = self.folder / "ca.pem"
         self._master: Process | None = None
         self._prepare()
@@ -106,7 +99,7 @@ service imap-login {{
 
     def _answers(self) -> bool:
         try:
-            with imaplib.IMAP4("127.0.0.1", self.port, timeout=2) as client:
+            with imaplib.IMAP4("127.0.0.1", self.port, timeout=10) as client:
                 client.authenticate("PLAIN", lambda _: f"\0{USER}\0{PASSWORD}".encode())
         except (OSError, imaplib.IMAP4.error):
             return False
@@ -114,7 +107,7 @@ service imap-login {{
 
     def deliver(self, *mails: bytes, folder: str = "INBOX") -> None:
         """Put mails into the mailbox."""
-        with imaplib.IMAP4_SSL("127.0.0.1", self.tls_port, ssl_context=ssl.create_default_context(cafile=str(self.ca)), timeout=30) as client:
+        with imaplib.IMAP4_SSL("127.0.0.1", self.tls_port, ssl_context=ssl.create_default_context(cafile=str(self.ca)), timeout=WITHIN_S) as client:
             client.authenticate("PLAIN", lambda _: f"\0{USER}\0{PASSWORD}".encode())
             for mail in mails:
                 status, said = client.append(folder, "", imaplib.Time2Internaldate(1_795_222_800), mail)
@@ -122,7 +115,7 @@ service imap-login {{
 
     def do(self, *words: str) -> list[bytes]:
         """The answer to one command of a client that selected INBOX."""
-        with imaplib.IMAP4("127.0.0.1", self.port, timeout=30) as client:
+        with imaplib.IMAP4("127.0.0.1", self.port, timeout=WITHIN_S) as client:
             client.authenticate("PLAIN", lambda _: f"\0{USER}\0{PASSWORD}".encode())
             client.select("INBOX")
             status, found = client.uid(*words) if words[0] in ("STORE", "FETCH", "SEARCH") else getattr(client, words[0].lower())(*words[1:])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 
 from tests.servers.containers import ELASTIC_IMAGE, Container, engine_has
@@ -38,6 +38,9 @@ class ElasticServer(Server):
             "discovery.type": "single-node",
             "path.data": str(data),
             "cluster.routing.allocation.disk.threshold_enabled": "false",
+            # A disk that stalls must not make the only node give its mastership up, nor many tests beside each other reach a bound of shards.
+            "cluster.publish.timeout": "10m",
+            "cluster.max_shards_per_node": "20000",
             **self._settings,
         }
         if engine_has(ELASTIC_IMAGE):
@@ -56,8 +59,8 @@ class ElasticServer(Server):
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/_cluster/health", timeout=2) as answer:
+            with urllib.request.urlopen(f"{self.url}/_cluster/health", timeout=10) as answer:
                 health = json.load(answer)
-        except (OSError, urllib.error.URLError, ValueError):
+        except (OSError, HTTPException, ValueError):  # URLError is an OSError
             return False
         return bool(health["cluster_name"] == self._cluster and health["status"] in {"green", "yellow"})

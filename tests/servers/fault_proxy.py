@@ -7,7 +7,7 @@ import threading
 from types import TracebackType
 from typing import Literal, Self
 
-from tests.servers.process import free_port
+from tests.servers.process import WITHIN_S, free_port
 
 Mode = Literal["pass", "stall", "stall_up", "stall_down", "delay", "refuse"]
 _CHUNK = 65_536
@@ -34,18 +34,18 @@ class FaultProxy:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(WITHIN_S)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(WITHIN_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(WITHIN_S)
         self._loop.close()
 
     def cut(self) -> int:
         """Reset every open connection (RST on both sides); how many connections there were."""
-        return asyncio.run_coroutine_threadsafe(self._cut(), self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(self._cut(), self._loop).result(WITHIN_S)
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)

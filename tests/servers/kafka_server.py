@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from tests.servers.containers import KAFKA_IMAGE, Container, engine_has
 from tests.servers.jars import find_jdk, kafka_jars
-from tests.servers.process import Child, Process, Server, free_port, wait_until
+from tests.servers.process import WITHIN_S, Child, Process, Server, free_port, wait_until
 
 if TYPE_CHECKING:
     import trustme
 
 _ids = iter(range(1, 1 << 30))
+_WITHIN_MS = round(WITHIN_S * 1000)
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,29 @@ class Tls:
     """Passwords by user name (SCRAM-SHA-512); all without rights but `admin`."""
 
 
+def producer(bootstrap: str) -> Any:
+    """A producer that waits for a broker whose disk stalls, and writes each record once all the same."""
+    from kafka import KafkaProducer
+
+    return KafkaProducer(
+        bootstrap_servers=bootstrap,
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=5,
+        bootstrap_timeout_ms=_WITHIN_MS,
+        max_block_ms=_WITHIN_MS,
+        request_timeout_ms=_WITHIN_MS,
+        delivery_timeout_ms=2 * _WITHIN_MS,
+    )
+
+
+def consumer(bootstrap: str, **options: Any) -> Any:
+    """A consumer of no group that is as patient."""
+    from kafka import KafkaConsumer
+
+    return KafkaConsumer(bootstrap_servers=bootstrap, bootstrap_timeout_ms=_WITHIN_MS, request_timeout_ms=_WITHIN_MS, enable_auto_commit=False, **options)
+
+
 class Broker:
     """A broker that runs somewhere, seen through its plain listener (all rights)."""
 
@@ -36,11 +60,12 @@ class Broker:
         self.bootstrap = bootstrap
 
     @contextmanager
-    def admin(self) -> Iterator[Any]:
+    def admin(self, within_s: float = WITHIN_S) -> Iterator[Any]:
         """An admin client of its own: one must not be shared by threads."""
         from kafka import KafkaAdminClient
 
-        client = KafkaAdminClient(bootstrap_servers=self.bootstrap, bootstrap_timeout_ms=10_000, request_timeout_ms=20_000)
+        within_ms = round(within_s * 1000)
+        client = KafkaAdminClient(bootstrap_servers=self.bootstrap, bootstrap_timeout_ms=within_ms, request_timeout_ms=within_ms)
         try:
             yield client
         finally:
@@ -67,36 +92,37 @@ class Broker:
 
     def end_offsets(self, name: str, partitions: int = 1) -> list[int]:
         """The next offset of each partition."""
-        from kafka import KafkaConsumer, TopicPartition
+        from kafka import TopicPartition
 
-        with KafkaConsumer(bootstrap_servers=self.bootstrap) as consumer:
-            found = consumer.end_offsets([TopicPartition(name, number) for number in range(partitions)])
+        with consumer(self.bootstrap) as asking:
+            found = asking.end_offsets([TopicPartition(name, number) for number in range(partitions)])
         return [found[TopicPartition(name, number)] for number in range(partitions)]
 
     def read_all(self, name: str, partitions: int = 1) -> list[Any]:
         """Every record of a topic as kafka-python gives it, partition by partition."""
-        from kafka import KafkaConsumer, TopicPartition
+        from kafka import TopicPartition
 
         wanted = [TopicPartition(name, number) for number in range(partitions)]
-        with KafkaConsumer(bootstrap_servers=self.bootstrap, auto_offset_reset="earliest", enable_auto_commit=False) as consumer:
-            consumer.assign(wanted)
-            ends = consumer.end_offsets(wanted)
-            consumer.seek_to_beginning(*wanted)
-            found: dict[Any, list[Any]] = {which: [] for which in wanted}
-            deadline = time.monotonic() + 30
-            while any(consumer.position(which) < ends[which] for which in wanted) and time.monotonic() < deadline:
-                for which, records in consumer.poll(timeout_ms=500).items():
+        found: dict[Any, list[Any]] = {which: [] for which in wanted}
+        with consumer(self.bootstrap, auto_offset_reset="earliest") as reading:
+            reading.assign(wanted)
+            ends = reading.end_offsets(wanted)
+            reading.seek_to_beginning(*wanted)
+
+            def is_read() -> bool:
+                for which, records in reading.poll(timeout_ms=500).items():
                     found[which] += records
+                return all(reading.position(which) >= ends[which] for which in wanted)
+
+            wait_until(is_read, what=f"topic {name} is read", every_s=0.0)
         return [record for which in wanted for record in found[which]]
 
     def send(self, name: str, values: Iterable[bytes], *, partition: int | None = None, headers: Iterable[tuple[str, bytes]] = ()) -> None:
         """Write values to a topic, acknowledged on return."""
-        from kafka import KafkaProducer
-
-        with KafkaProducer(bootstrap_servers=self.bootstrap, acks="all", linger_ms=5) as producer:
-            futures = [producer.send(name, value, partition=partition, headers=list(headers)) for value in values]
+        with producer(self.bootstrap) as writing:
+            futures = [writing.send(name, value, partition=partition, headers=list(headers)) for value in values]
             for future in futures:
-                future.get(timeout=30)
+                future.get(timeout=2 * WITHIN_S)
 
     @staticmethod
     def _ready(admin: Any, name: str, partitions: int) -> bool:
@@ -203,7 +229,7 @@ class KafkaServer(Server, Broker):
         java = [str(find_jdk() / "bin" / "java"), "-Xmx512m", "-XX:TieredStopAtLevel=4", "-cp", f"{kafka_jars()}/*"]
         if not self._formatted:
             formatting = Process([*java, "kafka.tools.StorageTool", *format_words], log=self.log)
-            wait_until(lambda: not formatting.alive(), what="the broker's folder is formatted", within_s=60)
+            wait_until(lambda: not formatting.alive(), what="the broker's folder is formatted")
             self._formatted = True
         return Process([*java, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "kafka.Kafka", str(self._config)], log=self.log)
 
@@ -213,8 +239,8 @@ class KafkaServer(Server, Broker):
         from kafka.errors import KafkaError
 
         try:
-            socket.create_connection(("127.0.0.1", self.plain_port), timeout=1).close()
-            with self.admin() as admin:
+            socket.create_connection(("127.0.0.1", self.plain_port), timeout=10).close()
+            with self.admin(20) as admin:
                 return bool(admin.describe_cluster()["cluster_id"] == self.cluster_id)
         except (OSError, KafkaError):
             return False
@@ -225,7 +251,7 @@ class KafkaServer(Server, Broker):
 
         with self.admin() as admin:
             admin.create_acls([self._acl(ACL, ACLPermissionType, ResourcePattern, ResourceType, user, operation, topic, group) for operation in operations])
-        self._settle()
+            wait_until(lambda: set(operations) <= self._granted(admin, user, topic, group), what="the broker knows the rights")
 
     def forbid(self, user: str, *operations: str, topic: str = "", group: str = "") -> None:
         """Take rights away again, in force on return."""
@@ -235,7 +261,7 @@ class KafkaServer(Server, Broker):
             admin.delete_acls(
                 [self._acl(ACLFilter, ACLPermissionType, ResourcePatternFilter, ResourceType, user, operation, topic, group) for operation in operations]
             )
-        self._settle()
+            wait_until(lambda: not set(operations) & self._granted(admin, user, topic, group), what="the broker has forgotten the rights")
 
     @staticmethod
     def _acl(acl: Any, permission: Any, pattern: Any, kinds: Any, user: str, operation: str, topic: str, group: str) -> Any:
@@ -245,6 +271,10 @@ class KafkaServer(Server, Broker):
         return acl(f"User:{user}", "*", ACLOperation[operation], permission.ALLOW, resource)
 
     @staticmethod
-    def _settle() -> None:
-        # The controller has the rights at once, the broker when it has read the metadata log (measured: within 1 s); nothing tells when.
-        time.sleep(1.0)
+    def _granted(admin: Any, user: str, topic: str, group: str) -> set[str]:
+        """What a user may do with a topic or a group as the broker sees it: the controller knows at once, the broker when it has read that."""
+        from kafka.admin import ACLFilter, ACLOperation, ACLPermissionType, ACLResourcePatternType, ResourcePatternFilter, ResourceType
+
+        resource = ResourcePatternFilter(ResourceType.TOPIC if topic else ResourceType.GROUP, topic or group, ACLResourcePatternType.LITERAL)
+        found, _ = admin.describe_acls(ACLFilter(f"User:{user}", "*", ACLOperation.ANY, ACLPermissionType.ALLOW, resource))
+        return {acl.operation.name for acl in found}

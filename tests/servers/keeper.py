@@ -50,7 +50,8 @@ def _start_keeper(folder: Path, name: str, run_pid: int, state: Path) -> None:
         keeper = subprocess.Popen(command, cwd=root, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
     deadline = time.monotonic() + START_TIMEOUT_S
     while not state.exists():
-        if keeper.poll() is not None or time.monotonic() > deadline:
+        ended = keeper.poll() is not None
+        if (ended and not state.exists()) or time.monotonic() > deadline:  # it may have said why, and ended, since the first look
             raise ServerFailed(f"the keeper of {name} ended:\n{log.read_text(encoding='utf-8', errors='replace')[-4000:]}")
         time.sleep(0.05)
     keeper.returncode = 0  # it lives on without this process: nobody here waits for it
@@ -106,7 +107,9 @@ def main(folder: Path, name: str, run_pid: int) -> None:
 
 
 def _keep(folder: Path, name: str, run_pid: int) -> None:
-    server: KafkaServer | ElasticServer = KafkaServer(folder / name) if name == "kafka" else ElasticServer(folder / name)
+    # Nobody starts it again: a broker whose disk stalls need not be given up for a new one.
+    kept = {"broker.session.timeout.ms": "300000"}
+    server: KafkaServer | ElasticServer = KafkaServer(folder / name, properties=kept) if name == "kafka" else ElasticServer(folder / name)
     said: dict[str, str] = {}
     try:
         server.start()

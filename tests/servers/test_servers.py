@@ -31,13 +31,13 @@ def test_a_private_broker_keeps_its_data_over_a_kill(own_kafka: OwnKafka) -> Non
 
 
 def _count(url: str, index: str) -> int:
-    with urllib.request.urlopen(f"{url}/{index}/_count", timeout=10) as answer:
+    with urllib.request.urlopen(f"{url}/{index}/_count", timeout=60) as answer:
         return int(json.load(answer)["count"])
 
 
 def _put(url: str, path: str, document: dict[str, object]) -> None:
     request = urllib.request.Request(f"{url}/{path}", json.dumps(document).encode(), {"Content-Type": "application/json"}, method="PUT")
-    urllib.request.urlopen(request, timeout=10).close()
+    urllib.request.urlopen(request, timeout=60).close()
 
 
 def test_the_shared_node_stores_documents(elastic_url: str, unique_name: Callable[[str], str]) -> None:
@@ -101,7 +101,7 @@ def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
         child = int(parent.stdout.readline())
         wait_until(lambda: (Path("/proc") / str(child) / "comm").read_text(encoding="utf-8").strip() == "sleep", what="the child runs")
         parent.send_signal(signal.SIGKILL)
-        parent.wait(10)
+        parent.wait(60)
 
     def _gone() -> bool:
         try:
@@ -110,12 +110,23 @@ def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
             return True
         return (Path("/proc") / str(child) / "stat").read_text(encoding="utf-8").split()[2] == "Z"
 
-    wait_until(_gone, within_s=10, what="the child is gone")
+    wait_until(_gone, what="the child is gone")
 
 
 def test_ports_are_free_and_differ() -> None:
     """Ports handed out one after the other are different."""
     assert len({free_port() for _ in range(50)}) == 50
+
+
+def test_a_port_is_given_to_one_process_only() -> None:
+    """A port that was handed out and is not yet, or not at the moment, listened on is no other process's."""
+    import subprocess
+    import sys
+
+    port = free_port()
+    only = f"from tests.servers import process; process._FIRST_PORT, process._PORTS = {port}, 1; print(process.free_port())"
+    refused = subprocess.run([sys.executable, "-c", only], capture_output=True, text=True, check=False)
+    assert "ServerFailed: no free port" in refused.stderr
 
 
 def test_a_lock_is_given_back(tmp_path: Path) -> None:
