@@ -178,6 +178,8 @@ def _login(connection: socket.socket, settings: KafkaSettings, server: str) -> F
             if not answer or answer[4:6] != b"\0\0":
                 return refused
             exchange.receive(_auth_bytes(answer))
+    except TimeoutError as error:  # a broker that is frozen or busy refuses nobody
+        return Finding(server, "protocol", "fail", Phrase("{server} does not answer: {error}", server=server, error=error), "look at the broker's log")
     except (OSError, ValueError, KeyError, IndexError, struct.error):
         return refused
     return Finding(server, "login", "ok", Phrase("{server} takes user {username}", server=server, username=settings.username))

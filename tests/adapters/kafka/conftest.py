@@ -1,24 +1,23 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import pytest
 
 from soc.adapters.kafka.source import KafkaRecordSource
 from soc.clock import SystemClock
 from soc.config import KafkaSettings, KafkaSource
-from soc.errors import SourceUnavailable
+from soc.errors import SocError, SourceUnavailable
 from soc.model.record import RawRecord
 from soc.ports import RecordSource
+from tests.servers.process import WITHIN_S, wait_until
 
-WITHIN_S = 60.0
-"""Generous: a busy machine and a rebalance together have taken half of it."""
+Found = TypeVar("Found")
 
 
 class Counts:
@@ -39,19 +38,69 @@ def record(seq: int, raw: bytes = b"", *, origin: str = "collector:c1/edge", hos
     return RawRecord("edge", "spool:edge", seq, seq + 1, raw or b"line %d" % seq, 1_795_222_800_000_000 + seq, origin, seq, host=host, **more)
 
 
-def read(source: RecordSource, count: int, *, within_s: float = WITHIN_S, until: Callable[[list[RawRecord]], bool] | None = None) -> list[RawRecord]:
-    """Records polled until there are `count` (or `until` holds); fails when they do not come within the time."""
+def patiently(work: Callable[[], Found]) -> Found:
+    """What `work` gives, as those get it who ask again while the source is unavailable: a broker whose disk stalls is, and answers later."""
+    got: list[Found] = []
+
+    def _is_done() -> bool:
+        with suppress(SourceUnavailable):
+            got.append(work())
+        return bool(got)
+
+    wait_until(_is_done, what="an answer of the broker")
+    return got[0]
+
+
+def polled(source: RecordSource, most: int = 500, timeout_s: float = 0.5) -> list[RawRecord]:
+    """What one poll gives; nothing while the source is unavailable, as a reader takes it."""
+    try:
+        return source.poll(most, timeout_s)
+    except SourceUnavailable:
+        return []
+
+
+def read(source: RecordSource, count: int, *, until: Callable[[list[RawRecord]], bool] | None = None) -> list[RawRecord]:
+    """Records polled until there are `count` (or `until` holds); fails when they do not come."""
     got: list[RawRecord] = []
-    deadline = time.monotonic() + within_s
-    while not (until(got) if until else len(got) >= count):
-        assert time.monotonic() < deadline, f"{len(got)} of {count} records within {within_s:g} s"
-        got += source.poll(500, 0.5)
+
+    def _is_read() -> bool:
+        if until(got) if until else len(got) >= count:
+            return True
+        got.extend(polled(source))
+        return False
+
+    wait_until(_is_read, what=f"{count} records", every_s=0.01)
     return got
+
+
+def told(work: Callable[[], object], kind: type[SocError], text: str, *, again: bool = False) -> SocError:
+    """The error of this kind that says `text`.
+
+    That the source is unavailable for another reason (a broker too busy to answer in time) is waited out; what
+    comes without an error is a failure, unless it is to be tried `again` until the error comes.
+    """
+    found: list[SocError] = []
+
+    def _is_told() -> bool:
+        try:
+            work()
+        except SocError as error:
+            if isinstance(error, kind) and text in error.message:
+                found.append(error)
+            elif not isinstance(error, SourceUnavailable):
+                raise
+        else:
+            assert again, f"nothing was told of: {text}"
+        return bool(found)
+
+    wait_until(_is_told, what=f"the error: {text}")
+    return found[0]
 
 
 def commit(source: RecordSource, records: list[RawRecord]) -> None:
     """Commit everything up to these records."""
-    source.commit({record.partition: record.next for record in records})
+    positions = {record.partition: record.next for record in records}
+    patiently(lambda: source.commit(positions))
 
 
 class Member:
@@ -65,8 +114,7 @@ class Member:
 
     def _run(self) -> None:
         while not self._halt.is_set():
-            with suppress(SourceUnavailable):
-                self.got += self.source.poll(500, 0.5)
+            self.got += polled(self.source)
 
     def partitions(self) -> set[str]:
         """The partitions that it reads at the moment."""
@@ -78,7 +126,8 @@ class Member:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._halt.set()
-        self._thread.join(60)
+        self._thread.join(WITHIN_S)
+        assert not self._thread.is_alive(), "the client is for one thread: the test must not go on with it"
 
 
 class Opens(Protocol):
@@ -108,7 +157,7 @@ def opened(counts: Counts) -> Iterator[Opens]:
             settings, {"gate": KafkaSource(type="kafka", topics=topics, trust_positions=trust)}, clock=SystemClock(), metrics=counts, **more
         )
         made.append(source)
-        source.open(positions or {})
+        patiently(lambda: source.open(positions or {}))
         return source
 
     yield _open
@@ -118,8 +167,8 @@ def opened(counts: Counts) -> Iterator[Opens]:
 
 @pytest.fixture
 def kafka_settings(kafka_servers: str, unique_name: Callable[[str], str]) -> KafkaSettings:
-    """Settings for the shared broker, with a group of the test's own."""
-    return KafkaSettings(bootstrap_servers=[kafka_servers], group=unique_name("group"), session_timeout_s=6, silent_after_s=5)
+    """Settings for the shared broker, with a group of the test's own that puts up with a machine which stands still for half a minute."""
+    return KafkaSettings(bootstrap_servers=[kafka_servers], group=unique_name("group"), session_timeout_s=60, silent_after_s=5, bootstrap_timeout_s=60)
 
 
 def password_file(folder: Path, password: str) -> Path:

@@ -11,7 +11,7 @@ from soc.config import KafkaSettings
 from soc.errors import SourceUnavailable
 from soc.model.signal import Signal
 from soc.model.signal_record import SignalRecord, decode, encode
-from tests.adapters.kafka.conftest import Counts, Opens, commit, read
+from tests.adapters.kafka.conftest import Counts, Opens, commit, patiently, polled, read
 from tests.conftest import NOW_US
 from tests.servers.kafka_server import Broker, KafkaServer
 from tests.servers.process import free_port, wait_until
@@ -38,6 +38,11 @@ def _log(settings: KafkaSettings, counts: Counts | None = None) -> KafkaSignalLo
     return KafkaSignalLog(settings, _key, clock=FrozenClock(NOW_US), metrics=counts)
 
 
+def _append(log: KafkaSignalLog, signals: list[Signal], marks: dict[str, int]) -> None:
+    """Append as those do who go on: what the brokers do not take in time is given again."""
+    patiently(lambda: log.append(signals, marks))
+
+
 def _read(broker: Broker, settings: KafkaSettings) -> list[list[SignalRecord]]:
     by_partition: list[list[SignalRecord]] = [[] for _ in range(settings.signals_partitions)]
     for item in broker.read_all(settings.signals_topic, settings.signals_partitions):
@@ -51,9 +56,9 @@ def test_signals_and_marks_are_in_the_topic_when_the_call_returns(kafka_broker: 
     """The missing topic is made; a group is in one partition; every partition has the marks, with its signals or without."""
     log = _log(settings, counts)
     signals = [signal(number, f"user{number % 7}") for number in range(50)]
-    log.append(signals, {"kafka:c/t/0": 17})
-    log.append([], {"kafka:c/t/0": 18})
-    log.append([], {})
+    _append(log, signals, {"kafka:c/t/0": 17})
+    _append(log, [], {"kafka:c/t/0": 18})
+    _append(log, [], {})
     log.close()
     found = _read(kafka_broker, settings)
     assert sorted(one.id for records in found for record in records for one in record.signals) == sorted(one.id for one in signals)
@@ -69,7 +74,7 @@ def test_marks_come_after_all_signals_of_the_same_call(kafka_broker: Broker, set
     """More signals than one record takes: several records, and only the last one of a partition promises anything."""
     log = _log(settings)
     signals = [signal(number, "one") for number in range(3 * MOST_SIGNALS)] + [signal(9_999_999, "x" * 256)]
-    log.append(signals, {"kafka:c/t/0": 5})
+    _append(log, signals, {"kafka:c/t/0": 5})
     log.close()
     for records in _read(kafka_broker, settings):
         assert [record.marks for record in records[:-1]] == [{}] * (len(records) - 1)
@@ -81,7 +86,7 @@ def test_signals_as_large_as_they_can_be_are_written(kafka_broker: Broker, setti
     """Long values in many groups: the records stay below what brokers take."""
     log = _log(settings)
     signals = [Signal(NOW_US, ("real", *["đ" * 256] * 8), f"e{number}", 1, "wide", ("v" * 250,) * 64, ("Đ" * 256,) * 8) for number in range(300)]
-    log.append(signals, {})
+    _append(log, signals, {})
     log.close()
     assert sum(len(record.signals) for records in _read(kafka_broker, settings) for record in records) == 300
 
@@ -89,7 +94,7 @@ def test_signals_as_large_as_they_can_be_are_written(kafka_broker: Broker, setti
 def test_an_existing_topic_keeps_its_partitions(kafka_broker: Broker, settings: KafkaSettings) -> None:
     """The setting counts only when the topic is made."""
     kafka_broker.create_topic(settings.signals_topic, 5)
-    assert require_topic(settings) == 5
+    assert patiently(lambda: require_topic(settings)) == 5
 
 
 def test_brokers_that_do_not_answer_are_told(settings: KafkaSettings) -> None:
@@ -102,11 +107,11 @@ def test_brokers_that_do_not_answer_are_told(settings: KafkaSettings) -> None:
 
 def test_ends_are_named_as_positions_are(kafka_broker: Broker, settings: KafkaSettings, opened: Opens) -> None:
     """What `log_ends` says can be subtracted from what the store has; a missing topic has none."""
-    assert log_ends(settings) == {}
+    assert patiently(lambda: log_ends(settings)) == {}
     log = _log(settings)
-    log.append([], {"p": 1})
+    _append(log, [], {"p": 1})
     log.close()
-    ends = log_ends(settings)
+    ends = patiently(lambda: log_ends(settings))
     assert sorted(ends.values()) == [1, 1, 1]
     records = read(opened([settings.signals_topic], settings=settings), 3)
     assert {record.partition: record.next for record in records} == ends
@@ -114,33 +119,37 @@ def test_ends_are_named_as_positions_are(kafka_broker: Broker, settings: KafkaSe
 
 def test_records_are_read_again_from_anywhere(kafka_broker: Broker, settings: KafkaSettings) -> None:
     """The range that is asked for, of the partition that is asked for, as often as wanted; what was deleted is left out."""
-    require_topic(settings)
+    patiently(lambda: require_topic(settings))
     for number in range(3):
         kafka_broker.send(settings.signals_topic, [b"%d-%d" % (number, at) for at in range(50)], partition=number)
-    names = sorted(log_ends(settings))
-    again = KafkaReadBack(settings, clock=SystemClock())
-    assert list(again.read(names[1], 10, 13)) == [b"1-10", b"1-11", b"1-12"]
-    assert list(again.read(names[2], 0, 50)) == [b"2-%d" % at for at in range(50)]
-    assert list(again.read(names[1], 49, 50)) == [b"1-49"]
-    assert list(again.read(names[1], 7, 7)) == []
+    names = sorted(patiently(lambda: log_ends(settings)))
+    back = KafkaReadBack(settings, clock=SystemClock())
+
+    def again(partition: str, begin: int, end: int) -> list[bytes]:
+        return patiently(lambda: list(back.read(partition, begin, end)))
+
+    assert again(names[1], 10, 13) == [b"1-10", b"1-11", b"1-12"]
+    assert again(names[2], 0, 50) == [b"2-%d" % at for at in range(50)]
+    assert again(names[1], 49, 50) == [b"1-49"]
+    assert again(names[1], 7, 7) == []
     with kafka_broker.admin() as admin:
         admin.delete_records({TopicPartition(settings.signals_topic, 0): 40})
-    assert list(again.read(names[0], 30, 42)) == [b"0-40", b"0-41"]
-    assert list(again.read(names[0], 30, 35)) == []
-    again.close()
-    again.close()
+    assert again(names[0], 30, 42) == [b"0-40", b"0-41"]
+    assert again(names[0], 30, 35) == []
+    back.close()
+    back.close()
 
 
 def test_the_source_makes_the_topic_and_has_a_group_of_its_own(kafka_broker: Broker, settings: KafkaSettings, unique_name: Names) -> None:
     """A correlator may be the first to start; its group is not that of the ingest workers."""
     own = settings.model_copy(update={"correlate_group": unique_name("correlate")})
     source = KafkaSignalSource(own, "(signals)", clock=SystemClock())
-    source.open({})
+    patiently(lambda: source.open({}))
     log = _log(own)
-    log.append([signal(1, "u")], {"p": 1})
+    _append(log, [signal(1, "u")], {"p": 1})
     records = read(source, 3)
     assert {record.source for record in records} == {"(signals)"}
-    assert sorted(log_ends(own)) == sorted(source.partitions()) == sorted(record.partition for record in records)
+    assert sorted(patiently(lambda: log_ends(own))) == sorted(source.partitions()) == sorted(record.partition for record in records)
     source.close()
     log.close()
 
@@ -150,23 +159,15 @@ def test_signals_survive_brokers_that_go_and_come(own_kafka: Callable[..., Kafka
     server = own_kafka()
     settings = KafkaSettings(bootstrap_servers=[server.bootstrap], signals_topic=unique_name("signals"), signals_partitions=2, bootstrap_timeout_s=2.0)
     log = KafkaSignalLog(settings, _key, clock=SystemClock(), metrics=counts, acknowledge_s=3.0)
-    log.append([signal(1, "u")], {"p": 1})
+    _append(log, [signal(1, "u")], {"p": 1})
     server.kill()
     with pytest.raises(SourceUnavailable):
         log.append([signal(2, "u")], {"p": 2})
     server.start()
-    wait_until(lambda: _appended(log, [signal(2, "u")], {"p": 2}), within_s=60, what="the broker takes signals again", every_s=0.5)
+    _append(log, [signal(2, "u")], {"p": 2})
     log.close()
     found = [decode(item.value) for item in server.read_all(settings.signals_topic, 2)]
     assert {one.id for record in found if record is not None for one in record.signals} == {"e1", "e2"}
-
-
-def _appended(log: KafkaSignalLog, signals: list[Signal], marks: dict[str, int]) -> bool:
-    try:
-        log.append(signals, marks)
-    except SourceUnavailable:
-        return False
-    return True
 
 
 def test_what_is_no_record_of_signals_is_told_apart() -> None:
@@ -188,18 +189,18 @@ def test_a_partition_that_says_nothing_is_idle_once_its_records_are_durable(
     records = read(source, 2)
     full, empty = records[0].partition, next(name for name in source.partitions() if name != records[0].partition)
 
-    def polled() -> bool:
-        source.poll(10, 0.5)
+    def looked() -> bool:
+        polled(source, 10)
         return empty in source.idle()
 
     began = SystemClock().now_us()
-    wait_until(polled, within_s=30, what="the empty partition is idle")
+    wait_until(looked, what="the empty partition is idle")
     assert full not in source.idle(), "its records are not durable"
     assert source.idle()[empty] >= began - 10_000_000
     commit(source, records)
-    wait_until(lambda: polled() and full in source.idle(), within_s=30, what="the read partition is idle")
+    wait_until(lambda: looked() and full in source.idle(), what="the read partition is idle")
     kafka_broker.send(topic, [b"c"], partition=0)
     more = read(source, 1)
-    wait_until(lambda: polled() and full not in source.idle(), within_s=30, what="the partition is busy again")
+    wait_until(lambda: looked() and full not in source.idle(), what="the partition is busy again")
     commit(source, more)
-    wait_until(lambda: polled() and full in source.idle(), within_s=30, what="and idle again")
+    wait_until(lambda: looked() and full in source.idle(), what="and idle again")
