@@ -14,6 +14,7 @@ from soc.config import RepliesSettings
 from soc.errors import ConfigError, NotAllowed, Unreachable
 from tests.servers.dovecot_server import PASSWORD, USER, DovecotServer, program
 from tests.servers.fixtures import decline
+from tests.servers.process import WITHIN_S
 
 MAIL = b"From: a@b.vn\r\nMessage-ID: <%d@b.vn>\r\nSubject: x\r\n\r\nxin ch\xc3\xa0o\r\n"
 
@@ -39,7 +40,7 @@ def settings(server: DovecotServer, tmp_path: Path) -> RepliesSettings:
     if server.do("SEARCH", "ALL") != [b""]:
         server.do("STORE", "1:*", "+FLAGS", "(\\Deleted)")
         server.do("EXPUNGE")
-    return RepliesSettings(host="127.0.0.1", port=server.tls_port, ca_file=server.ca, username=USER, password_file=tmp_path / "password", timeout_s=10)
+    return RepliesSettings(host="127.0.0.1", port=server.tls_port, ca_file=server.ca, username=USER, password_file=tmp_path / "password", timeout_s=WITHIN_S)
 
 
 @pytest.mark.parametrize("security", ["tls", "starttls", "none"])

@@ -9,10 +9,11 @@ import pytest
 
 from soc.adapters.metrics import PrometheusMetrics
 from soc.errors import ConfigError
+from tests.servers.process import WITHIN_S
 
 
 def _served(metrics: PrometheusMetrics) -> str:
-    with urlopen(f"http://127.0.0.1:{metrics.port}/metrics", timeout=10) as answer:
+    with urlopen(f"http://127.0.0.1:{metrics.port}/metrics", timeout=WITHIN_S) as answer:
         text: str = answer.read().decode()
         return text
 

@@ -20,6 +20,14 @@ from soc.adapters.spool import Spool
 from soc.clock import SystemClock
 from soc.config import HttpSource
 from soc.errors import ConfigError, NotAllowed
+from tests.servers.process import WITHIN_S
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is too slow because the machine stood still."""
+    monkeypatch.setattr(module, "HEADER_S", WITHIN_S)
+    monkeypatch.setattr(module, "BODY_S", WITHIN_S)
 
 
 @contextmanager
@@ -35,7 +43,7 @@ def receiving(tmp_path: Path, **settings: object) -> Iterator[tuple[str, Spool]]
 
 
 def post(address: str, body: bytes, path: str = "/v1/records/web", **headers: str) -> tuple[int, dict[str, Any]]:
-    connection = http.client.HTTPConnection(address, timeout=15)
+    connection = http.client.HTTPConnection(address, timeout=WITHIN_S)
     try:
         connection.request("POST", path, body, {name.replace("_", "-"): value for name, value in headers.items()})
         answer = connection.getresponse()
@@ -124,14 +132,17 @@ def test_what_cannot_be_listened_on_is_named(tmp_path: Path) -> None:
 
 def test_a_slow_sender_takes_no_place_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection without a request is closed, a body that does not come is answered with 408; others are served."""
-    monkeypatch.setattr(module, "HEADER_S", 0.2)
-    monkeypatch.setattr(module, "BODY_S", 0.2)
     with receiving(tmp_path) as (address, spool):
         host, _, port = address.rpartition(":")
-        with socket.create_connection((host, int(port)), timeout=10) as silent, socket.create_connection((host, int(port)), timeout=10) as slow:
+        # One limit after the other: on a slow machine whoever is within his limit must not be thought beyond it.
+        with monkeypatch.context() as short, socket.create_connection((host, int(port)), timeout=WITHIN_S) as slow:
+            short.setattr(module, "BODY_S", 0.2)
             slow.sendall(b"POST /v1/records/web HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
             assert b" 408 " in slow.recv(4096)
-            assert silent.recv(1) == b""
+        with monkeypatch.context() as short:
+            short.setattr(module, "HEADER_S", 0.2)
+            with socket.create_connection((host, int(port)), timeout=WITHIN_S) as silent:
+                assert silent.recv(1) == b""
         assert post(address, b"one")[0] == 200
         assert raws(spool) == [b"one"]
 

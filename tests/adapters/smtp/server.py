@@ -94,12 +94,12 @@ def running(**options: Any) -> Iterator[Server]:
     stopped = asyncio.Event()
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(120)
     try:
         yield handler
     finally:
         loop.call_soon_threadsafe(stopped.set)
-        thread.join(10)
+        thread.join(120)
         loop.run_until_complete(_end(loop))
         loop.close()
 

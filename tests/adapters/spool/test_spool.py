@@ -104,7 +104,7 @@ for first in range(0, 100000, 200):
         got = source.poll(10000, 0)
         source.commit({{source.partition: got[-1].next}})
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=60, cwd=Path(__file__).parents[3])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=600, cwd=Path(__file__).parents[3])
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     acknowledged = int(done.stdout.split()[-1]) if done.stdout else 0
     spool = Spool(tmp_path, most_bytes=BIG)
