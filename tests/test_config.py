@@ -47,8 +47,9 @@ def test_a_secret_is_read_from_a_private_file(tmp_path: Path) -> None:
         secret("store.password", tmp_path / "absent", "")
 
 
-def test_a_secret_is_what_a_command_prints() -> None:
+def test_a_secret_is_what_a_command_prints(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that fails is told with its own words, never with what it printed."""
+    monkeypatch.setattr("soc.config.SECRET_S", 600)
     assert secret("store.password", None, "printf 's3cret\\n'") == "s3cret"
     with pytest.raises(ConfigError, match="failed with 3: no vault") as caught:
         secret("store.password", None, "echo s3cret; echo no vault >&2; exit 3")
@@ -64,8 +65,9 @@ def test_a_command_that_waits_is_given_up(monkeypatch: pytest.MonkeyPatch) -> No
     assert told.value.key == "store.password_command"
 
 
-def test_a_secret_that_is_no_text_is_told_and_not_shown(tmp_path: Path) -> None:
+def test_a_secret_that_is_no_text_is_told_and_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A key or a picture in its place: the setting is named, the bytes are not."""
+    monkeypatch.setattr("soc.config.SECRET_S", 600)
     file = tmp_path / "secret"
     file.write_bytes(b"s3cret\xff")
     file.chmod(0o600)

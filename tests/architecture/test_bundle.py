@@ -20,10 +20,12 @@ OFFLINE = {
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.xdist_group("bundle")
-def test_bundle_installs_without_a_network(tmp_path: Path) -> None:
+def test_bundle_installs_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fresh environment gets all from the archive, and the program works there."""
+    monkeypatch.setenv("PIP_DEFAULT_TIMEOUT", "120")
+    monkeypatch.setenv("PIP_RETRIES", "10")
     archive = make_bundle.build(tmp_path / "dist")
     with tarfile.open(archive) as tar:
         # Python 3.11.3 and older know no filters.  Source: tarfile, "Supporting older Python versions".
@@ -48,7 +50,7 @@ def test_bundle_installs_without_a_network(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.xdist_group("bundle")
 def test_a_damaged_bundle_is_refused(tmp_path: Path) -> None:
     """Every file is under the sums."""

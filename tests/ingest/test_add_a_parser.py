@@ -25,7 +25,7 @@ def run(copy: Path, *words: str, golden: str = "") -> subprocess.CompletedProces
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
         env={"PYTHONPATH": str(copy), "SOC_GOLDEN": golden, "PATH": "/usr/bin:/bin"},
     )
 

@@ -9,7 +9,7 @@ from soc.clock import SystemClock
 from soc.errors import SourceUnavailable
 from soc.ingest.reader import Batch, Reader, drain
 from tests.ingest.supplies import ListSource, record
-from tests.servers.process import wait_until
+from tests.servers.process import WITHIN_S, wait_until
 
 
 class Refusing(ListSource):
@@ -43,11 +43,11 @@ def test_records_come_in_order_and_the_end_is_told() -> None:
     """Batches of the size asked for, then one that says that nothing more will come."""
     out: Queue[Batch] = Queue()
     reader = _reader(ListSource("fw", [record(number, b"x") for number in range(5)]), out)
-    batches = [out.get(timeout=10) for _ in range(4)]
+    batches = [out.get(timeout=WITHIN_S) for _ in range(4)]
     assert [[item.seq for item in batch.records] for batch in batches] == [[0, 1], [2, 3], [4], []]
     assert [batch.end for batch in batches] == [False, False, False, True]
     reader.halt()
-    reader.join(10)
+    reader.join(WITHIN_S)
 
 
 def test_a_refused_commit_is_carried_along() -> None:
@@ -57,12 +57,12 @@ def test_a_refused_commit_is_carried_along() -> None:
     reader = _reader(source, out)
     reader.commit({"p0": 2, "p1": 7})
     reader.commit({"p0": 4})
-    while not out.get(timeout=10).end:
+    while not out.get(timeout=WITHIN_S).end:
         pass
     reader.commit({"p0": 6})
-    wait_until(lambda: source.committed == {"p0": 6, "p1": 7}, within_s=10, what="the commit")
+    wait_until(lambda: source.committed == {"p0": 6, "p1": 7}, what="the commit")
     reader.halt()
-    reader.join(10)
+    reader.join(WITHIN_S)
     assert source.committed == {"p0": 6, "p1": 7}
 
 
@@ -70,8 +70,8 @@ def test_a_fault_of_a_source_is_told_to_the_pipeline() -> None:
     """A thread that died silently would leave the pipeline waiting for ever."""
     out: Queue[Batch] = Queue()
     reader = _reader(Broken("fw", []), out)
-    error = out.get(timeout=10).error
-    reader.join(10)
+    error = out.get(timeout=WITHIN_S).error
+    reader.join(WITHIN_S)
     assert error is not None
     assert "ZeroDivisionError" in error.message
 
@@ -81,7 +81,7 @@ def test_a_reader_that_nobody_listens_to_can_be_stopped() -> None:
     out: Queue[Batch] = Queue(maxsize=1)
     reader = _reader(ListSource("fw", [record(number, b"x") for number in range(50)]), out)
     reader.halt()
-    reader.join(10)
+    reader.join(WITHIN_S)
     assert not reader.is_alive()
     drain(out)
     assert out.empty()

@@ -45,7 +45,7 @@ class Plain:
 
 
 class Watched:
-    """A memory store whose commits can be made to fail, in front of the real one."""
+    """A memory store whose commits of records can be made to fail, by their number, in front of the real one."""
 
     def __init__(self, before: Callable[[int], None] = lambda _number: None) -> None:
         self.store = MemoryStore(clock=FrozenClock(0))
@@ -57,8 +57,9 @@ class Watched:
         return getattr(self.store, name)
 
     def commit(self, effects: Effects) -> Committed:
-        self._number += 1
-        self._before(self._number)
+        if effects.progress:  # what time brings about comes when it comes
+            self._number += 1
+            self._before(self._number)
         self.commits.append([progress.first for progress in effects.progress])
         return self.store.commit(effects)
 

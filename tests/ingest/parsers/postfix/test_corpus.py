@@ -56,7 +56,7 @@ def test_the_corpus_is_read_as_its_authors_expect(corpus: Path, tmp_path: Path, 
         answers = b"\n".join(orjson.dumps(_answer(n, line)) for n, line in _records(expected))
         (tmp_path / expected.name.replace(".expected.", ".got.")).write_bytes(answers + b"\n")
     scored = subprocess.run(
-        [sys.executable, str(corpus / "score.py"), "--tree", str(folder), str(tmp_path), "--json"], capture_output=True, check=True, timeout=60
+        [sys.executable, str(corpus / "score.py"), "--tree", str(folder), str(tmp_path), "--json"], capture_output=True, check=True, timeout=600
     )
     total = orjson.loads(scored.stdout)["total"]
     assert total["parsed"] == 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
-from time import perf_counter
+from time import thread_time
 
 import msgspec
 import pytest
@@ -138,12 +138,12 @@ def test_the_samples_are_read_alike_together_and_alone(sample: Path) -> None:
 def test_no_message_takes_long(unit: str) -> None:
     """Patterns are linear: what goes on like some form and then does not fit costs no more."""
     forms = Forms(lambda message: PARSER.parse(Line(message, message, app=program(message)), CONTEXT).doc)
-    begun = perf_counter()
+    begun = thread_time()
     for text in TEXTS:
         message, places = Form(text, lambda _: {}).samples[0]
         for place in places:
             forms.find((message[: place.start] + unit * (LONGEST // len(unit)))[: LONGEST - len(message)] + message[place.stop :])
-    assert perf_counter() - begun < 2  # some 350 messages take 0.04 s where nothing else runs
+    assert thread_time() - begun < 4  # some 350 messages take 0.04 s
 
 
 CONNECT = "connect from mx.example.org[192.0.2.9]"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 from pathlib import Path
-from time import perf_counter
+from time import thread_time
 
 import orjson
 import pytest
@@ -296,7 +296,7 @@ def test_no_bytes_make_the_parser_fail(raw: bytes) -> None:
 @pytest.mark.parametrize("unit", ["A", "a ", "from ", "[", "<", "to=<", "a=b ", "> -> <", ",", ": ", "A_B=1,", "=?utf-8?q?a?= "])
 @pytest.mark.parametrize("program", ["postfix/smtpd", "amavis", "spamd", "rspamd", "postgrey", "policyd-spf", "opendkim"])
 def test_a_line_of_a_megabyte_is_read_in_no_time(program: str, unit: str) -> None:
-    """Reading is linear: 1 MB of what looks like the beginning of something costs less than a second."""
+    """Reading is linear: 1 MB of what looks like the beginning of something costs a moment, where anything quadratic would take hours."""
     for start in (
         "",
         "1A2B3C4D5E: ",
@@ -308,9 +308,9 @@ def test_a_line_of_a_megabyte_is_read_in_no_time(program: str, unit: str) -> Non
         "action=",
     ):
         line = Line("", start + unit * (1_000_000 // len(unit)), header_time="Nov 20 08:00:00", host="mx1", app=program, pid="7")
-        begun = perf_counter()
+        begun = thread_time()
         PARSER.parse(line, CONTEXT)
-        assert perf_counter() - begun < 1.0
+        assert thread_time() - begun < 5
 
 
 @pytest.mark.parametrize("date", ["9999-12-31 11:31:02", "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+07:00"])
