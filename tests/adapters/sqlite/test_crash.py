@@ -98,7 +98,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> object:
 def test_a_killed_process_loses_and_doubles_nothing(tmp_path: Path, undisturbed: object, point: str, skip: int) -> None:
     """SIGKILL at the border, then a restart that gives the uncommitted batches again: equal to the undisturbed run."""
     killed = subprocess.run(
-        [sys.executable, "-c", _RUN, point, str(skip), str(tmp_path)], cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", _RUN, point, str(skip), str(tmp_path)], cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=600, check=False
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     store = opened(tmp_path)
@@ -114,7 +114,7 @@ def test_a_killed_process_loses_and_doubles_nothing(tmp_path: Path, undisturbed:
 def test_another_order_of_batches_after_a_kill_is_as_good(tmp_path: Path, undisturbed: object) -> None:
     """What is read again after a kill may come in batches of another size."""
     killed = subprocess.run(
-        [sys.executable, "-c", _RUN, "store.control.written", "1", str(tmp_path)], cwd=Path(__file__).parents[3], capture_output=True, timeout=60, check=False
+        [sys.executable, "-c", _RUN, "store.control.written", "1", str(tmp_path)], cwd=Path(__file__).parents[3], capture_output=True, timeout=600, check=False
     )
     assert killed.returncode == -signal.SIGKILL
     store = opened(tmp_path)
@@ -132,7 +132,7 @@ def test_another_order_of_batches_after_a_kill_is_as_good(tmp_path: Path, undist
 def test_the_lock_of_a_killed_pipeline_is_free(tmp_path: Path) -> None:
     """The kernel lets go for it; the pid in the file is history."""
     killed = subprocess.run(
-        [sys.executable, "-c", _RUN, "store.begin", "0", str(tmp_path)], cwd=Path(__file__).parents[3], capture_output=True, timeout=60, check=False
+        [sys.executable, "-c", _RUN, "store.begin", "0", str(tmp_path)], cwd=Path(__file__).parents[3], capture_output=True, timeout=600, check=False
     )
     assert killed.returncode == -signal.SIGKILL
     assert (tmp_path / "store" / "pipeline.lock").read_text().strip() != str(os.getpid())

@@ -88,7 +88,7 @@ assert store.ledger()[0].difference == 0 and store.ledger()[0].stored == (k + 1)
 def test_a_file_that_may_not_grow_is_a_full_disk(tmp_path: Path) -> None:
     """The operating system's own refusal in mid-write (a limit on file sizes): StoreFull; afterwards everything goes on."""
     done = subprocess.run(
-        [sys.executable, "-c", _FILL, str(tmp_path / "s")], cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", _FILL, str(tmp_path / "s")], cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr
 

@@ -118,7 +118,7 @@ def pages(store: SqliteStore, query: EventQuery) -> list[str]:
         query.after = page.next
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(events=_events(), queries=st.lists(_queries, min_size=1, max_size=8))
 def test_a_search_finds_what_the_query_means(tmp_path_factory: pytest.TempPathFactory, events: list[Event], queries: list[EventQuery]) -> None:
     """Ids and order of pages, stream, count, threats, histogram and facets are those of filtering by `matches`."""
