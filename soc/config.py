@@ -63,6 +63,8 @@ class StoreSettings(Section):
     """How long one request to Elasticsearch may take."""
     stall_budget_s: float = Field(default=120.0, gt=0)
     """How long one batch is tried before the pipeline says that the store is unavailable; a frozen node costs 33 s."""
+    look_up_budget_s: float = Field(default=8.0, gt=0)
+    """How long one look-up in Elasticsearch (a search, a list) is tried while the cluster is away or busy: a person sits before it."""
     shards: int = Field(default=1, ge=1, le=64)
     """Primary shards of each new index."""
     replicas: int = Field(default=0, ge=0, le=4)
@@ -110,6 +112,8 @@ class KafkaSettings(Section):
     """How long to try to reach the brokers at the start."""
     silent_after_s: float = Field(default=30.0, gt=0)
     """A consumer without assignment, or with lag but no records, for so long is closed and made anew (cluster notes C1)."""
+    max_batch_bytes: int = Field(default=33_554_432, ge=1_048_576)
+    """A packed batch of records that unpacks to more is not read: it becomes one dead letter, and reading goes on behind it. A worker may need several times as much memory."""
     compression: Literal["none", "gzip", "lz4", "zstd"] = "lz4"
     """How batches that we produce are packed."""
 

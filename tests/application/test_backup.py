@@ -19,14 +19,14 @@ from soc.adapters.sqlite import lists
 from soc.application import audit, backup, incidents, triage
 from soc.application.app import Actor, App
 from soc.bootstrap import open_app
-from soc.clock import FrozenClock
 from soc.config import Settings, StoreSettings
 from soc.errors import StoreCorrupt, UsageError
 from soc.model.fact import NewFact
 from soc.ports import AlertQuery
 from tests.contracts.samples import DAY, T0, alert, batch, event
+from tests.servers.clock import StillClock
 
-CLOCK = FrozenClock(T0 + DAY)
+CLOCK = StillClock(T0 + DAY)
 
 
 def quiet(_name: str, _done: int, _total: int) -> None:
@@ -75,7 +75,8 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     def make(name: str) -> StoreSettings:
         if request.param == "sqlite":
             return StoreSettings(path=tmp_path / name / "store")
-        made.append(StoreSettings(kind="elasticsearch", hosts=[request.getfixturevalue("elastic_url")], prefix=f"b{abs(hash(str(tmp_path))):x}{name}"))
+        store: StoreSettings = request.getfixturevalue("elastic_store")
+        made.append(store.model_copy(update={"prefix": store.prefix + name}))
         return made[-1]
 
     found = Bench(tmp_path, make)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soc.adapters.elastic.store import erase
 from soc.application import duties, incidents, oncall, outbox
 from soc.application.app import App
 from soc.application.reminders import PREFIX, recorded
@@ -23,6 +21,8 @@ from tests.adapters.smtp.server import Server, running
 from tests.application.office import HOUR, NOW_US, furnish, opened, settings_of, shift
 from tests.application.test_outbox import Killed
 from tests.contracts.conftest import STORES
+from tests.servers.clock import clock_for
+from tests.servers.process import wait_until
 
 ROSTER = (shift(-2, 700, "lan"),)
 TRIAGE = {"rsit": "malicious-code/infected-system", "legal_class": "ordinary"}
@@ -259,35 +259,29 @@ def test_each_step_is_sent_exactly_once_whatever_time_and_restarts_do(
 
 
 @pytest.mark.parametrize("kind", STORES)
-def test_on_every_store_the_same_people_are_told_the_same(
-    kind: str, tmp_path: Path, frozen_clock: FrozenClock, server: Server, request: pytest.FixtureRequest
-) -> None:
+def test_on_every_store_the_same_people_are_told_the_same(kind: str, tmp_path: Path, server: Server, request: pytest.FixtureRequest) -> None:
     """Reminders, a call that goes on to the next one, a report, an acknowledgement: on memory, SQLite and Elasticsearch."""
     store = StoreSettings(kind="memory") if kind == "memory" else StoreSettings(path=tmp_path / "store")
     if kind == "elasticsearch":
-        store = StoreSettings(kind="elasticsearch", hosts=[request.getfixturevalue("elastic_url")], prefix=f"d{abs(hash(str(tmp_path))):x}")
-    with opened(settings_of(tmp_path, server.port).model_copy(update={"store": store}), frozen_clock) as app:
-        try:
-            furnish(app, *ROSTER)
-            name = opened_now(app)
-            advance(app, 37)
-            call = oncall.page(app, name, "Mã độc")
-            assert not duties.step(app).errors
-            assert sorted(server.recipients) == ["lan@tinh.vn", "minh@tinh.vn"]
-            advance(app, 0.2)
-            assert duties.step(app).calls == 1
-            assert server.recipients[-1] == "hoa@tinh.vn"
-            assert oncall.acknowledge(app, call.code, by="hoa").state == "acknowledged"
-            incidents.report(app, name, "report-72h")
-            advance(app, 60)
-            assert not duties.step(app).anything
-            assert [one.state for one in outbox.listed(app, every=True)] == ["sent"] * 3
-            assert outbox.listed(app) == []
-            assert duties.listed(app) == []
-            assert len(server.ids) == 3
-        finally:
-            if kind == "elasticsearch":
-                erase(store)
+        store = request.getfixturevalue("elastic_store")
+    with opened(settings_of(tmp_path, server.port).model_copy(update={"store": store}), clock_for(kind, NOW_US)) as app:
+        furnish(app, *ROSTER)
+        name = opened_now(app)
+        advance(app, 37)
+        call = oncall.page(app, name, "Mã độc")
+        assert not duties.step(app).errors
+        assert sorted(server.recipients) == ["lan@tinh.vn", "minh@tinh.vn"]
+        advance(app, 0.2)
+        assert duties.step(app).calls == 1
+        assert server.recipients[-1] == "hoa@tinh.vn"
+        assert oncall.acknowledge(app, call.code, by="hoa").state == "acknowledged"
+        incidents.report(app, name, "report-72h")
+        advance(app, 60)
+        assert not duties.step(app).anything
+        assert [one.state for one in outbox.listed(app, every=True)] == ["sent"] * 3
+        assert outbox.listed(app) == []
+        assert duties.listed(app) == []
+        assert len(server.ids) == 3
 
 
 def test_the_thread_beside_the_pipeline_does_the_same_and_ends(tmp_path: Path, server: Server) -> None:
@@ -298,12 +292,8 @@ def test_the_thread_beside_the_pipeline_does_the_same_and_ends(tmp_path: Path, s
         incidents.open_incident(app, {"title": "trễ", "detected_at": iso(app.clock.now_us() - 100 * HOUR)})
         beside = duties.Duties(duties.beside(app), 0.05)
         beside.start()
-        waited = threading.Event()
-        for _ in range(200):
-            if server.mails:
-                break
-            waited.wait(0.05)
+        wait_until(lambda: bool(server.mails), what="the message")
         beside.stop()
-        beside.join(10)
+        beside.join(150)
         assert not beside.is_alive()
     assert server.recipients == ["hoa@tinh.vn"]

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from soc.adapters.elastic.store import erase
 from soc.application import enrich as work
 from soc.application.app import Actor, App
 from soc.application.directories import STAMP
@@ -27,6 +26,7 @@ from tests.application.test_directories import DAY_S, LINE, NOW, settings, tell
 from tests.application.test_outbox import Killed
 from tests.contracts.conftest import STORES
 from tests.contracts.samples import alert, batch, event
+from tests.servers.clock import clock_for
 
 EVERYTHING = EventQuery(All(), descending=False)
 WHY = "điểm mạng đã chuyển về xã"
@@ -129,26 +129,22 @@ def test_events_alerts_and_groups_follow_and_all_else_stays(app: App) -> None:
 
 
 @pytest.mark.parametrize("kind", STORES)
-def test_on_every_store_the_same(kind: str, tmp_path: Path, clock: FrozenClock, request: pytest.FixtureRequest) -> None:
+def test_on_every_store_the_same(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Memory, SQLite and Elasticsearch: the plan, the work, its repetition, and back."""
     store = StoreSettings(kind="memory") if kind == "memory" else StoreSettings(path=tmp_path / "store")
     if kind == "elasticsearch":
-        store = StoreSettings(kind="elasticsearch", hosts=[request.getfixturevalue("elastic_url")], prefix=f"e{abs(hash(str(tmp_path))):x}")
-    with opened(tmp_path, clock, store=store) as app:
-        try:
-            history(app, tmp_path)
-            before = figures(app)
-            done = []
-            for dry_run, original in ((True, False), (False, False), (False, False), (False, True)):
-                found = again(app, dry_run=dry_run, original=original)
-                settle(app)
-                done.append((found.seen, found.changed, found.alerts, sorted(set(agencies(app))), told(app), figures(app) == before))
-            were = (["", "b"], ({"b"}, {"b"}), True)
-            now = (["a"], ({"a"}, {"a"}), True)
-            assert done == [(20, 20, 10, *were), (20, 20, 10, *now), (20, 0, 0, *now), (20, 20, 10, *were)]
-        finally:
-            if kind == "elasticsearch":
-                erase(store)
+        store = request.getfixturevalue("elastic_store")
+    with opened(tmp_path, clock_for(kind, NOW), store=store) as app:
+        history(app, tmp_path)
+        before = figures(app)
+        done = []
+        for dry_run, original in ((True, False), (False, False), (False, False), (False, True)):
+            found = again(app, dry_run=dry_run, original=original)
+            settle(app)
+            done.append((found.seen, found.changed, found.alerts, sorted(set(agencies(app))), told(app), figures(app) == before))
+        were = (["", "b"], ({"b"}, {"b"}), True)
+        now = (["a"], ({"a"}, {"a"}), True)
+        assert done == [(20, 20, 10, *were), (20, 20, 10, *now), (20, 0, 0, *now), (20, 20, 10, *were)]
 
 
 def test_a_replay_gives_what_was_and_the_original_comes_back(app: App) -> None:

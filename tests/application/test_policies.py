@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from soc.adapters.elastic.store import erase
 from soc.application import duties, incidents, outbox, playbooks, policies, policies_set, rules_retract, situation, suppressions, triage
 from soc.application.app import Actor, App
 from soc.application.policies_defects import Settled, reached
@@ -34,6 +33,7 @@ from soc.organization.table import Row
 from soc.ports import AlertQuery, Effects, Gap
 from tests.contracts.conftest import STORES
 from tests.contracts.samples import DAY, HOUR, T0, alert, batch, event
+from tests.servers.clock import clock_for
 
 MINUTE = 60_000_000
 
@@ -602,9 +602,8 @@ def test_every_store_gives_the_same(kind: str, tmp_path: Path, request: pytest.F
     """Groups by level, key and events; the same incidents, and the second pass does nothing."""
     chosen = settings(tmp_path, kind)
     if kind == "elasticsearch":
-        store = StoreSettings(kind="elasticsearch", hosts=[request.getfixturevalue("elastic_url")], prefix=f"p{abs(hash(str(tmp_path))):x}")
-        chosen = chosen.model_copy(update={"store": store})
-    with open_app(chosen, Actor("an"), clock=FrozenClock(T0 + HOUR), pipeline=True) as app:
+        chosen = chosen.model_copy(update={"store": request.getfixturevalue("elastic_store")})
+    with open_app(chosen, Actor("an"), clock=clock_for(kind, T0 + HOUR), pipeline=True) as app:
         register(app)
         put(app, 1, 2)
         put(app, 3, agency="xa-a")
@@ -617,5 +616,3 @@ def test_every_store_gives_the_same(kind: str, tmp_path: Path, request: pytest.F
             ("opens", ["xa-a"], 1),
         ]
         assert policies.apply(app).did == []
-    if kind == "elasticsearch":
-        erase(chosen.store)

@@ -10,11 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from soc.adapters.elastic.store import erase
 from soc.application import suppressions, triage, verdicts
 from soc.application.app import Actor, App
 from soc.bootstrap import open_app
-from soc.clock import FrozenClock, iso
+from soc.clock import iso
 from soc.config import Settings, StoreSettings
 from soc.errors import Conflict, NotFound, UsageError
 from soc.model.alert import Alert
@@ -23,6 +22,7 @@ from soc.ports import AlertQuery, Effects
 from soc.triage.model import PREFIX, STATES, IllegalStep
 from tests.contracts.conftest import STORES
 from tests.contracts.samples import DAY, HOUR, T0, alert, batch, event
+from tests.servers.clock import clock_for
 
 MANY = 9
 
@@ -32,12 +32,10 @@ def app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[App]:
     """Nine groups, one an hour, of three rules; the last of an exercise."""
     store = StoreSettings(kind="memory") if request.param == "memory" else StoreSettings(path=tmp_path / "store")
     if request.param == "elasticsearch":
-        store = StoreSettings(kind="elasticsearch", hosts=[request.getfixturevalue("elastic_url")], prefix=f"q{abs(hash(str(tmp_path))):x}")
-    with open_app(Settings(store=store, data_dir=tmp_path), Actor("an"), clock=FrozenClock(T0 + DAY), pipeline=True) as opened:
+        store = request.getfixturevalue("elastic_store")
+    with open_app(Settings(store=store, data_dir=tmp_path), Actor("an"), clock=clock_for(request.param, T0 + DAY), pipeline=True) as opened:
         put(opened, *range(MANY))
         yield opened
-    if request.param == "elasticsearch":
-        erase(store)
 
 
 def put(app: App, *numbers: int, key: int = -1, hour: int = -1) -> None:

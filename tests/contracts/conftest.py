@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,10 @@ from soc.clock import FrozenClock
 from soc.config import StoreSettings
 from soc.ports import CrashPoint, Store, no_crash
 from tests.contracts.samples import DAY, T0
+from tests.servers.clock import clock_for
+from tests.servers.fixtures import patient_store
 
+_numbers = count(1)
 STORES = ["memory", "sqlite", pytest.param("elasticsearch", marks=[pytest.mark.real, pytest.mark.timeout(1200)])]
 
 
@@ -56,7 +61,7 @@ class Rig:
 
 def make_rig(name: str, folder: Path, request: pytest.FixtureRequest) -> Rig:
     """The rig of a store by name."""
-    clock = FrozenClock(T0 + DAY)
+    clock = clock_for(name, T0 + DAY)
     return {"memory": _memory, "sqlite": _sqlite, "elasticsearch": _elastic}[name](folder, clock, request)
 
 
@@ -92,9 +97,7 @@ def _sqlite(folder: Path, clock: FrozenClock, request: pytest.FixtureRequest) ->
 
 
 def _elastic(folder: Path, clock: FrozenClock, request: pytest.FixtureRequest) -> Rig:
-    url = request.getfixturevalue("elastic_url")
-    prefix = f"t{abs(hash(str(folder))):x}"
-    settings = StoreSettings(kind="elasticsearch", hosts=[url], prefix=prefix, request_timeout_s=30, stall_budget_s=20)
+    settings = patient_store(request.getfixturevalue("elastic_url"), f"rig_{os.getpid()}_{next(_numbers)}")
     request.addfinalizer(lambda: erase(settings))
 
     def make(pipeline: bool, read_only: bool, crash: CrashPoint) -> Store:
@@ -102,7 +105,7 @@ def _elastic(folder: Path, clock: FrozenClock, request: pytest.FixtureRequest) -
         return store
 
     def into(source: Path) -> Store:
-        other = settings.model_copy(update={"prefix": prefix + "r"})
+        other = settings.model_copy(update={"prefix": settings.prefix + "r"})
         request.addfinalizer(lambda: erase(other))
         restore(other, source, clock=clock)
         store: Store = open_elastic(other, pipeline=True, read_only=False, clock=clock)

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from soc.adapters.elastic.journal import ElasticJournal
-from soc.adapters.elastic.store import erase
 from soc.adapters.memory_journal import MemoryJournal
 from soc.adapters.sqlite.journal import SqliteJournal
 from soc.application import audit
@@ -22,6 +21,7 @@ from soc.model.journal import Append, FactConflict, Journal, readable, sole
 from soc.model.signing import SigningKey
 from tests.contracts.conftest import STORES
 from tests.contracts.samples import T0
+from tests.servers.clock import clock_for
 
 
 @dataclass
@@ -35,18 +35,10 @@ class Bench:
 @pytest.fixture(params=STORES)
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     """A fresh, empty journal."""
-    clock = FrozenClock(T0)
+    clock = clock_for(request.param, T0)
     opened: list[Journal] = []
     kept = MemoryJournal(clock=clock)
-    settings = StoreSettings()
-    if request.param == "elasticsearch":
-        settings = StoreSettings(
-            kind="elasticsearch",
-            hosts=[request.getfixturevalue("elastic_url")],
-            prefix=f"j{abs(hash(str(tmp_path))):x}",
-            request_timeout_s=30,
-            stall_budget_s=20,
-        )
+    settings: StoreSettings = request.getfixturevalue("elastic_store") if request.param == "elasticsearch" else StoreSettings()
 
     def again(read_only: bool) -> Journal:
         journal: Journal
@@ -63,8 +55,6 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     yield Bench(clock, again)
     for journal in opened:
         journal.close()
-    if request.param == "elasticsearch":
-        erase(settings)
 
 
 @pytest.fixture
@@ -130,7 +120,7 @@ def test_eight_writers_of_one_stream_lose_and_fork_nothing(bench: Bench, journal
     for writer in writers:
         writer.start()
     for writer in writers:
-        writer.join(120)
+        writer.join(600)
     assert errors == []
     wrote: dict[str, list[int]] = {}
     for one in journal.read("shared"):

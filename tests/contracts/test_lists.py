@@ -13,7 +13,6 @@ import msgspec
 import pytest
 
 from soc.adapters.elastic.client import Link
-from soc.adapters.elastic.store import erase
 from soc.adapters.sqlite import lists as kept
 from soc.application import incidents, triage
 from soc.application.app import Actor, App
@@ -35,6 +34,7 @@ from soc.triage.model import fold
 from soc.triage.standing import chosen
 from tests.contracts.conftest import STORES
 from tests.contracts.samples import DAY, HOUR, T0, alert, batch, event
+from tests.servers.clock import clock_for
 
 AGENCIES = ("so-y-te", "xa-loc-ninh", "so-kh-cn")
 _MOVES = ("triaged", "contained", "closed", "rejected", "new")
@@ -57,12 +57,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """An empty store."""
     store = StoreSettings(kind="memory") if request.param == "memory" else StoreSettings(path=tmp_path / "store")
     if request.param == "elasticsearch":
-        store = StoreSettings(kind="elasticsearch", hosts=[request.getfixturevalue("elastic_url")], prefix=f"l{abs(hash(str(tmp_path))):x}")
+        store = request.getfixturevalue("elastic_store")
     settings = Settings(store=store, data_dir=tmp_path)
-    with open_app(settings, Actor("an"), clock=FrozenClock(T0 + 40 * DAY), pipeline=True) as app:
+    with open_app(settings, Actor("an"), clock=clock_for(request.param, T0 + 40 * DAY), pipeline=True) as app:
         yield Place(settings, app)
-    if request.param == "elasticsearch":
-        erase(store)
 
 
 def tell(app: App, rng: random.Random, count: int) -> None:

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soc.adapters.elastic.store import erase
 from soc.application import approval, incidents, notices, notices_send
 from soc.application.app import Actor, App
 from soc.bootstrap import open_app
@@ -24,6 +23,7 @@ from soc.model.fact import ANY_VERSION, Behalf, NewFact, Stored
 from soc.organization.registry import Registry, record
 from soc.organization.table import Row
 from tests.incidents.test_workflow import NOW, application
+from tests.servers.clock import clock_for
 
 DAY = 86_400_000_000
 
@@ -284,9 +284,8 @@ def test_kept_lists_say_what_the_facts_say(tmp_path: Path, kind: str, request: p
     """After every step the list, who is overdue and who is silent are those of the facts folded anew; a rebuild finds no difference."""
     store = StoreSettings(kind="memory") if kind == "memory" else StoreSettings(path=tmp_path / "s")
     if kind == "elasticsearch":
-        store = StoreSettings(kind="elasticsearch", hosts=[request.getfixturevalue("elastic_url")], prefix=f"n{abs(hash(str(tmp_path))):x}")
-        request.addfinalizer(lambda: erase(store))
-    with open_app(Settings(data_dir=tmp_path, store=store), Actor("an"), clock=FrozenClock(NOW)) as app:
+        store = request.getfixturevalue("elastic_store")
+    with open_app(Settings(data_dir=tmp_path, store=store), Actor("an"), clock=clock_for(kind, NOW)) as app:
         steps: list[Callable[[], object]] = [
             lambda: notices.draft(app, "a", to=["x-1", "x-2"], due_at=iso(NOW - 1)),
             lambda: notices.draft(app, "b", to=["x-1"], scope="exercise:1"),
@@ -322,7 +321,7 @@ def test_two_leads_approving_at_once_are_told(tmp_path: Path) -> None:
         said: list[str] = []
 
         def approve(app: App, number: str) -> None:
-            both.wait(10)
+            both.wait(150)
             try:
                 notices.approve(app, made.id, signer="Giám đốc", number=number, signed_on="2026-11-20")
                 said.append(number)

@@ -1,6 +1,6 @@
 """pytest fixtures for real servers; loaded as plugin by `tests/conftest.py`.
 
-Shared by all tests of a run: `kafka_servers` and `kafka_broker`, `elastic_url`; whoever uses them takes names of its own
+Shared by all tests of a run: `kafka_servers` and `kafka_broker`, `elastic_url` and `elastic_store`; whoever uses them takes names of its own
 (`unique_name`) and breaks nothing. Private, for tests that kill, freeze or cut: `own_kafka`, `own_elastic`.
 """
 
@@ -16,6 +16,8 @@ from typing import Protocol
 
 import pytest
 
+from soc.adapters.elastic.store import erase
+from soc.config import StoreSettings
 from tests.servers.elastic_server import ElasticServer
 from tests.servers.jars import Unavailable
 from tests.servers.kafka_server import Broker, KafkaServer, Tls
@@ -23,7 +25,7 @@ from tests.servers.keeper import shared_address, stop_keepers
 from tests.servers.process import ServerFailed, tail
 
 _FOLDER, _PID = "SOC_TEST_RUN_FOLDER", "SOC_TEST_RUN_PID"
-_SERVER_FIXTURES = frozenset({"kafka_servers", "kafka_broker", "elastic_url", "own_kafka", "own_elastic"})
+_SERVER_FIXTURES = frozenset({"kafka_servers", "kafka_broker", "elastic_url", "elastic_store", "own_kafka", "own_elastic"})
 _numbers = count(1)
 _servers: list[KafkaServer | ElasticServer] = []
 
@@ -118,6 +120,19 @@ def unique_name() -> Callable[[str], str]:
         return f"{stem}_{os.getpid()}_{next(_numbers)}"
 
     return _name
+
+
+@pytest.fixture
+def elastic_store(elastic_url: str, unique_name: Callable[[str], str]) -> Iterator[StoreSettings]:
+    """Settings of a fresh store on the run's node, patient with it; what was written is erased at the end."""
+    settings = patient_store(elastic_url, unique_name("store"))
+    yield settings
+    erase(settings)
+
+
+def patient_store(url: str, prefix: str) -> StoreSettings:
+    """Settings of a store on a node that a busy machine makes slow."""
+    return StoreSettings(kind="elasticsearch", hosts=[url], prefix=prefix, stall_budget_s=240, look_up_budget_s=240)
 
 
 class OwnKafka(Protocol):

@@ -22,9 +22,6 @@ WINDOW = 10_000
 HIDDEN = {"excludes": ["store"]}
 KEEP_ALIVE = "2m"
 
-_FRESH_SHARD_S = (0.1, 0.2, 0.5, 1.0, 2.0)
-"""Pauses while the shards of an index that was just made (or of a node that came back) are not answering yet."""
-
 
 class Base:
     """A store on a cluster, seen from one of its sides."""
@@ -48,35 +45,36 @@ class Base:
     # No request for events or figures says `ignore_unavailable`: it would leave out a closed index without a word.
 
     def _search(self, index: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        for pause_s in (*_FRESH_SHARD_S, 0.0):
-            answer: dict[str, Any] = self._link.request("POST", f"/{index}/_search", body, missing={"hits": {"hits": []}})
-            if not pause_s or not (answer.get("_shards") or {}).get("failed"):
-                break
-            self._clock.sleep(pause_s)
-        self._whole(answer)
+        answer: dict[str, Any] = self._asked(f"/{index}/_search", body, missing={"hits": {"hits": []}})
         return answer
 
-    @staticmethod
-    def _whole(answer: Mapping[str, Any]) -> None:
-        """Refuse half an answer: a figure from some of the shards is a wrong figure."""
-        shards = answer.get("_shards") or {}
-        if shards.get("failed") or answer.get("timed_out"):
-            reasons = [failure.get("reason") or {} for failure in shards.get("failures") or ()]
-            why = [str(reason.get("reason") or reason.get("type") or "") for reason in reasons]
-            raise StoreUnavailable(
-                Phrase(
-                    "Elasticsearch answered from {successful} of {total} shards only: {names}",
-                    successful=shards.get("successful"),
-                    total=shards.get("total"),
-                    names=" ".join(why[:1])[:300],
-                ),
-                hint="look at the cluster's health",
-            )
-
     def _count(self, index: str, query: Mapping[str, Any]) -> int:
-        answer = self._link.request("POST", f"/{index}/_count", {"query": query}, missing={"count": 0})
-        self._whole(answer)
-        return int(answer["count"])
+        return int(self._asked(f"/{index}/_count", {"query": query}, missing={"count": 0})["count"])
+
+    def _asked(self, path: str, body: Mapping[str, Any], missing: Any) -> Any:
+        """The answer of all shards; those of an index that was just made, or of a node that comes back, are waited for.
+
+        Raises: StoreUnavailable for half an answer: a figure from some of the shards is a wrong figure.
+        """
+        budget = self._link.patience()
+        while True:
+            answer = self._link.request("POST", path, body, missing=missing, budget=budget)
+            shards = (answer or {}).get("_shards") or {}
+            if not shards.get("failed") and not (answer or {}).get("timed_out"):
+                return answer
+            if not budget.wait():
+                break
+        reasons = [failure.get("reason") or {} for failure in shards.get("failures") or ()]
+        why = [str(reason.get("reason") or reason.get("type") or "") for reason in reasons]
+        raise StoreUnavailable(
+            Phrase(
+                "Elasticsearch answered from {successful} of {total} shards only: {names}",
+                successful=shards.get("successful"),
+                total=shards.get("total"),
+                names=" ".join(why[:1])[:300],
+            ),
+            hint="look at the cluster's health",
+        )
 
     def _scan(
         self, index: str, query: Mapping[str, Any], sort: Sequence[Mapping[str, Any]] = (), *, source: Any = True, size: int = SCAN_SIZE, versions: bool = False
@@ -103,13 +101,12 @@ class Base:
             "seq_no_primary_term": versions,
         }
         while True:
-            answer = self._link.request("POST", "/_search", body, missing=None)
+            answer = self._asked("/_search", body, missing=None)
             if answer is None:
                 raise StoreUnavailable(
                     "Elasticsearch has lost the view that was being read: a node was restarted, a partition was dropped, or nothing was asked of it for too long",
                     hint="run the command again; read faster than one page in two minutes",
                 )
-            self._whole(answer)
             hits = answer["hits"]["hits"]
             yield from hits
             if len(hits) < size:
@@ -153,7 +150,7 @@ class Base:
     def _looked_up(self, docs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         budget = self._link.patience()
         while True:
-            found: list[dict[str, Any]] = self._link.request("POST", "/_mget", {"docs": docs}, refuse_404=True)["docs"]
+            found: list[dict[str, Any]] = self._link.request("POST", "/_mget", {"docs": docs}, refuse_404=True, budget=budget)["docs"]
             failed = [doc["error"] for doc in found if doc.get("error") and doc["error"].get("type") != "index_not_found_exception"]
             if not failed:
                 return found

@@ -34,8 +34,6 @@ PASSING = frozenset({429, 502, 503, 504})
 CLOSED = "index_closed_exception"
 """Somebody closed an index, as people do for a while; a 400, and yet no document is to blame."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 5.0
-_LOOKUP_S = 8.0
-"""How long a look-up waits for a cluster that is away: a person sits before it."""
 # Reference: what proxies put around their message; for showing one line of it only.
 _TAG = re.compile(r"<[^<>]{0,200}>")
 
@@ -82,8 +80,10 @@ class Link:
 
     def patience(self) -> Budget:
         """The budget of the batch under way; people who only look something up are not made to wait for long."""
-        shared: Budget | None = getattr(self._here, "budget", None)
-        return shared or Budget(self.clock, min(self.settings.stall_budget_s, _LOOKUP_S))
+        return self._shared() or Budget(self.clock, min(self.settings.stall_budget_s, self.settings.look_up_budget_s))
+
+    def _shared(self) -> Budget | None:
+        return getattr(self._here, "budget", None)
 
     def request(
         self,
@@ -132,6 +132,21 @@ class Link:
         if isinstance(error, TlsError) or not isinstance(error, (ConnectionTimeout, TransportConnectionError)) or not budget.wait():
             raise final from error
         log.debug("store unreachable, trying again", error=final.message)
+
+    def create_index(self, name: str, body: Any = None, *, exist_ok: bool = True) -> None:
+        """Make an index; afterwards it can be read and written, whoever made it.
+
+        A busy master starts the shards of a new index late: that is waited for within the stall budget.
+        Raises: as `request`; StoreRefused for one that stands, unless that is `exist_ok`.
+        """
+        budget = self._shared() or self.budget()
+        try:
+            if self.request("PUT", f"/{name}", body, budget=budget)["shards_acknowledged"]:
+                return
+        except StoreRefused as error:
+            if not exist_ok or "resource_already_exists" not in error.message:
+                raise
+        self.request("GET", f"/{name}/_count", budget=budget)
 
     def _hosts(self) -> str:
         return ", ".join(self.settings.hosts)

@@ -182,14 +182,8 @@ class ElasticJournal(Base):
 
 def make_journal(link: Link, names: Names) -> None:
     """Make the index of the journal unless it is there."""
-    try:
-        settings = {"index": {"number_of_shards": 1, "number_of_replicas": link.settings.replicas}}
-        link.request("PUT", f"/{names.control('journal')}", {"settings": settings, "mappings": _MAPPINGS})
-    except StoreRefused as error:
-        if "resource_already_exists" not in error.message:
-            raise
-        # Somebody else may have made it a moment ago: this waits until its shard answers.
-        link.request("GET", f"/{names.control('journal')}/_count", budget=link.budget())
+    settings = {"index": {"number_of_shards": 1, "number_of_replicas": link.settings.replicas}}
+    link.create_index(names.control("journal"), {"settings": settings, "mappings": _MAPPINGS})
 
 
 def _name(stream: str, first: int) -> str:

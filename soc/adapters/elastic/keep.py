@@ -307,7 +307,7 @@ class Keeping(Base):
                 event.ts_us = store["us"]
             index = self._names.generation(self._names.partition(event.kind, f"{to_datetime(event.ts_us):%Y.%m}"), number)
             if index not in made:
-                self._link.request("PUT", f"/{index}", {"aliases": {self._names.replaced: {}}})
+                self._link.create_index(index, {"aliases": {self._names.replaced: {}}}, exist_ok=False)
                 made.add(index)
             actions.append(create(index, event.id, body(event)))
             done += 1
@@ -483,7 +483,7 @@ def _import(link: Link, names: Names, path: Path) -> None:
     if name.startswith("events-"):
         alias = index
         index = names.generation(alias, 1)
-        link.request("PUT", f"/{index}", {"aliases": {alias: {}, names.events: {}}})
+        link.create_index(index, {"aliases": {alias: {}, names.events: {}}}, exist_ok=False)
     actions: list[Action] = []
     with path.open("rb") as raw, io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw)) as lines:
         for line in lines:

@@ -210,12 +210,8 @@ class ElasticLists(Base):
     def _make(self) -> None:
         if self._there:
             return
-        try:
-            settings = {"index": {"number_of_shards": 1, "number_of_replicas": self._link.settings.replicas}}
-            self._link.request("PUT", f"/{self._index}", {"settings": settings, "mappings": _MAPPINGS})
-        except StoreRefused as error:
-            if "resource_already_exists" not in error.message:
-                raise
+        settings = {"index": {"number_of_shards": 1, "number_of_replicas": self._link.settings.replicas}}
+        self._link.create_index(self._index, {"settings": settings, "mappings": _MAPPINGS})
         self._there = True
 
 

@@ -14,7 +14,7 @@ from soc.adapters.elastic.templates import CONTROL, VERSION, Names, templates
 from soc.adapters.elastic.writing import Writing
 from soc.clock import Clock, SystemClock
 from soc.config import StoreSettings
-from soc.errors import Phrase, StoreNewer, StoreRefused
+from soc.errors import Phrase, StoreNewer
 from soc.ports import CrashPoint, LedgerItem, no_crash
 
 _BY_PARTITION = [{"source": {"terms": {"field": "soc.source"}}}, {"partition": {"terms": {"field": "soc.partition"}}}]
@@ -75,7 +75,7 @@ class ElasticStore(Reading, Writing, Keeping):
         missing = [names.control(what) for what in CONTROL if names.control(what) not in known]
         if missing:
             with ThreadPoolExecutor(len(missing)) as pool:  # the master joins what is asked at once
-                list(pool.map(self._create_index, missing))
+                list(pool.map(self._link.create_index, missing))
 
     def _put_templates(self) -> None:
         settings = self._link.settings
@@ -87,13 +87,6 @@ class ElasticStore(Reading, Writing, Keeping):
 
     def _put_template(self, name: str, template: dict[str, Any]) -> None:
         self._link.request("PUT", f"/_index_template/{name}", template)
-
-    def _create_index(self, name: str) -> None:
-        try:
-            self._link.request("PUT", f"/{name}")
-        except StoreRefused as error:
-            if "resource_already_exists" not in error.message:
-                raise
 
     def close(self) -> None:
         """Give the connections back; idempotent."""

@@ -35,7 +35,7 @@ from soc.model.deadletter import SAID, DeadLetter
 from soc.model.event import Event
 from soc.model.ids import digest_id, raw_hash
 from soc.model.retraction import FACT as RETRACTION
-from soc.model.signal import Signal, blocks, pack, unpack
+from soc.model.signal import Signal, blocks, is_asked_for, pack, unpack
 from soc.ports import Committed, Effects, Gap, Progress
 from soc.telemetry import get_logger
 
@@ -208,11 +208,7 @@ class Writing(Alerts, Base):
             )
         if not standing:
             self._put_missing_templates()
-            try:
-                self._link.request("PUT", f"/{index}", {"aliases": aliases})
-            except StoreRefused as error:
-                if "resource_already_exists" not in error.message:
-                    raise
+            self._link.create_index(index, {"aliases": aliases})
             standing = self._aliases(index)
         for name, its in standing.items():
             if self._names.replaced in its:
@@ -405,10 +401,10 @@ class Writing(Alerts, Base):
             actions.append(put(index, digest_id("signals", sha256(packed).hexdigest()), document))
         return actions
 
-    def signals(self, since_us: int) -> Iterator[Signal]:
+    def signals(self, since_us: int, of: Mapping[str, int] | None = None) -> Iterator[Signal]:
         self.refresh("signals")
         for hit in self._scan(self._names.control("signals"), {"range": {"until_us": {"gte": since_us}}}, size=50):
-            yield from (signal for signal in unpack(zstandard.decompress(b64decode(hit["_source"]["body"]))) if signal.ts >= since_us)
+            yield from (signal for signal in unpack(zstandard.decompress(b64decode(hit["_source"]["body"]))) if is_asked_for(signal, since_us, of))
 
     def drop_signals(self, before_us: int) -> None:
         self._writable()

@@ -345,7 +345,7 @@ def test_a_partition_closed_by_a_migration_is_waited_for(settings: StoreSettings
 
 def test_a_store_that_was_never_written_reads_as_empty(settings: StoreSettings) -> None:
     """Read-only commands on a fresh cluster find nothing, create nothing, and do not fail."""
-    store = open_store(settings, pipeline=False, read_only=True, clock=FrozenClock(T0))
+    store = open_store(settings, pipeline=False, read_only=True, clock=SystemClock())
     try:
         assert (store.positions(), store.ledger(), store.state("p"), store.gaps(), store.facts("rules")) == ({}, [], {}, [], [])
         assert (store.alerts(AlertQuery()), store.alert_groups(AlertQuery()), store.dead_letters()) == ((0, []), (0, []), (0, []))
@@ -366,7 +366,7 @@ def test_a_store_of_a_newer_program_is_refused(settings: StoreSettings, opened: 
     store._link.request("PUT", name, {**template, "_meta": {"version": VERSION + 1}})
     for read_only in (False, True):
         with pytest.raises(StoreNewer) as caught:
-            open_store(settings, pipeline=not read_only, read_only=read_only, clock=FrozenClock(T0))
+            open_store(settings, pipeline=not read_only, read_only=read_only, clock=SystemClock())
         assert caught.value.exit_code == 7
 
 

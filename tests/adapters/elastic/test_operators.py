@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -15,7 +16,7 @@ from typing import Any, cast
 
 import pytest
 
-from soc.adapters.elastic.client import Link
+from soc.adapters.elastic.client import Budget, Link
 from soc.adapters.elastic.store import ElasticStore, erase, open_store
 from soc.application.app import Actor, App
 from soc.application.doctor import check_store
@@ -35,6 +36,8 @@ from tests.contracts.samples import alert, batch, event
 
 pytestmark = pytest.mark.real
 EVERYTHING = EventQuery(All(), scope=None)
+NOWHERE = {"index.routing.allocation.require._name": "nobody"}
+"""Settings of an index whose shards no node takes."""
 
 
 def of_ours(faults: Iterable[str]) -> list[str]:
@@ -74,10 +77,9 @@ def _shards_away(store: ElasticStore, index: str) -> Iterator[None]:
     store._link.request("POST", f"/{index}/_refresh")
     kept = [(hit["_id"], hit["_source"]) for hit in store._scan(index, {"match_all": {}})]
     store._link.request("DELETE", f"/{index}")
-    nowhere = {"index.routing.allocation.require._name": "nobody"}
-    store._link.request("PUT", f"/{index}", {"settings": nowhere}, params={"wait_for_active_shards": "0"})
+    store._link.request("PUT", f"/{index}", {"settings": NOWHERE}, params={"wait_for_active_shards": "0"})
     yield
-    store._link.request("PUT", f"/{index}/_settings", dict.fromkeys(nowhere))
+    store._link.request("PUT", f"/{index}/_settings", dict.fromkeys(NOWHERE))
     store._link.request("GET", f"/_cluster/health/{index}", params={"wait_for_status": "yellow", "timeout": "30s"})
     for identity, source in kept:
         store._link.request("PUT", f"/{index}/_create/{identity}", source)
@@ -107,6 +109,47 @@ def test_shards_that_are_not_back_are_not_taken_for_empty(settings: StoreSetting
     assert again.state("fw/0") == {"open": b"nine"}
     [item] = again.ledger()
     assert (item.received, item.stored, item.difference) == (9, 9, 0)
+
+
+def test_a_new_index_is_used_when_its_shards_are_there(settings: StoreSettings) -> None:
+    """A busy master starts the shards of a new index late: whoever made it, or finds it just made, waits for them."""
+    index = f"{settings.prefix}-new"
+    patient = settings.model_copy(update={"stall_budget_s": 240, "request_timeout_s": 30})
+    with closing(Link(patient, SystemClock())) as link, ThreadPoolExecutor(1) as pool:
+        made = pool.submit(link.create_index, index, {"settings": NOWHERE})
+        while link.request("GET", f"/{index}", missing=None) is None:
+            time.sleep(0.05)
+        with closing(Link(settings.model_copy(update={"stall_budget_s": 0.5}), SystemClock())) as hasty, pytest.raises(StoreUnavailable):
+            hasty.create_index(index)
+        assert not made.done()
+        link.request("PUT", f"/{index}/_settings", dict.fromkeys(NOWHERE))
+        made.result()
+        assert link.request("GET", f"/{index}/_count", budget=Budget(SystemClock(), 0))["count"] == 0
+        link.create_index(index)
+        with pytest.raises(StoreRefused, match="already_exists"):
+            link.create_index(index, exist_ok=False)
+
+
+def test_figures_wait_for_all_shards(settings: StoreSettings, opened: Callable[..., ElasticStore]) -> None:
+    """While a partition that was just made does not answer, no figure is given from the others: it is waited for, and then an error."""
+    store = opened(look_up_budget_s=0.5)
+    patient = opened(stall_budget_s=240, look_up_budget_s=240, request_timeout_s=30)
+    store.commit(batch(event(0)))
+    store.refresh()
+    fresh = f"{settings.prefix}-events-mail-2026.11-000001"
+    body = {"settings": NOWHERE, "aliases": {f"{settings.prefix}-events": {}}}
+    store._link.request("PUT", f"/{fresh}", body, params={"wait_for_active_shards": "0"})
+    for work in (lambda: store.count(EVERYTHING), lambda: store.search(EVERYTHING)):
+        with pytest.raises(StoreUnavailable, match="from 1 of 2 shards only"):
+            work()
+    with ThreadPoolExecutor(3) as pool:
+        figures = [
+            pool.submit(patient.count, EVERYTHING),
+            pool.submit(lambda: len(patient.search(EVERYTHING).docs)),
+            pool.submit(lambda: len(patient.ledger())),
+        ]
+        store._link.request("PUT", f"/{fresh}/_settings", dict.fromkeys(NOWHERE))
+        assert [figure.result() for figure in figures] == [1, 1, 1]
 
 
 def test_a_closed_index_makes_no_dead_letters(settings: StoreSettings, opened: Callable[..., ElasticStore]) -> None:
