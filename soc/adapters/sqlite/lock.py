@@ -8,9 +8,11 @@ Source: flock(2): the kernel releases it when the process ends, however it ends.
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import threading
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from pathlib import Path
 
 from soc.adapters.sqlite.database import guarded
@@ -19,8 +21,8 @@ from soc.errors import Locked, Phrase
 FILE = "pipeline.lock"
 REPAIR_FILE = "repair.lock"
 
-_TRIES, _PAUSE_S = 10, 0.01
-"""Whoever looks who holds a lock (`holder`) has it for an instant."""
+_TRIES, _MOST_TRIES, _PAUSE_S = 10, 3_000, 0.01
+"""Whoever looks who holds a lock (`holder`) has it for an instant, on a busy machine for seconds; a process that holds it is named in the file, and lives."""
 
 
 class _Held(ABC):
@@ -30,15 +32,15 @@ class _Held(ABC):
         path = folder / file
         with guarded(path, "locking"):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        for left in reversed(range(_TRIES)):
+        for tried in itertools.count(1):
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError as error:
-                if left:
+                pid = _pid(descriptor)
+                if tried < (_TRIES if _lives(pid) else _MOST_TRIES):
                     threading.Event().wait(_PAUSE_S)
                     continue
-                pid = _pid(descriptor)
                 os.close(descriptor)
                 raise self._refusal(folder, pid) from error
         self._descriptor = descriptor
@@ -57,6 +59,8 @@ class _Held(ABC):
     def release(self) -> None:
         """Let go; idempotent."""
         if self._descriptor >= 0:
+            with suppress(OSError):
+                os.ftruncate(self._descriptor, 0)  # nobody is named who does not hold it
             os.close(self._descriptor)
             self._descriptor = -1
 
@@ -110,3 +114,15 @@ def holder(folder: Path) -> int:
 def _pid(descriptor: int) -> int:
     text = os.pread(descriptor, 32, 0).strip()
     return int(text) if text.isdigit() else 0
+
+
+def _lives(pid: int) -> bool:
+    """Whether there is such a process (0 = none is named)."""
+    try:
+        if pid:
+            os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):  # another user's; no number of a process
+        return True
+    return bool(pid)

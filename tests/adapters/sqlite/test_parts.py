@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import sqlite3
+import threading
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from soc.adapters.sqlite.events import Name, parse_name
 from soc.adapters.sqlite.order import month_named, month_of
 from soc.adapters.sqlite.spans import MOST, Spans
 from soc.clock import from_iso
-from soc.errors import StoreCorrupt, StoreFull
+from soc.errors import Locked, StoreCorrupt, StoreFull
 from soc.model.ids import event_id
 
 _MONTH = month_named("2026.11")
@@ -115,6 +117,23 @@ def test_the_lock_names_its_holder_until_it_is_released(tmp_path: Path) -> None:
     held = lock.PipelineLock(tmp_path)
     assert lock.holder(tmp_path) > 0
     held.release()
+    held.release()
+    assert lock.holder(tmp_path) == 0
+
+
+@pytest.mark.parametrize("named", ["", "4194305\n"])
+def test_who_only_looks_keeps_nobody_out_however_long_it_takes(tmp_path: Path, named: str) -> None:
+    """Nobody is named, or a process that has ended: whoever has the lock then is only looking, and is waited for."""
+    (tmp_path / lock.FILE).write_text(named, encoding="ascii")
+    with (tmp_path / lock.FILE).open("rb") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        ended = threading.Timer(0.5, lambda: fcntl.flock(looking, fcntl.LOCK_UN))
+        ended.start()
+        held = lock.PipelineLock(tmp_path)
+        ended.join()
+    assert lock.holder(tmp_path) == os.getpid()
+    with pytest.raises(Locked, match=str(os.getpid())):
+        lock.PipelineLock(tmp_path)
     held.release()
     assert lock.holder(tmp_path) == 0
 
