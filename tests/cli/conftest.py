@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+import click
 import pytest
 
 from soc import cli, i18n
+from soc.cli import _group
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,17 @@ class Done:
 Run = Callable[..., Done]
 
 
+@cache
+def load_commands() -> None:
+    """Import every command while English is spoken: their texts are made then, and must not be those of the test that happened to come first."""
+    i18n.use("en")
+    waiting: list[click.Command | None] = [_group.root()]
+    while waiting:
+        if isinstance(group := waiting.pop(), click.Group):
+            context = click.Context(group)
+            waiting += [group.get_command(context, name) for name in group.list_commands(context)]
+
+
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An empty home, no variables of ours, English."""
@@ -32,6 +46,7 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("LANG", "C.UTF-8")
     monkeypatch.setenv("LANGUAGE", "en")
+    load_commands()
     yield
     i18n.use("en")
 
@@ -39,6 +54,7 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 @pytest.fixture
 def soc(capsys: pytest.CaptureFixture[str]) -> Run:
     """Run one command line; its exit code, stdout and stderr."""
+    load_commands()
 
     def run(*words: str) -> Done:
         os.environ["LANGUAGE"] = "en"  # as each command finds it; `use` leaves its own there
