@@ -41,18 +41,27 @@ def test_help_loads_nothing_heavy() -> None:
     assert not [name for name in HEAVY if name in loaded]
 
 
+YARDSTICK = "import argparse, asyncio, email.message, http.client, json, logging, unittest, xml.dom.minidom"
+"""Modules of Python that take some 0.085 s of processor time where the help takes 0.17 s."""
+
+
+def seconds(*words: str) -> float:
+    """The processor time that an interpreter takes from its start to its end."""
+    process = subprocess.Popen([sys.executable, *words], cwd=ROOT, stdout=subprocess.DEVNULL)
+    _pid, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_utime + usage.ru_stime
+
+
 def test_help_is_quick() -> None:
-    """Under 0.3 s of processor time, whatever else the machine does meanwhile; the best of some runs."""
-    best = 9.0
+    """Under 0.3 s of processor time, or, where the processor is slower or shared, under what imports of Python take in proportion; the best of some runs."""
+    best, yardstick = 9.0, 9.0
     for _ in range(25):
+        best, yardstick = min(best, seconds("-m", "soc", "--help")), min(yardstick, seconds("-c", YARDSTICK))
         if best < 0.3:
             break
-        process = subprocess.Popen([sys.executable, "-m", "soc", "--help"], cwd=ROOT, stdout=subprocess.DEVNULL)
-        _pid, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0
-        best = min(best, usage.ru_utime + usage.ru_stime)
-    assert best < 0.3
+    assert best < max(0.3, 3.5 * yardstick)
 
 
 def test_every_module_is_a_command(soc: Run) -> None:
@@ -380,7 +389,7 @@ def on_terminal(words: list[str], columns: int, tmp_path: Path) -> str:
             break
         written += chunk
     os.close(main)
-    process.wait(20)
+    process.wait(150)
     return written.decode()
 
 
@@ -439,7 +448,7 @@ def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
     )
     os.close(writer)
     os.close(reader)
-    assert (process.communicate(timeout=30)[1], process.returncode) == (b"", 0)
+    assert (process.communicate(timeout=150)[1], process.returncode) == (b"", 0)
 
 
 def test_no_room_for_what_is_told(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ def asked(words: str, folder: Path, shell: str = "fish", **env: str) -> str:
     """What the program answers a shell."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("SOC_", "XDG_", "LC_", "LANG"))}
     given = {**clean, "HOME": str(folder), "PYTHONPATH": str(ROOT), "_SOC_COMPLETE": f"{shell}_complete", "COMP_WORDS": words, **env}
-    done = subprocess.run([sys.executable, "-m", "soc"], cwd=folder, env=given, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-m", "soc"], cwd=folder, env=given, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     return done.stdout
 
@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["incidents", "new", "Máy chủ \x1b[31mgọi ra\nngoài", "--store", "d"],
         ["incidents", "task", "1", "Lấy nhật ký", "--store", "d"],
     ):
-        subprocess.run([sys.executable, "-m", "soc", *words], cwd=place, env=env, capture_output=True, check=True, timeout=120)
+        subprocess.run([sys.executable, "-m", "soc", *words], cwd=place, env=env, capture_output=True, check=True)
     return place
 
 

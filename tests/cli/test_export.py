@@ -60,7 +60,7 @@ def test_what_is_no_file_is_written_to_and_never_replaced(tmp_path: Path) -> Non
     reader.start()
     with text_file(pipe) as write:
         write("đăng\n")
-    reader.join(10)
+    reader.join(150)
     assert read == ["đăng\n"]
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     assert list(tmp_path.iterdir()) == [pipe]

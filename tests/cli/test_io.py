@@ -6,7 +6,7 @@ import io
 import json
 import unicodedata
 from pathlib import Path
-from time import perf_counter
+from time import thread_time
 from typing import Any
 
 import click
@@ -115,9 +115,9 @@ def test_prose_is_folded_by_places(text: str, width: int) -> None:
 @pytest.mark.parametrize("text", ["a" * 400_000, "中" * 200_000, "a " * 100_000])
 def test_long_prose_is_folded_in_time(text: str) -> None:
     """Whoever writes a letter chooses how long its words are."""
-    begun = perf_counter()
+    begun = thread_time()
     rows = folded(text, 80, "  ", "    ").split("\n")
-    assert perf_counter() - begun < 5  # 0.1 s where nothing else runs
+    assert thread_time() - begun < 5  # 0.1 s where nothing else runs
     assert "".join("".join(rows).split()) == text.replace(" ", "")
 
 
@@ -129,9 +129,9 @@ def test_rows_that_have_no_room_beside_their_beginning() -> None:
 def test_next_steps_are_found_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """However often a text names the program."""
     monkeypatch.setenv("_SOC_TYPED", "bin/soc")
-    begun = perf_counter()
+    begun = thread_time()
     assert Session().as_typed("soc a " * 50_000).count("bin/soc a") == 50_000
-    assert perf_counter() - begun < 5  # 0.3 s where nothing else runs
+    assert thread_time() - begun < 5  # 0.3 s where nothing else runs
 
 
 def test_next_steps_are_typed_as_here(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from urllib.request import urlopen
 import pytest
 
 from soc.cli.run import TRY
+from tests.servers.process import free_port
 
 ROOT = Path(__file__).parents[2]
 LINE = 'date=2026-11-20 time=08:00:0{n} devname="FGT-A" devid="FG1" tz="+0700" logid="0000000013" type="traffic" subtype="forward" level="notice" vd="root" srcip=10.1.1.{n} dstip=203.0.113.6 sessionid={n} action="accept"'
@@ -47,7 +48,7 @@ class Running:
         for line in self.process.stderr:
             self._lines.put(line.rstrip("\n"))
 
-    def wait_for(self, pattern: str, seconds: float = 20) -> re.Match[str]:
+    def wait_for(self, pattern: str, seconds: float = 150) -> re.Match[str]:
         """The match of the first line that fits."""
         while True:
             line = self._lines.get(timeout=seconds)
@@ -60,11 +61,18 @@ class Running:
         """Another command on the same store."""
         return subprocess.run([sys.executable, "-m", "soc", *words, *self.words], cwd=ROOT, env=self.env, capture_output=True, text=True, check=False)
 
+    def wait_for_events(self, count: int, query: str = "") -> None:
+        """Return when so many events are found, no more and no fewer."""
+        deadline, total = time.monotonic() + 150, -1
+        while total != count:
+            assert time.monotonic() < deadline, f"{total} events instead of {count}"
+            total = json.loads(self.soc("events", "search", query, "--json").stdout or "{}").get("total", 0)
+
     def end(self, *signals: int) -> int:
         """Send the signals and wait for the end; the exit code."""
         for number in signals:
             self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(150)
 
 
 @pytest.fixture
@@ -74,7 +82,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
     yield found
     if found.process.poll() is None:
         found.process.kill()
-    found.process.wait(10)
+    found.process.wait(150)
     for stream in (found.process.stdout, found.process.stderr):
         if stream is not None:
             stream.close()
@@ -88,15 +96,9 @@ def test_run_receives_stores_and_ends_cleanly(running: Running) -> None:
     assert any("store: " in line for line in running.said)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.sendto(f"<189>{LINE.format(n=1)}".encode(), ("127.0.0.1", udp))
-    with socket.create_connection(("127.0.0.1", tcp), 5) as sender:
+    with socket.create_connection(("127.0.0.1", tcp), 150) as sender:
         sender.sendall("".join(f"<189>{LINE.format(n=n)}\n" for n in (2, 3)).encode())
-    pause = threading.Event()
-    for _ in range(100):
-        found = json.loads(running.soc("events", "search", "source.ip:10.1.1.0/24", "--json").stdout or "{}")
-        if found.get("total") == 3:
-            break
-        pause.wait(0.1)
-    assert found["total"] == 3, found
+    running.wait_for_events(3, "source.ip:10.1.1.0/24")
     assert running.end(signal.SIGINT) == 0
     ledger = running.soc("store", "ledger", "--json")
     assert ledger.returncode == 0
@@ -127,7 +129,6 @@ def test_a_taken_port_is_told(tmp_path: Path) -> None:
             capture_output=True,
             text=True,
             check=False,
-            timeout=50,
         )
     assert done.returncode in (3, 5)
     assert str(port) in done.stderr
@@ -136,27 +137,23 @@ def test_a_taken_port_is_told(tmp_path: Path) -> None:
 
 def test_metrics_are_served_by_the_run_alone(tmp_path: Path) -> None:
     """Other commands with the same settings work beside it, as the port of metrics is its own."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
+    port = free_port()
     running = Running(tmp_path, f'[sources.fw]\ntype = "syslog"\nudp = "127.0.0.1:0"\n[metrics]\nlisten = "127.0.0.1:{port}"\n')
     try:
         running.wait_for(r"udp 127\.0\.0\.1:(\d+)")
-        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=150) as answer:
             assert answer.status == 200
         done = running.soc("alerts", "list", "--json")
         assert (done.returncode, json.loads(done.stdout)["total"]) == (0, 0), done.stderr
         assert running.end(signal.SIGINT) == 0
     finally:
         running.process.kill()
-        running.process.communicate(timeout=10)
+        running.process.communicate(timeout=150)
 
 
 def test_a_source_that_a_run_receives_is_no_other_program(tmp_path: Path) -> None:
     """`sources test` and `doctor` beside it name the run, what to look at, and that a test of the port needs its end."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
+    port = free_port()
     running = Running(tmp_path, f'[sources.fw]\ntype = "syslog"\nudp = "127.0.0.1:{port}"\n')
     try:
         running.wait_for(rf"udp 127\.0\.0\.1:{port}")
@@ -168,7 +165,7 @@ def test_a_source_that_a_run_receives_is_no_other_program(tmp_path: Path) -> Non
         assert running.end(signal.SIGINT) == 0
     finally:
         running.process.kill()
-        running.process.communicate(timeout=10)
+        running.process.communicate(timeout=150)
 
 
 def test_what_a_run_says_to_try_works_beside_it(running: Running, tmp_path: Path) -> None:
@@ -181,9 +178,6 @@ def test_what_a_run_says_to_try_works_beside_it(running: Running, tmp_path: Path
     wanted = 3
     for line, port in zip(TRY, (udp, tcp), strict=True):
         if shutil.which(line.split()[0]):
-            subprocess.run(line.format(host="127.0.0.1", port=port).replace("/var/log/mail.log", str(log)), shell=True, check=True, timeout=10)
+            subprocess.run(line.format(host="127.0.0.1", port=port).replace("/var/log/mail.log", str(log)), shell=True, check=True)
             wanted += line.startswith("logger")
-    deadline = time.monotonic() + 20
-    while (total := json.loads(running.soc("events", "search", "--json").stdout)["total"]) < wanted and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert total == wanted
+    running.wait_for_events(wanted)
