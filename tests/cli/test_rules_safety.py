@@ -31,19 +31,34 @@ enable_limit_per_day = 10
 """
 
 
-def line(number: int) -> str:
-    """A botnet contact of an inside host, in the last half hour."""
-    at = SystemClock().now_us() // 1_000_000 // 3600 * 3600 - 1800 + number  # all in one hour
-    moment = to_datetime(at * 1_000_000)
-    return (
-        f'date={moment:%Y-%m-%d} time={moment:%H:%M:%S} devname="FGT-A" devid="FG100F0001" eventtime={at}000000000 tz="+0000" logid="0422016400" type="utm" '
-        f'subtype="ips" eventtype="botnet" level="warning" vd="root" severity="critical" srcip=10.1.1.5 srcport={50000 + number} dstip=203.0.113.66 dstport=4444 '
-        f'sessionid={number} proto=6 action="detected" attack="Mirai"'
-    )
+_LINE = (
+    'date={moment:%Y-%m-%d} time={moment:%H:%M:%S} devname="FGT-A" devid="FG100F0001" eventtime={at}000000000 tz="+0000" logid="0422016400" type="utm" '
+    'subtype="ips" eventtype="botnet" level="warning" vd="root" severity="critical" srcip=10.1.1.5 srcport={port} dstip=203.0.113.66 dstport=4444 '
+    'sessionid={number} proto=6 action="detected" attack="Mirai"'
+)
+
+
+class Contacts:
+    """Lines of a firewall, all of one hour, which is the one before the test began."""
+
+    def __init__(self) -> None:
+        self._begin_s = SystemClock().now_us() // 1_000_000 // 3600 * 3600 - 1800
+
+    def __call__(self, number: int) -> str:
+        """A botnet contact of an inside host."""
+        at = self._begin_s + number
+        moment = to_datetime(at * 1_000_000)
+        return _LINE.format(moment=moment, at=at, number=number, port=50000 + number)
 
 
 @pytest.fixture
-def on(soc: Run, tmp_path: Path) -> Callable[..., Done]:
+def line() -> Contacts:
+    """The lines of the test."""
+    return Contacts()
+
+
+@pytest.fixture
+def on(soc: Run, tmp_path: Path, line: Contacts) -> Callable[..., Done]:
     """Run a command on a store through which twelve botnet contacts went; a rule may make five alerts an hour."""
     log = tmp_path / "fw.log"
     log.write_text("\n".join(line(number) for number in range(12)) + "\n", encoding="utf-8")
@@ -95,7 +110,7 @@ level: high
 """
 
 
-def test_replay_and_backtest_say_of_correlations_what_the_stream_said(on: Callable[..., Done], tmp_path: Path) -> None:
+def test_replay_and_backtest_say_of_correlations_what_the_stream_said(on: Callable[..., Done], tmp_path: Path, line: Contacts) -> None:
     """A correlation over new lines: one alert in the stream, the same one in a replay, one in a backtest."""
     folder = tmp_path / "own"
     folder.mkdir()
@@ -164,7 +179,7 @@ def test_a_rule_is_switched_off_and_the_guard_keeps_it_off(on: Callable[..., Don
         assert [fact["state"] for fact in app.store.facts("rule-state")] == ["disabled", "enabled"]
 
 
-def test_a_disabled_rule_raises_nothing(on: Callable[..., Done], tmp_path: Path) -> None:
+def test_a_disabled_rule_raises_nothing(on: Callable[..., Done], tmp_path: Path, line: Contacts) -> None:
     """The next lines make no alert of it."""
     assert on("rules", "disable", BOTNET, "--reason", "x").code == 0
     log = tmp_path / "more.log"
