@@ -53,8 +53,8 @@ def furnish(app: App, *shifts: dict[str, Any]) -> None:
 
 
 def settings_of(folder: Path, port: int = 0, **changed: Any) -> Settings:
-    """Settings with a store of their own, and a mail server when there is a port."""
-    mail = MailSettings(host="127.0.0.1", port=port, security="none", sender="soc@tinh.vn", timeout_s=0.4) if port else MailSettings()
+    """Settings with a store of their own, and a mail server when there is a port; it may take its time."""
+    mail = MailSettings(host="127.0.0.1", port=port, security="none", sender="soc@tinh.vn", timeout_s=120) if port else MailSettings()
     values = {"outbox": OutboxSettings(leads=[]), "on_call": OnCallSettings(minutes=10, rounds=2), "mail": mail, **changed}
     return Settings(data_dir=folder, store=StoreSettings(path=folder / "store"), **values)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from soc.application import oncall, outbox
 from soc.application.app import App
 from soc.clock import FrozenClock
-from soc.config import OutboxSettings, WebhookSettings
+from soc.config import OutboxSettings, Settings, WebhookSettings
 from soc.errors import Conflict, NotFound, UsageError
 from soc.model.fact import Behalf
 from tests.adapters.smtp.server import Server, running
@@ -20,6 +20,7 @@ from tests.adapters.webhook.test_messenger import gateway
 from tests.application.office import NOW_US, furnish, opened, settings_of, shift, take_in
 from tests.application.test_outbox import Killed
 from tests.application.test_outbox import one as one_message
+from tests.servers.process import wait_until
 
 ROSTER = (shift(-2, 6, "lan"), shift(6, 14, "minh"))
 
@@ -155,15 +156,22 @@ def test_a_gateway_that_refuses_stalls_and_answers_late(tmp_path: Path, frozen_c
     """A person who is told by a webhook: each turn has one idempotency key, however often the gateway has to be asked."""
     with gateway() as sms:
         sms.answers = [503, "late", 200, 400]
-        webhook = {"sms": WebhookSettings(url=f"http://127.0.0.1:{sms.server_port}/", timeout_s=0.3, fields={"to": "{to}", "text": "{body}"})}
-        with opened(settings_of(tmp_path, webhook=webhook), frozen_clock) as app:
+
+        def limit(seconds: float) -> Settings:
+            """How long the gateway may take: only an answer that comes too late has a short limit."""
+            url = f"http://127.0.0.1:{sms.server_port}/"
+            return settings_of(tmp_path, webhook={"sms": WebhookSettings(url=url, timeout_s=seconds, fields={"to": "{to}", "text": "{body}"})})
+
+        with opened(limit(120), frozen_clock) as app:
             furnish(app, *ROSTER)
             phones = {"lan": "0912345678", "minh": "0987654321"}
             rows = [{"id": key, "name": key, "agency": "so-kh-cn", "role": "analyst", "phone": phone, "channel": "webhook"} for key, phone in phones.items()]
             take_in(app, "people", *rows)
             raised = oncall.page(app, "INC-2026-0001", "Mã độc")
-            for _ in range(4):
+            for posts in (1, 2, 3, 3):
+                app.use(limit(1 if posts == 2 else 120))
                 pass_time(app, 1.5)
+                wait_until(lambda posts=posts: len(sms.posts) == posts, what=f"{posts} posts")  # type: ignore[misc]
             assert [json.loads(body)["to"] for _, body in sms.posts] == ["0912345678"] * 3
             assert len(sms.keys) == 1
             assert outbox.get(app, oncall.get(app, raised.id).asked[0].messages[0]).possibly_twice

@@ -188,7 +188,7 @@ def test_an_answer_to_a_withdrawn_notice_is_unclear(app: App) -> None:
     assert "withdrawn" in reply.why
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(text=st.text(max_size=300), subject=st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=80))
 def test_no_text_of_a_mail_breaks_it(app: App, text: str, subject: str) -> None:
     """Whatever people write, the mail is taken and listed."""
@@ -217,14 +217,14 @@ def mailbox(server: DovecotServer, folder: Path) -> RepliesSettings:
     """Settings that lead to the server's mailbox."""
     (folder / "password").write_text(PASSWORD, encoding="utf-8")
     (folder / "password").chmod(0o600)
-    return RepliesSettings(host="127.0.0.1", port=server.tls_port, ca_file=server.ca, username=USER, password_file=folder / "password", timeout_s=10)
+    return RepliesSettings(host="127.0.0.1", port=server.tls_port, ca_file=server.ca, username=USER, password_file=folder / "password", timeout_s=120)
 
 
 def test_the_whole_way_by_real_servers(tmp_path: Path, frozen_clock: FrozenClock, server: DovecotServer) -> None:
     """Mails go out by SMTP, an agency answers with its mail program, the answer comes by IMAP; killed in between, each counts once."""
     with running() as post:
         more: dict[str, Any] = {
-            "mail": MailSettings(host="127.0.0.1", port=post.port, security="none", sender="soc@tinh.vn"),
+            "mail": MailSettings(host="127.0.0.1", port=post.port, security="none", sender="soc@tinh.vn", timeout_s=120),
             "replies": mailbox(server, tmp_path),
         }
         with app_in(tmp_path, frozen_clock, **more) as app:
