@@ -26,7 +26,8 @@ def test_this_process_is_found(kind: str, type_: int, family: int, host: str) ->
         found = listener(kind, port)
     assert found is not None
     assert (found.pid, found.is_run) == (os.getpid(), False)
-    assert listener(kind, port) is None
+    gone = listener(kind, port)
+    assert gone is None or gone.pid != os.getpid(), "another program may have been given the port since"
 
 
 SERVER = "import socket,sys; s=socket.socket(); s.bind(('127.0.0.1',0)); s.listen(); print(s.getsockname()[1],flush=True); sys.stdin.read()"
