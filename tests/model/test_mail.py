@@ -109,10 +109,10 @@ def test_headers_that_nobody_encoded_are_utf_8() -> None:
 )
 def test_bombs_are_refused(raw: bytes) -> None:
     """Too large, too many lines or parts, nested too deep, or no mail: an error that says so, at once."""
-    begin = time.perf_counter()
+    begin = time.thread_time()
     with pytest.raises(UsageError):
         read(raw)
-    assert time.perf_counter() - begin < 5
+    assert time.thread_time() - begin < 5
 
 
 @pytest.mark.parametrize(
@@ -131,9 +131,9 @@ def test_bombs_are_refused(raw: bytes) -> None:
 )
 def test_hostile_headers_and_texts_take_no_time(raw: bytes) -> None:
     """Nothing is quadratic."""
-    begin = time.perf_counter()
+    begin = time.thread_time()
     found = read(raw)
-    assert time.perf_counter() - begin < 5
+    assert time.thread_time() - begin < 5
     assert len(found.text) <= MOST_TEXT
 
 

@@ -21,7 +21,7 @@ level: low
 """
 ID = "22222222-0000-4000-8000-{:012}"
 SECONDS = 5.0
-"""More than any of these takes on a slow machine; without the bounds they take minutes, or all memory."""
+"""Processor time: more than any of these takes on a slow machine; without the bounds they take minutes, or all memory."""
 
 
 def rule(detection: str, **more: str) -> str:
@@ -105,9 +105,9 @@ def loaded(folder: Path, **texts: str) -> tuple[Collection, list[str]]:
 def test_a_bad_rule_is_refused_and_stops_no_other(tmp_path: Path, name: str) -> None:
     """It is named with file, line and reason, quickly; the good rules before and after it still match."""
     text, reason = BAD[name]
-    start = time.perf_counter()
+    start = time.thread_time()
     collection, errors = loaded(tmp_path, a=GOOD, m=text, z=GOOD.replace("good", "other").replace("0001", "0009"))
-    assert time.perf_counter() - start < SECONDS
+    assert time.thread_time() - start < SECONDS
     assert errors
     assert all(error.startswith("m.yml:") for error in errors)
     assert reason in errors[0]
@@ -225,11 +225,11 @@ def test_values_of_a_megabyte_cost_time_in_proportion(collection: Collection) ->
 
     def seconds(size: int) -> float:
         lines = [orjson.dumps({"user": {"name": "x" * size + "ADMIN"}}), orjson.dumps({"text": "a" * size + "!"}), orjson.dumps({"text": ["a" * size, "b"]})]
-        start = time.perf_counter()
+        start = time.thread_time()
         found = evaluate(collection, lines)
         assert [(alert["rule"], alert["events"]) for alert in found.alerts] == [("Text", [1]), ("Slow", [3])]
         assert all(len(orjson.dumps(alert)) < 20_000 for alert in found.alerts)
-        return time.perf_counter() - start
+        return time.thread_time() - start
 
     assert seconds(1_000_000) < SECONDS
     assert min(seconds(800_000) for _ in range(3)) < 8 * min(seconds(200_000) for _ in range(3)) + 0.05
@@ -237,14 +237,14 @@ def test_values_of_a_megabyte_cost_time_in_proportion(collection: Collection) ->
 
 def test_many_fields_and_many_values(collection: Collection) -> None:
     """Ten thousand fields, ten thousand values in one field: bounded work, also for correlations."""
-    start = time.perf_counter()
+    start = time.thread_time()
     many = {
         "@timestamp": "2026-11-20T00:00:00Z",
         "user": {"name": [f"admin{n}" for n in range(10_000)]},
         "ip": [f"10.0.{n // 250}.{n % 250}" for n in range(10_000)],
     }
     found = evaluate(collection, [orjson.dumps({f"f{n}": n for n in range(10_000)}), orjson.dumps(many)])
-    assert time.perf_counter() - start < SECONDS
+    assert time.thread_time() - start < SECONDS
     assert {alert["rule"] for alert in found.alerts} >= {"Text", "Burst"}
 
 
