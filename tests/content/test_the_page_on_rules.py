@@ -44,7 +44,6 @@ def steps(page: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 @pytest.mark.xdist_group("docs")
 def test_the_page_does_what_it_says(tmp_path: Path) -> None:
     """Every command of the page prints what stands below it."""
@@ -56,7 +55,7 @@ def test_the_page_does_what_it_says(tmp_path: Path) -> None:
     commands = steps(page)
     for command, shown in commands:
         words = shlex.split(command)
-        done = subprocess.run([ROOT / words[0], *words[1:]], cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run([ROOT / words[0], *words[1:]], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
         assert done.returncode in {0, 1}, (command, done.stderr)
         assert plain(done.stdout + done.stderr) == plain(shown), command
     assert {words.split()[2] for words, _ in commands if words.split()[1] == "rules"} >= {

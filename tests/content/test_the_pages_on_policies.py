@@ -24,7 +24,6 @@ def said(text: str) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 @pytest.mark.xdist_group("docs")
 @pytest.mark.parametrize(
     ("name", "needed"),
@@ -43,7 +42,7 @@ def test_the_page_does_what_it_says(name: str, needed: set[str], tmp_path: Path)
     commands = steps(page)
     for command, shown in commands:
         words = shlex.split(command)
-        done = subprocess.run([ROOT / words[0], *words[1:]], cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run([ROOT / words[0], *words[1:]], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
         assert done.returncode in {0, 1, 6}, (command, done.stderr)
         assert said(done.stdout + done.stderr) == said(shown), command
     assert {" ".join(words.split()[1:3]) for words, _ in commands} >= needed

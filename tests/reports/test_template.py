@@ -218,7 +218,7 @@ def test_hostile_text_stays_text(text: str) -> None:
 
 
 @given(st.text(max_size=300))
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_text_can_be_filled_in(text: str) -> None:
     """Whatever it holds, a document comes out that can be read again, with the same structure."""
     found = fill(with_text("{{summary}}"), values(summary=text))

@@ -102,7 +102,7 @@ LINES = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.sampled_from(TYPES), st.sampled_from([{"gte": 1}, {"eq": 2}, {"lt": 2}, {"gt": 1, "lte": 3}]), LINES, st.sampled_from([None, 0, 10_000_000]))
 def test_no_event_stops_an_evaluation(tmp_path: Path, kind: str, condition: dict[str, Any], lines: list[bytes], lateness: int | None) -> None:
     """Whatever stands in fields, groups and times: alerts come out, in order, and can be written as JSON."""
