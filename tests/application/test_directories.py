@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -25,6 +24,8 @@ from soc.model.event import Doc
 from soc.model.fact import ANY_VERSION, NewFact
 from soc.model.query import All
 from soc.ports import EventQuery
+from tests.servers.clock import StillClock
+from tests.servers.process import wait_until
 
 DAY_S = 86_400.0
 NOW = from_datetime(datetime(2026, 11, 21, 3, tzinfo=UTC))
@@ -150,18 +151,15 @@ def lines(folder: Path, begin: int, count: int) -> None:
 
 def until(found: Callable[[], bool], what: str) -> None:
     """Wait for something."""
-    deadline = time.monotonic() + 30
-    while not found():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
+    wait_until(found, what=what)
 
 
 def test_an_import_reaches_the_running_pipeline_and_a_replay_reproduces_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No restart: later lines belong to the other agency, alerts follow from that, and what was judged before is judged so again."""
     monkeypatch.setattr("soc.application.directories.LOOK_EVERY_S", 0.1)
     lines(tmp_path, 0, 40)
-    stop = threading.Event()
-    with open_app(settings(tmp_path), Actor("an"), pipeline=True) as app, open_app(settings(tmp_path), Actor("bình")) as person:
+    stop, clock = threading.Event(), StillClock(NOW)  # a state of the registry is one of a day: midnight makes another
+    with open_app(settings(tmp_path), Actor("an"), clock=clock, pipeline=True) as app, open_app(settings(tmp_path), Actor("bình"), clock=clock) as person:
         working = threading.Thread(target=lambda: run(app, stop=stop))
         working.start()
 
@@ -178,8 +176,9 @@ def test_an_import_reaches_the_running_pipeline_and_a_replay_reproduces_it(tmp_p
                 until(lambda number=number: len(stored()) == 80 + number * 40, "the lines after it")  # type: ignore[misc]
         finally:
             stop.set()
-            working.join(30)
-    with open_app(settings(tmp_path), Actor("an")) as app:
+            working.join(150)
+        assert not working.is_alive()
+    with open_app(settings(tmp_path), Actor("an"), clock=clock) as app:
         docs = list(app.store.stream(EventQuery(All(), descending=False)))
         agencies = [doc.get("soc.agency.id", "") for doc in sorted(docs, key=lambda doc: int(doc["soc.seq"]))]
         assert agencies == [""] * 40 + ["a"] * 40 + ["b"] * 40
