@@ -304,8 +304,11 @@ class Store(Protocol):
         """The pipeline state kept for a partition."""
 
     # correlation
-    def signals(self, since_us: int) -> Iterator[Signal]:
-        """The signals of events at or after `since_us`, in any order, perhaps some of them twice."""
+    def signals(self, since_us: int, of: Mapping[str, int] | None = None) -> Iterator[Signal]:
+        """The signals of events at or after `since_us`, in any order, perhaps some of them twice.
+
+        `of`: those of these correlations only, of each at or after a time of its own too.
+        """
 
     def drop_signals(self, before_us: int) -> None:
         """Forget signals of events before `before_us` (some may stay)."""

@@ -27,7 +27,7 @@ from soc.model.ids import digest_id, raw_hash
 from soc.model.level import ThreatLevel
 from soc.model.query.evaluate import as_text, matches
 from soc.model.retraction import FACT, Retraction, in_force, withdrawn
-from soc.model.signal import Signal
+from soc.model.signal import Signal, is_asked_for
 from soc.model.text import event_tokens
 from soc.ports import AlertQuery, Bucket, Committed, CrashPoint, Effects, EventPage, EventQuery, Gap, LedgerItem, Progress, no_crash
 
@@ -204,9 +204,9 @@ class MemoryStore:
 
     # correlation -----------------------------------------------------------------------------------------------
 
-    def signals(self, since_us: int) -> Iterator[Signal]:
+    def signals(self, since_us: int, of: Mapping[str, int] | None = None) -> Iterator[Signal]:
         with self._lock:
-            return iter([signal for signal in self._all.signals if signal.ts >= since_us])
+            return iter([signal for signal in self._all.signals if is_asked_for(signal, since_us, of)])
 
     def drop_signals(self, before_us: int) -> None:
         self._writable()

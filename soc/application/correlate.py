@@ -63,8 +63,8 @@ _STORMY = "stormy\x1f"
 REDRIVEN_FACT = "redriven-signals"
 """Of an embedded store, or one without a topic: what redriven dead letters tell correlations, packed; the stage takes it at its next step."""
 
-SignalsSince = Callable[[int], Iterable[Signal]]
-"""All signals that were ever taken, of events at or after a time; any order, repeats allowed."""
+SignalsSince = Callable[[int, Mapping[str, int]], Iterable[Signal]]
+"""All signals that were ever taken, of events at or after a time, of these correlations, each since its own; any order, repeats allowed."""
 
 
 class Pace(msgspec.Struct, frozen=True):
@@ -323,11 +323,15 @@ class CorrelationStage:
             return []
         for scope, begun in self._begun.items():
             fold.begin(begun, scope)
-        since = min(fold.since(rule_id, base) for rule_id in fold.rules) if base else 0
         told = [self._told[name] for name, head in self._told.heads.items() if head.rule in fold.rules]
-        alerts = fold.rebuild(self._signals(since), self.watermark, told, base=base)
+        alerts = fold.rebuild(self._log(fold, base), self.watermark, told, base=base)
         self._told.rest()
         return alerts + self._advance(self._target(self._clock.now_us()))
+
+    def _log(self, fold: LiveCorrelator, base: int) -> Iterable[Signal]:
+        """The signals of the log that a fold is to be rebuilt from; those of other rules, and older ones, are not even read."""
+        since = {rule_id: fold.since(rule_id, base) if base else 0 for rule_id in fold.rules}
+        return self._signals(min(since.values()), since)
 
     def _take_in(self, signals: Iterable[Signal]) -> None:
         fold = self._fold
@@ -392,9 +396,8 @@ class CorrelationStage:
         again = LiveCorrelator([rule for rule in self._fold.rules.values() if rule.id in touched], bounds=self._bounds)
         for scope, us in self._begun.items():
             again.begin(us, scope)
-        since = min(again.since(rule_id, base) for rule_id in again.rules)
         told = [self._told[name] for name, head in self._told.heads.items() if _touches(touched, head.rule, head.key)]
-        signals = (signal for signal in self._signals(since) if _touches(touched, signal.correlation, signal.key))
+        signals = (signal for signal in self._log(again, base) if _touches(touched, signal.correlation, signal.key))
         alerts = again.rebuild(_both(signals, late), self.watermark, told, base=base, late_ids={signal.id for signal in late})
         self._fold.graft(again, touched)
         took = self._clock.monotonic() - begun

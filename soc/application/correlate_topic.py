@@ -23,7 +23,7 @@ from soc.clock import Clock, FrozenClock
 from soc.errors import SourceUnavailable, StoreUnavailable
 from soc.model.event import Doc
 from soc.model.record import SCOPE_REAL, RawRecord
-from soc.model.signal import Signal
+from soc.model.signal import Signal, is_asked_for
 from soc.model.signal_record import SignalRecord, decode
 from soc.ports import Classifier, CrashPoint, Effects, Metrics, Progress, Store, no_crash
 from soc.rules.collection import Collection
@@ -242,13 +242,13 @@ class Share(CorrelationStage):
             self._patient_until = self._real.monotonic() + DOCUMENTS_S
         super()._take_in(signals)
 
-    def _since(self, us: int) -> Iterator[Signal]:
-        """The signals of the log at or after a time, up to where it was read."""
+    def _since(self, us: int, of: Mapping[str, int]) -> Iterator[Signal]:
+        """The signals of the log at or after a time, of these correlations each since its own, up to where it was read."""
         try:
             for raw in self._read_back.read(self.name, self.place.landmarks.before(us), self.next):
                 record = decode(raw)
                 if record is not None:
-                    yield from (signal for signal in record.signals if signal.ts >= us)
+                    yield from (signal for signal in record.signals if is_asked_for(signal, us, of))
         except SourceUnavailable as error:
             raise StoreUnavailable(error.message, hint=error.hint, retry_after_s=error.retry_after_s) from error
 
@@ -348,12 +348,12 @@ class TopicFold:
             )
             merge(effects, share.start())
             log.info("correlating", partition=partition, position=run[0].seq, watermark=share.watermark, rules=len(share._fold.rules))  # noqa: SLF001
-        found = [(record.seq, decoded) for record in run if (decoded := decode(record.raw)) is not None]
+        found = [(record.seq, decoded) for record in run if not record.fault and (decoded := decode(record.raw)) is not None]
         late = share.late
         merge(effects, share.read(found))
         share.next = run[-1].next
         progress = Progress(SOURCE, partition, run[0].seq, run[-1].seq, run[-1].next, 0)
-        unreadable = len(run) - len(found)
+        unreadable = sum(record.records for record in run) - len(found)
         if unreadable:
             log.warning("records of the log of signals cannot be read", partition=partition, records=unreadable)
             progress.received, progress.dropped = unreadable, {"unreadable": unreadable}

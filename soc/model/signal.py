@@ -5,7 +5,7 @@ A signal is small, plain and complete: the log of signals is all that correlatio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -28,6 +28,11 @@ class Signal(msgspec.Struct, array_like=True, gc=False):
     values: tuple[str | int, ...] = ()
     shown: tuple[str, ...] = ()
     shape: str = ""
+
+
+def is_asked_for(signal: Signal, since_us: int, of: Mapping[str, int] | None) -> bool:
+    """Whether a signal is of an event at or after a time, and of one of the correlations `of` at or after its own (None = of any)."""
+    return signal.ts >= since_us and (of is None or signal.ts >= of.get(signal.correlation, signal.ts + 1))
 
 
 _SIGNALS = msgspec.msgpack.Decoder(list[Signal])

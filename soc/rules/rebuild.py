@@ -8,7 +8,7 @@ were told, whose ids go on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from operator import attrgetter
 
@@ -109,7 +109,7 @@ class LiveCorrelator(Correlator):
                 stops.add(alert.end + 1 + self._lag[alert.rule])
         self._late_ids = set(late_ids)
         self._warming = {rule_id: base - reach for rule_id, reach in self.reach.items()}
-        self.extend(signal for signal in signals if self.understands(signal) and signal.ts >= self.since(signal.correlation, base))
+        self.extend(self._sharing(signals, {rule_id: self.since(rule_id, base) for rule_id in self.rules}))
         out: list[CorrelationAlert] = []
         for until in sorted(stop for stop in stops if stop <= watermark):
             out += self.advance(until)
@@ -121,6 +121,18 @@ class LiveCorrelator(Correlator):
         self._resumed.clear()
         self._late_ids = set()
         return out
+
+    def _sharing(self, signals: Iterable[Signal], since: Mapping[str, int]) -> Iterator[Signal]:
+        """The signals that are needed of each rule; those of a group have its texts in common, as all of them wait at once."""
+        shapes = {rule_id: (rule_id, shape) for rule_id, shape in self.shapes.items()}
+        known: dict[Key, Key] = {}
+        for signal in signals:
+            rule = shapes.get(signal.correlation)
+            if rule is not None and signal.shape == rule[1] and signal.ts >= since[rule[0]]:
+                signal.correlation, signal.shape = rule
+                signal.key = known.setdefault(signal.key, signal.key)
+                signal.shown = known.setdefault(signal.shown, signal.shown)
+                yield signal
 
     def _whole_from_here(self, rule_id: str) -> None:
         del self._warming[rule_id]

@@ -152,7 +152,9 @@ def alerts(store: MemoryStore) -> dict[str, Any]:
 def expected(engine: Engine, signals: Sequence[Signal]) -> dict[str, Any]:
     """What one stage makes of all signals, in order, and of ten more minutes of nothing."""
     store = MemoryStore(clock=FrozenClock(START))
-    stage = CorrelationStage(engine.collection, store, clock=FrozenClock(START + 700 * SECOND), rules_hash=engine.hash, pace=PACE, signals=lambda _since: ())
+    stage = CorrelationStage(
+        engine.collection, store, clock=FrozenClock(START + 700 * SECOND), rules_hash=engine.hash, pace=PACE, signals=lambda _since, _of: ()
+    )
     stage.start()
     for effects in (stage.take(signals, {"s": START + 600 * SECOND}), stage.take([], {"s": START + 1_200 * SECOND})):
         store.commit(effects)
@@ -366,3 +368,14 @@ def test_changed_rules_are_taken_over_from_the_log(engine: Engine, tmp_path: Pat
     assert {key: alert["count"] if "count" in alert else alert["events"] for key, alert in alerts(store).items()} == {
         key: alert["count"] if "count" in alert else alert["events"] for key, alert in expected(other, traffic(other, 4)).items()
     }
+
+
+def test_a_batch_that_could_not_be_read_counts_with_all_its_records(engine: Engine) -> None:
+    """Also where its bytes happen to be a record of signals: nobody wrote them as one."""
+    log = Log(engine, 1)
+    (name,) = log.names
+    raw = encode(START, {"p": START}, [], {})
+    batch = RawRecord("(signals)", name, 0, 4, raw, 0, name, 0, fault="oversized: a batch", records=4)
+    effects = fold(engine, MemoryStore(clock=FrozenClock(START)), log).process([batch])
+    (progress,) = effects.progress
+    assert (progress.received, progress.dropped, progress.next) == (4, {"unreadable": 4}, 4)

@@ -144,3 +144,13 @@ def test_revisions_and_signals_are_in_the_backup(rig: Rig, tmp_path: Path) -> No
         assert found.revision == 2
     finally:
         restored.close()
+
+
+def test_signals_are_given_of_the_correlations_asked_for_only(rig: Rig) -> None:
+    """Of each since a time of its own, and none before the time that is asked of all."""
+    rig.store.commit(msgspec.structs.replace(batch(event(0)), signals=[signal(n, f"c-{n % 3}") for n in range(12)]))
+    rig.store.commit(msgspec.structs.replace(batch(event(1)), signals=[signal(12, "c-1")]))
+    rig.settle()
+    found = [(one.id, one.correlation) for one in rig.store.signals(T0 + 2 * SECOND, {"c-1": T0 + 7 * SECOND, "c-2": T0, "unknown": T0})]
+    assert sorted(found) == sorted([("event-7", "c-1"), ("event-10", "c-1"), ("event-12", "c-1"), *((f"event-{n}", "c-2") for n in (2, 5, 8, 11))])
+    assert list(rig.store.signals(0, {})) == []

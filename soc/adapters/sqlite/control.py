@@ -12,19 +12,26 @@ import msgspec
 import orjson
 import zstandard
 
-from soc.adapters.sqlite.database import connect, guarded, insert_many, key_lists
+from soc.adapters.sqlite.database import CORRUPT_HINT, connect, guarded, insert_many, key_lists, transaction
 from soc.adapters.sqlite.schema import ADDED, CONTROL
 from soc.adapters.sqlite.spans import Spans
-from soc.errors import Conflict, Phrase
+from soc.errors import Conflict, Phrase, StoreCorrupt
 from soc.model.deadletter import DeadLetter
 from soc.model.event import Event
 from soc.model.ids import digest_id, raw_hash
-from soc.model.signal import Signal, blocks, pack, unpack
+from soc.model.signal import Signal, blocks, is_asked_for, pack, unpack
 from soc.ports import Gap, LedgerItem, Progress
 
 FILE = "control.db"
 _AFTER = "\U0010ffff"
 """Beyond every character that continues a prefix."""
+_BODIES_AT_ONCE = 50
+"""Of signals; each holds at most some thousands."""
+_KEPT_RULES = """
+WITH RECURSIVE kept (rule) AS (SELECT min(rule) FROM signal UNION ALL SELECT (SELECT min(rule) FROM signal WHERE rule > kept.rule) FROM kept WHERE kept.rule IS NOT NULL)
+SELECT rule FROM kept WHERE rule IS NOT NULL
+"""
+"""The correlations of which there are signals: a look into the index for each, instead of one at each row."""
 
 
 class Control:
@@ -199,7 +206,7 @@ class Control:
 
     def owners(self, keys: Iterable[str]) -> dict[str, str]:
         """The owners of the natural keys that are claimed."""
-        wanted = {_claim(key): key for key in keys}
+        wanted = {_number(key): key for key in keys}
         hashes = sorted(wanted)
         found: dict[str, str] = {}
         for places, some in key_lists(hashes):
@@ -208,12 +215,12 @@ class Control:
 
     def owner(self, key: str) -> str:
         """The owner of a claimed natural key, as the transaction at hand sees it."""
-        owner: str = self.db.execute("SELECT owner FROM claim WHERE key = ?", (_claim(key),)).fetchone()[0]
+        owner: str = self.db.execute("SELECT owner FROM claim WHERE key = ?", (_number(key),)).fetchone()[0]
         return owner
 
     def put_claims(self, claims: Mapping[str, str]) -> None:
         """Record owners, the first for ever."""
-        insert_many(self.db, "INSERT OR IGNORE INTO claim", sorted((_claim(key), owner) for key, owner in claims.items()))
+        insert_many(self.db, "INSERT OR IGNORE INTO claim", sorted((_number(key), owner) for key, owner in claims.items()))
 
     def state(self, partition: str) -> dict[str, bytes]:
         """What the pipeline keeps for a partition."""
@@ -229,21 +236,41 @@ class Control:
     # correlation ---------------------------------------------------------------------------------------------------
 
     def put_signals(self, signals: Sequence[Signal]) -> None:
-        """Add the signals of a batch."""
-        for block in blocks(signals):
-            times = [signal.ts for signal in block]
-            body = zstandard.compress(pack(block), 1)
-            self.db.execute("INSERT INTO signals (from_us, until_us, body) VALUES (?, ?, ?)", (min(times), max(times), body))
+        """Add the signals of a batch, those of each correlation by themselves."""
+        found: dict[str, list[Signal]] = {}
+        for signal in signals:
+            found.setdefault(signal.correlation, []).append(signal)
+        rows = [(_number(rule), max(signal.ts for signal in block), zstandard.compress(pack(block), 1)) for rule, own in found.items() for block in blocks(own)]
+        insert_many(self.db, "INSERT INTO signal (rule, until_us, body)", rows)
 
-    def signals(self, since_us: int) -> Iterator[Signal]:
-        """The signals at or after a time."""
-        for (no,) in self.rows("SELECT no FROM signals WHERE until_us >= ? ORDER BY no", (since_us,)):
-            for (body,) in self.rows("SELECT body FROM signals WHERE no = ?", (no,)):
-                yield from (signal for signal in unpack(zstandard.decompress(body)) if signal.ts >= since_us)
+    def signals(self, since_us: int, of: Mapping[str, int] | None = None) -> Iterator[Signal]:
+        """The signals at or after a time; nothing is read of correlations that are not asked for."""
+        asked = [(_number(rule), max(since_us, us)) for rule, us in of.items()] if of is not None else [(rule, since_us) for (rule,) in self.rows(_KEPT_RULES)]
+        for values in asked:
+            numbers = [no for (no,) in self.rows("SELECT no FROM signal WHERE rule = ? AND until_us >= ? ORDER BY no", values)]
+            for begin in range(0, len(numbers), _BODIES_AT_ONCE):
+                for places, some in key_lists(numbers[begin : begin + _BODIES_AT_ONCE]):
+                    for (body,) in self.rows(f"SELECT body FROM signal WHERE no IN {places} ORDER BY no", some):
+                        yield from (signal for signal in self._unpacked(body) if is_asked_for(signal, since_us, of))
+
+    def _unpacked(self, body: bytes) -> list[Signal]:
+        try:
+            return unpack(zstandard.decompress(body))
+        except (zstandard.ZstdError, msgspec.MsgspecError) as error:
+            raise StoreCorrupt(Phrase("{path} is damaged: {error}", path=self.path, error=error), hint=CORRUPT_HINT) from error
 
     def drop_signals(self, before_us: int) -> None:
         """Remove what holds only signals before a time."""
-        self.db.execute("DELETE FROM signals WHERE until_us < ?", (before_us,))
+        rules = self.db.execute(_KEPT_RULES).fetchall()
+        self.db.executemany("DELETE FROM signal WHERE rule = ? AND until_us < ?", [(rule, before_us) for (rule,) in rules])
+
+    def sort_signals(self) -> None:
+        """Put signals that an earlier version kept by batch where those of each correlation stand by themselves."""
+        while rows := self.rows("SELECT no, body FROM signals ORDER BY no LIMIT 50"):
+            with guarded(self.path, "sorting signals"), transaction(self.db):
+                for no, body in rows:
+                    self.put_signals(self._unpacked(body))
+                    self.db.execute("DELETE FROM signals WHERE no = ?", (no,))
 
     def put_marks(self, marks: Mapping[str, int]) -> None:
         """Let the marks of partitions grow."""
@@ -284,8 +311,8 @@ class Control:
         return [orjson.loads(body) for (body,) in self.rows("SELECT body FROM fact WHERE kind = ? ORDER BY no", (kind,))]
 
 
-def _claim(key: str) -> int:
-    """What a natural key is kept as: 64 bits of a hash. Among ten million keys the chance of any collision is 3 in a million."""
+def _number(key: str) -> int:
+    """What a natural key, or the id of a correlation, is kept as: 64 bits of a hash. Among ten million keys the chance of any collision is 3 in a million."""
     return int.from_bytes(blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8).digest(), signed=True)
 
 

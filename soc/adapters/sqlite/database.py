@@ -31,7 +31,7 @@ _CHECKPOINT_BYTES = 64 * 1_048_576
 """A log of this size is copied into its database: pages that change in many batches are then written once."""
 _FULL_BELOW_BYTES = 1_048_576
 """With less free space than this, a failed write is taken as a full disk."""
-_CORRUPT_HINT = "restore the last backup (`soc store backup`/`restore`); the damaged file can be moved away, the ledger then shows what is missing"
+CORRUPT_HINT = "restore the last backup (`soc store backup`/`restore`); the damaged file can be moved away, the ledger then shows what is missing"
 
 JOURNAL = "journal.db"
 """The file of what people recorded, which nothing else holds."""
@@ -61,7 +61,7 @@ def trouble(error: Exception, path: Path, doing: str) -> SocError:
             hint=Phrase("make room on the disk of {parent}; nothing was lost, the batch is given again", parent=path.parent),
         )
     if primary in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-        return StoreCorrupt(Phrase("{path} is damaged: {error}", path=path, error=error), hint=_JOURNAL_HINT if path.name == JOURNAL else _CORRUPT_HINT)
+        return StoreCorrupt(Phrase("{path} is damaged: {error}", path=path, error=error), hint=_JOURNAL_HINT if path.name == JOURNAL else CORRUPT_HINT)
     if primary in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH} or (primary == sqlite3.SQLITE_CANTOPEN and _is_locked_away(path)):
         return NotAllowed(
             Phrase("{path}: {doing} failed: the store is read-only", path=path, doing=Phrase(doing)),
@@ -209,7 +209,7 @@ def _set_up(connection: sqlite3.Connection, path: Path, sort: Sort, *, read_only
             hint="use the version of soc that wrote it, or a newer one",
         )
     if mark != sort.application_id:
-        raise StoreCorrupt(Phrase("{path} is no {name} file of soc", path=path, name=sort.name), hint=_CORRUPT_HINT)
+        raise StoreCorrupt(Phrase("{path} is no {name} file of soc", path=path, name=sort.name), hint=CORRUPT_HINT)
     if not read_only:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")

@@ -89,7 +89,8 @@ what the first of them replaces, unless it is new: where that was changed meanwh
 
 ADDED = """
 CREATE TABLE IF NOT EXISTS signals (no INTEGER PRIMARY KEY, from_us INTEGER NOT NULL, until_us INTEGER NOT NULL, body BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS signals_until ON signals (until_us);
+CREATE TABLE IF NOT EXISTS signal (no INTEGER PRIMARY KEY, rule INTEGER NOT NULL, until_us INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS signal_order ON signal (rule, until_us);
 CREATE TABLE IF NOT EXISTS mark (partition TEXT PRIMARY KEY, us INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS retraction (id TEXT PRIMARY KEY, rule TEXT NOT NULL, from_us INTEGER NOT NULL, until_us INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS revision (id TEXT NOT NULL, revision INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (id, revision)) WITHOUT ROWID;
@@ -97,9 +98,10 @@ CREATE TABLE IF NOT EXISTS grp_change (no INTEGER PRIMARY KEY AUTOINCREMENT, id 
 CREATE TRIGGER IF NOT EXISTS grp_put AFTER INSERT ON grp BEGIN INSERT OR REPLACE INTO grp_change (id) VALUES (new.id); END;
 CREATE TRIGGER IF NOT EXISTS grp_gone AFTER DELETE ON grp BEGIN INSERT OR REPLACE INTO grp_change (id) VALUES (old.id); END;
 """
-"""Tables of `control.db` that earlier versions did not make: the signals of a batch as one row, event times by source
-partition, superseded states of alerts, the retractions in force (of the facts of that kind), and which groups changed last
-(by triggers, so that whoever writes a group numbers its change)."""
+"""Tables of `control.db` that earlier versions did not make: the signals of a batch, one row for each correlation (those of
+earlier versions one for all, in `signals`, which a pipeline empties), event times by source partition, superseded states of
+alerts, the retractions in force (of the facts of that kind), and which groups changed last (by triggers, so that whoever writes a
+group numbers its change)."""
 
 CONTROL = Sort(
     "control",

@@ -101,6 +101,7 @@ class SqliteStore:
         if pipeline:
             keep.finish_removal(self.control, self.catalog.folder)
             generation.clean(self.path, self.control)
+            self.control.sort_signals()
             self._writer = Writer(self.catalog, self.control, self._alerts, crash)
             self._writer.drain()
 
@@ -158,8 +159,8 @@ class SqliteStore:
 
     # correlation ---------------------------------------------------------------------------------------------------
 
-    def signals(self, since_us: int) -> Iterator[Signal]:
-        return self.control.signals(since_us)
+    def signals(self, since_us: int, of: Mapping[str, int] | None = None) -> Iterator[Signal]:
+        return self.control.signals(since_us, of)
 
     def drop_signals(self, before_us: int) -> None:
         self.writable()
