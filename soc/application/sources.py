@@ -272,5 +272,11 @@ def _read(app: App, most: int, wait_s: float, steps: list[tuple[str, bool, str]]
             records = source.poll(most, wait_s)
         finally:
             source.close()
-        steps.append((Phrase("read {count} records", count=len(records)), True, "" if records else "nothing to read at the moment"))
-        sample += [{"seq": record.seq, "received_at": iso(record.received_us), "raw": record.raw.decode("utf-8", "replace")} for record in records]
+        whole = [record for record in records if not record.fault]
+        steps.append((Phrase("read {count} records", count=len(whole)), True, "" if records else "nothing to read at the moment"))
+        steps += [
+            (Phrase("not readable: {fault}", fault=record.fault), True, Phrase("a run makes it a dead letter: soc deadletters list"))
+            for record in records
+            if record.fault
+        ]
+        sample += [{"seq": record.seq, "received_at": iso(record.received_us), "raw": record.raw.decode("utf-8", "replace")} for record in whole]

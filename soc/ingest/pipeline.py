@@ -172,6 +172,8 @@ class Pipeline:
                 self._attempt(batch, record, self._expire)
             elif record.fault or len(record.raw) > batch.source.max_record_bytes:
                 batch.dead_letter(record, *_why_unreadable(record, batch.source.max_record_bytes))
+                if record.records > 1:  # one letter tells of all of them
+                    batch.drop(record, "unread-batch", record.records - 1)
             else:
                 batch.drop(record, "empty")
         batch.finish(before)
@@ -481,11 +483,11 @@ class _Batch:
         self.received_us = record.received_us
         progress.last = record.seq
         progress.next = record.next
-        progress.received += 1
+        progress.received += record.records
 
-    def drop(self, record: RawRecord, reason: str) -> None:
+    def drop(self, record: RawRecord, reason: str, records: int = 1) -> None:
         dropped = self.progress[record.partition].dropped
-        dropped[reason] = dropped.get(reason, 0) + 1
+        dropped[reason] = dropped.get(reason, 0) + records
 
     def dead_letter(self, record: RawRecord, reason: str, error: str) -> None:
         raw, cut = record.raw, len(record.raw) - max(MOST_KEPT, self.source.max_record_bytes)

@@ -33,6 +33,8 @@ class RawRecord(msgspec.Struct, gc=False, frozen=True):
     """How many bytes the collector had to cut off (0 = whole)."""
     fault: str = ""
     """Why the collector could not hand the record over as it should ("" = fine); it ends as a dead letter."""
+    records: int = 1
+    """How many records of the log this one stands for: several where one `fault` spoils a whole batch, of which `raw` is then the bytes."""
 
 
 SCOPE_REAL = "real"

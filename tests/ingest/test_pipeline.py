@@ -350,3 +350,12 @@ def test_a_record_cut_by_its_collector_says_so_also_after_a_redrive() -> None:
     assert (event.doc["soc.truncated_bytes"], event.doc["log.source.address"]) == (9, "10.1.1.1")
     [event] = _pipeline().process([record_of_dead_letter(letter, b"whole")]).events
     assert "soc.truncated_bytes" not in event.doc
+
+
+def test_a_batch_that_could_not_be_read_is_one_dead_letter_and_each_of_its_records_is_counted() -> None:
+    """What stands for many records is received as many: one letter, and the rest dropped for one reason."""
+    fault = "oversized: a batch packed with zstd; these are the 5 records at offsets 3 to 7"
+    effects = _pipeline().process([RawRecord("fw", "p", 3, 8, b"packed", RECEIVED, "p", 3, fault=fault, records=5)])
+    [letter], [progress] = effects.dead_letters, effects.progress
+    assert (letter.seq, letter.reason, letter.error, letter.raw) == (3, "oversized", fault, b"packed")
+    assert (progress.first, progress.next, progress.received, progress.dropped) == (3, 8, 5, {"unread-batch": 4})

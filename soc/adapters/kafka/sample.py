@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from soc.adapters.kafka.batches import Guard, Refused, guard
 from soc.adapters.kafka.catalog import Catalog
 from soc.adapters.kafka.health import explain
 from soc.adapters.kafka.settings import REQUEST_TIMEOUT_MS, connection_options, translate
-from soc.adapters.kafka.source import MOST_MS
+from soc.adapters.kafka.source import MOST_MS, refused
 from soc.clock import Clock
 from soc.config import KafkaSettings, KafkaSource
 from soc.errors import SourceUnavailable
@@ -28,6 +29,7 @@ class KafkaSample:
         self._source_of = {topic: name for name, source in sources.items() for topic in source.topics}
         self._clock = clock
         self._consumer: Any = None
+        self._guard: Guard | None = None
 
     def open(self, _positions: Mapping[str, int]) -> None:
         """Connect.   Raises: ConfigError for a missing topic, AccessDenied without a right to topic or group, SourceUnavailable."""
@@ -50,6 +52,7 @@ class KafkaSample:
             )
         except KafkaError as error:
             raise explain(self._settings, error, "Kafka cannot be read") from error
+        self._guard = guard(self._consumer, self._settings.max_batch_bytes)
         partitions = [TopicPartition(name, number) for name, topic in topics.items() for number in range(topic.partitions)]
         try:
             self._consumer.assign(partitions)
@@ -61,7 +64,7 @@ class KafkaSample:
         """The newest `most` records, or fewer when there are no more or the time is up; each time the same.   Raises: AccessDenied, SourceUnavailable."""
         from kafka.errors import KafkaError
 
-        if self._consumer is None:
+        if self._consumer is None or self._guard is None:
             raise SourceUnavailable("the Kafka source is not open")
         try:
             partitions = sorted(self._consumer.assignment())
@@ -71,12 +74,13 @@ class KafkaSample:
             for which in partitions:
                 begin = max(starts[which], ends[which] - most)
                 self._consumer.seek(which, begin)
-                left[which] = ends[which] - begin
+                left[which] = ends[which] > begin
             found: list[RawRecord] = []
             until = self._clock.monotonic() + max(timeout_s, _LEAST_S)
-            while sum(left.values()) > 0 and self._clock.monotonic() < until:
+            while any(left.values()) and self._clock.monotonic() < until:
+                self._guard.begin()
                 for which, messages in self._consumer.poll(timeout_ms=_POLL_MS).items():
-                    left[which] -= len(messages)
+                    left[which] = messages[-1].offset + 1 < ends[which]
                     found += [self._record(which, message) for message in messages]
         except KafkaError as error:
             raise translate(error, self._settings, "reading from Kafka") from error
@@ -85,8 +89,12 @@ class KafkaSample:
     def _record(self, which: Any, message: Any) -> RawRecord:
         partition = f"{which.topic}/{which.partition}"
         received_us = message.timestamp * 1000 if 0 < message.timestamp < MOST_MS else self._clock.now_us()
+        source, raw = self._source_of[which.topic], message.value or b""
+        if isinstance(raw, Refused):
+            return refused(raw, source, partition, message.offset, received_us)
         return RawRecord(
-            self._source_of[which.topic], partition, message.offset, message.offset + 1, message.value or b"", received_us, partition, message.offset
+            *(source, partition, message.offset, message.offset + 1, raw[:_MOST_SHOWN], received_us, partition, message.offset),
+            truncated_bytes=max(0, len(raw) - _MOST_SHOWN),
         )
 
     def close(self) -> None:
@@ -99,3 +107,5 @@ class KafkaSample:
 _LEAST_S = 5.0
 """Of waiting for records that are there: a first fetch takes some round trips."""
 _POLL_MS = 500
+_MOST_SHOWN = 1 << 20
+"""Of a record: many long ones would fill the memory."""

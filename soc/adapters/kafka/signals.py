@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
+from soc.adapters.kafka.batches import Guard, Refused, guard
 from soc.adapters.kafka.catalog import Catalog
 from soc.adapters.kafka.settings import REQUEST_TIMEOUT_MS, connection_options, quiet_client_log, translate
 from soc.adapters.kafka.sink import ACKNOWLEDGE_S, KafkaSink
@@ -177,6 +178,7 @@ class KafkaReadBack:
         self._settings = settings
         self._clock = clock
         self._consumer: Any = None
+        self._guard: Guard | None = None
 
     def read(self, partition: str, begin: int, end: int) -> Iterator[bytes]:
         """The values of the records at [begin, end) of a partition (as `RawRecord.partition`), those that still exist.
@@ -199,9 +201,11 @@ class KafkaReadBack:
             consumer.seek(which, at)
             silent_until = self._clock.monotonic() + READ_BACK_S
             while at < end:
+                if self._guard is not None:
+                    self._guard.begin()
                 records = consumer.poll(timeout_ms=500, max_records=2_000).get(which, ())
                 for record in records:
-                    if record.offset < end and record.value is not None:
+                    if record.offset < end and record.value is not None and not isinstance(record.value, Refused):
                         yield record.value
                 at = consumer.position(which, timeout_ms=REQUEST_TIMEOUT_MS)
                 if records:
@@ -220,6 +224,7 @@ class KafkaReadBack:
             self._consumer = KafkaConsumer(
                 **connection_options(self._settings), enable_auto_commit=False, isolation_level="read_committed", allow_auto_create_topics=False
             )
+            self._guard = guard(self._consumer, self._settings.max_batch_bytes)
         return self._consumer
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from soc.adapters.kafka.batches import Guard, Refused, guard
 from soc.adapters.kafka.catalog import Catalog, Topic
 from soc.adapters.kafka.health import explain
 from soc.adapters.kafka.position import read_headers
@@ -60,6 +61,7 @@ class KafkaRecordSource:
         self._fresh: Callable[[], Mapping[str, int]] | None = None
         self._catalog: Catalog | None = None
         self._consumer: Any = None
+        self._guard: Guard | None = None
         self._topics: dict[str, Topic] = {}
         self._checked_at = 0.0
         self._polled_at = 0.0
@@ -118,7 +120,7 @@ class KafkaRecordSource:
         try:
             self._consumer.pause(*paused)
             # Partitions that come during this poll are not paused: they are not placed either, so what comes of them is read again.
-            self._consumer.poll(timeout_ms=round(LEAST_POLL_S * 1000))
+            self._take(LEAST_POLL_S)
             self._consumer.resume(*[which for which in paused if which in self._consumer.assignment()])
         except (KafkaError, ValueError, KeyError) as error:
             log.debug("not polled while waiting", error=type(error).__name__)
@@ -131,7 +133,7 @@ class KafkaRecordSource:
             self._watch()
             self._place()
             # Partitions that come during the poll are placed by the next one: what it gives of them is not used.
-            polled: Mapping[Any, Sequence[Any]] = self._consumer.poll(timeout_ms=round(max(timeout_s, LEAST_POLL_S) * 1000), max_records=most)
+            polled = self._take(max(timeout_s, LEAST_POLL_S), most)
         except errors.NoOffsetForPartitionError:
             polled = {}
         except errors.OffsetOutOfRangeError as error:
@@ -143,6 +145,12 @@ class KafkaRecordSource:
             raise translate(error, self._settings, "reading from Kafka") from error
         self._forget_moved()
         return polled
+
+    def _take(self, timeout_s: float, most: int | None = None) -> Mapping[Any, Sequence[Any]]:
+        if self._guard is not None:
+            self._guard.begin()
+        taken: Mapping[Any, Sequence[Any]] = self._consumer.poll(timeout_ms=round(timeout_s * 1000), max_records=most)
+        return taken
 
     def commit(self, positions: Mapping[str, int]) -> None:
         from kafka import OffsetAndMetadata, errors
@@ -246,11 +254,15 @@ class KafkaRecordSource:
         except KafkaError as error:
             raise explain(self._settings, error, doing) from error
         try:
+            self._guard = guard(consumer, self._settings.max_batch_bytes)
             self._await_metadata(consumer)
             consumer.subscribe(topics=list(self._by_topic), listener=_listener(self._moved))
         except KafkaError as error:
             consumer.close(autocommit=False, timeout_ms=1_000)
             raise translate(error, self._settings, doing) from error
+        except ConfigError:
+            consumer.close(autocommit=False, timeout_ms=1_000)
+            raise
         self._consumer, self._broken, self._silent_s, self._waited = consumer, "", 0.0, False
 
     def _await_metadata(self, consumer: Any) -> None:
@@ -432,7 +444,7 @@ class KafkaRecordSource:
             # What was polled cannot be told from records of a topic created anew: it is read again.
             for which, messages in polled.items():
                 if which in self._placed:
-                    self._resume[self._placed.pop(which)] = messages[0].offset
+                    self._resume[self._placed.pop(which)] = _first(messages[0])
             raise
         self._checked_at = now
         renewed = {topic for topic, known in self._topics.items() if found[topic].id != known.id}
@@ -473,7 +485,10 @@ class KafkaRecordSource:
             for message in messages:
                 raw, offset = message.value, message.offset
                 received_us = message.timestamp * 1000 if 0 < message.timestamp < MOST_MS else self._clock.now_us()
-                if raw is None:
+                if raw.__class__ is Refused:
+                    self._count("soc_kafka_records_refused_total", raw.records, topic=which.topic)
+                    out.append(refused(raw, source, partition, offset, received_us))
+                elif raw is None:
                     out.append(RawRecord(source, partition, offset, offset + 1, b"", received_us, partition, offset, fault="a record without a value"))
                 elif trusted:
                     out.append(self._trusted(source, partition, offset, raw, received_us, message.headers))
@@ -504,6 +519,17 @@ class KafkaRecordSource:
     def _count(self, name: str, amount: float = 1, **labels: str) -> None:
         if self._metrics is not None:
             self._metrics.count(name, amount, **labels)
+
+
+def refused(value: Refused, source: str, partition: str, last: int, received_us: int) -> RawRecord:
+    """The record in the place of those of a batch that is not read."""
+    first, raw = value.first, bytes(value)
+    return RawRecord(source, partition, first, last + 1, raw, received_us, partition, first, fault=value.reason, records=value.records)
+
+
+def _first(message: Any) -> int:
+    """The offset that reading goes on at to get a message again."""
+    return int(message.value.first if isinstance(message.value, Refused) else message.offset)
 
 
 def _by_topic(sources: Mapping[str, KafkaSource]) -> dict[str, tuple[str, bool]]:
