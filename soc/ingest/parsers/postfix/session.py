@@ -89,10 +89,14 @@ def _disconnect(message: str, doc: Doc) -> None:
     counts = message[end:].strip()
     if counts:
         doc["postfix.commands"] = counts[:LONGEST_VALUE]
-        at = counts.find("auth=")
-        if at >= 0:
-            done, slash, tried = counts[at + 5 :].partition(" ")[0].partition("/")
-            doc["postfix.auth_failed"] = str(int(tried) - int(done)) if slash and _small(done) and _small(tried) else "0"
+        if "auth=" in counts:
+            doc["postfix.auth_failed"] = auth_failed(counts)
+
+
+def auth_failed(counts: str) -> str:
+    """How many logins failed, of the counts of commands of a session with logins."""
+    done, slash, tried = counts.partition("auth=")[2].partition(" ")[0].partition("/")
+    return str(int(tried) - int(done)) if slash and _small(done) and _small(tried) else "0"
 
 
 def _small(text: str) -> bool:
