@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from soc.clock import SystemClock, to_datetime
+
 ROOT = Path(__file__).parents[2]
 Offers = Callable[[str], dict[str, str]]
 
@@ -55,8 +57,8 @@ def offers(folder: Path) -> Offers:
     [
         ("rules show net_firewall_b", "net_firewall_botnet_c2", "Inside host contacts a botnet server"),
         ("alerts list --rule net_firewall_silent", "net_firewall_silent", "Firewall is silent"),
-        ("incidents show --store d INC-", "INC-2026-0001", "Máy chủ \\x1b[31mgọi ra ngoài"),
-        ("incidents show --store d 1", "1", "INC-2026-0001 Máy chủ \\x1b[31mgọi ra ngoài"),
+        ("incidents show --store d INC-", "INC-YEAR-0001", "Máy chủ \\x1b[31mgọi ra ngoài"),
+        ("incidents show --store d 1", "1", "INC-YEAR-0001 Máy chủ \\x1b[31mgọi ra ngoài"),
         ("incidents task-done --store d 1 t", "t1", "Lấy nhật ký"),
         ("incidents new x --store d --agency 'so y t", "so-yt", "Sở Y tế"),
         ("incidents new x --rsit malicious-code/inf", "malicious-code/infected-system", "mã độc"),
@@ -77,7 +79,8 @@ def offers(folder: Path) -> Offers:
 )
 def test_values_are_offered(offers: Offers, typed: str, wanted: str, told: str) -> None:
     """With what they mean, on one line that steers no terminal."""
-    found = offers(typed)
+    year = str(to_datetime(SystemClock().now_us() + 7 * 3_600_000_000).year)  # where the users are
+    wanted, told, found = wanted.replace("YEAR", year), told.replace("YEAR", year), offers(typed)
     assert wanted in found, found
     if told:
         assert found[wanted].startswith(told[:60].rstrip()), found[wanted]

@@ -133,16 +133,16 @@ def test_what_is_shown_is_said_in_words(soc: Run, tmp_path: Path) -> None:
         (tmp_path / f"{kind}.csv").write_text(rows, encoding="utf-8")
         assert soc(kind, "import", str(tmp_path / f"{kind}.csv"), "--yes", *store).code == 0
     words = ("--agency", "so-yt", "--system", "his", "--channel", "telephone", "--detected", "2026-11-20 08:30", "--personal-data")
-    assert soc("incidents", "new", "x", *words, *store).code == 0
-    shown = soc("--lang", "vi", "incidents", "show", "1", *store).out
+    name = json.loads(soc("incidents", "new", "x", *words, "--json", *store).out)["item"]["id"]  # by the year in which it was detected
+    shown = soc("--lang", "vi", "incidents", "show", name, *store).out
     for text in ("Sở Y tế (so-yt)", "Khám chữa bệnh (his)", "qua điện thoại", "chưa quyết định", "dữ liệu cá nhân"):
         assert text in shown, text
     assert "telephone" not in shown
     assert "undecided" not in shown
-    history = soc("incidents", "history", "1", *store).out
+    history = soc("incidents", "history", name, *store).out
     assert "detected_at=2026-11-20 08:30:00 +07" in history
     assert "Z " not in history
-    assert json.loads(soc("incidents", "history", "1", "--jsonl", *store).out)["data"]["detected_at"] == "2026-11-20T01:30:00.000Z"
+    assert json.loads(soc("incidents", "history", name, "--jsonl", *store).out)["data"]["detected_at"] == "2026-11-20T01:30:00.000Z"
     titles = soc("--lang", "vi", "systems", "list", *store).out.splitlines()[0]
     assert ("Chủ quản" in titles, "Cấp độ" in titles) == (True, True)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from soc.clock import SystemClock, from_iso
 from tests.cli.conftest import Done, Run
 
 ID = "44444444-0000-4000-8000-000000000001"
@@ -62,6 +63,14 @@ class Desk:
         path = self._folder / f"{self._read}.log"
         path.write_text(text)
         assert self("ingest", "file", str(path), "--source", "fw").code == 0
+
+
+@pytest.fixture(autouse=True)
+def that_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the day of the lines, eleven in the morning; from then on time goes by as it does."""
+    clock = SystemClock()
+    begun = clock.monotonic()
+    monkeypatch.setattr(SystemClock, "now_us", lambda _self: from_iso("2026-11-21T04:00:00Z") + round((clock.monotonic() - begun) * 1e6))
 
 
 @pytest.fixture

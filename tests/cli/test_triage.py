@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Run
-from tests.cli.test_rule_life import ID, Desk
+from tests.cli.test_rule_life import ID, Desk, that_day
+
+__all__ = ["that_day"]
 
 RULE = f"""\
 title: Signature of an attack
