@@ -11,6 +11,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
+from tests.servers.process import WITHIN_S
+
 
 class Gate:
     """Passes requests to `target` (a URL) for who knows `user:password`; with `status` set, answers that in HTML instead.
@@ -36,7 +38,7 @@ class Gate:
                     gate.rejected += 1
                     self._answer(status, "text/html", f"<html><head><title>{status}</title></head><body><h1>nginx says no</h1></body></html>".encode(), {})
                     return
-                connection = http.client.HTTPConnection(behind, timeout=60)
+                connection = http.client.HTTPConnection(behind, timeout=WITHIN_S)
                 try:
                     kept = {name: value for name, value in self.headers.items() if name.lower() in {"content-type", "accept"}}
                     connection.request(self.command, self.path, body, kept)
@@ -78,4 +80,4 @@ class Gate:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(10)
+        self._thread.join(WITHIN_S)
