@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import pytest
+
 from soc.application import incidents, outbox
 from soc.application.app import App
 from soc.application.reminding import Known, Look, Sort, remind
@@ -16,6 +18,13 @@ from tests.adapters.smtp.server import Server
 
 ASKED: list[str] = []
 STALE: set[str] = set()
+
+
+@pytest.fixture(autouse=True)
+def _anew() -> None:
+    """Nothing was asked and nothing is stale, whatever test came before."""
+    ASKED.clear()
+    STALE.clear()
 
 
 def look(app: App, incident: Incident, facts: Sequence[Fact]) -> Look:
@@ -38,7 +47,6 @@ SAMPLE = Sort("sample", "sample/", "sample", ListQuery(OPEN, None), look, needed
 
 def test_a_pass_looks_only_at_what_changed_or_waits_for_somebody(app: App, server: Server) -> None:
     """Incidents without any of it are never asked; those for whom nobody is there each time; others again only when they changed."""
-    ASKED.clear()
     one, nobody, none = (incidents.open_incident(app, {"title": title}, owner=owner).id for title, owner in (("a", "lan"), ("b", ""), ("không có gì", "lan")))
     known = Known()
     assert (remind(app, SAMPLE, known), sorted(ASKED)) == (1, [one, nobody])
