@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from soc.adapters.sqlite.control import FILE, table_counts
-from soc.adapters.sqlite.database import Sort, connect, guarded, transaction, trouble
+from soc.adapters.sqlite.database import Connection, Sort, connect, guarded, transaction, trouble
 from soc.adapters.sqlite.events import EventFile, Name
 from soc.adapters.sqlite.journal import FILE as JOURNAL_FILE
 from soc.adapters.sqlite.journal import SORT as JOURNAL
@@ -115,7 +115,7 @@ def _prepare(target: Path, files: list[Path]) -> None:
         )
 
 
-def _snapshots(folder: Path, files: list[tuple[Path, Sort]], stack: ExitStack) -> list[sqlite3.Connection]:
+def _snapshots(folder: Path, files: list[tuple[Path, Sort]], stack: ExitStack) -> list[Connection]:
     """Connections to all files, each in a reading transaction; all of one moment between two commits."""
     connections = [stack.enter_context(closing(connect(path, sort, read_only=True, cache_kib=2_048))) for path, sort in files]
     gate = stack.enter_context(closing(connect(folder / FILE, CONTROL, read_only=False)))

@@ -12,7 +12,7 @@ import msgspec
 import orjson
 import zstandard
 
-from soc.adapters.sqlite.database import CORRUPT_HINT, connect, guarded, insert_many, key_lists, transaction
+from soc.adapters.sqlite.database import CORRUPT_HINT, Looking, connect, guarded, insert_many, key_lists, transaction
 from soc.adapters.sqlite.schema import ADDED, CONTROL
 from soc.adapters.sqlite.spans import Spans
 from soc.errors import Conflict, Phrase, StoreCorrupt
@@ -39,7 +39,8 @@ class Control:
 
     def __init__(self, folder: Path, *, read_only: bool) -> None:
         self.path = folder / FILE
-        self.db = connect(self.path, CONTROL, read_only=read_only)
+        self._looking = Looking(self.path, CONTROL) if read_only else None
+        self.db = connect(self.path, CONTROL, read_only=False) if self._looking is None else self._looking.connection()
         if not read_only:
             with guarded(self.path, "opening"):
                 self.db.executescript(ADDED)
@@ -50,13 +51,16 @@ class Control:
 
     def close(self) -> None:
         """Give the file back."""
+        if self._looking is not None:
+            self._looking.close()
         self._reading.close()
         self.db.close()
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query, as last committed."""
         with guarded(self.path, "reading"):
-            return self._reading.execute(sql, values).fetchall()
+            reading = self._reading if self._looking is None else self._looking.connection()
+            return reading.execute(sql, values).fetchall()
 
     # positions and ledger ------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import orjson
 
 from soc.adapters.sqlite import codec
-from soc.adapters.sqlite.database import connect, guarded, transaction
+from soc.adapters.sqlite.database import Looking, connect, guarded, transaction
 from soc.adapters.sqlite.order import Month, month_named
 from soc.adapters.sqlite.plan import ID_CHARS, id_token, marks_of, quoted
 from soc.adapters.sqlite.schema import APPEND, EVENTS, HOUR_MS
@@ -107,8 +107,9 @@ class EventFile:
         self.name = name
         self.path = folder / name.file
         self._read_only = read_only
-        self._db: sqlite3.Connection | None = connect(self.path, EVENTS, read_only=read_only)
-        self._reading = self._db if read_only else None
+        self._looking = Looking(self.path, EVENTS) if read_only else None
+        self._db: sqlite3.Connection | None = None if read_only else connect(self.path, EVENTS, read_only=False)
+        self._reading: sqlite3.Connection | None = None
         self._rows: dict[tuple[str, str, str, str, str, bool, bool], Row] = {}
         self._last: _Last | None = None
         self._reload()
@@ -121,14 +122,15 @@ class EventFile:
         self._last = None
 
     def _connected(self) -> sqlite3.Connection:
-        connection = connect(self.path, EVENTS, read_only=self._read_only)
-        if not self._read_only:
-            with guarded(self.path, "opening"):
-                connection.executescript(APPEND)
+        connection = connect(self.path, EVENTS, read_only=False)
+        with guarded(self.path, "opening"):
+            connection.executescript(APPEND)
         return connection
 
     def close(self) -> None:
         """Give the file back."""
+        if self._looking is not None:
+            self._looking.close()
         if self._reading is not None:
             self._reading.close()
         if self._db is not None:
@@ -159,6 +161,8 @@ class EventFile:
     @property
     def db(self) -> sqlite3.Connection:
         """The connection that writes; of a file that may only be read the one there is."""
+        if self._looking is not None:
+            return self._looking.connection()
         if self._db is None:
             self._db = self._connected()
         return self._db
@@ -166,6 +170,8 @@ class EventFile:
     @property
     def reading(self) -> sqlite3.Connection:
         """A connection for reading, which sees only what is committed."""
+        if self._looking is not None:
+            return self._looking.connection()
         if self._reading is None:
             self._reading = connect(self.path, EVENTS, read_only=True, cache_kib=_BESIDE_KIB)
         return self._reading

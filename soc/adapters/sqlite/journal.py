@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from soc.adapters.sqlite.database import JOURNAL, Sort, connect, guarded, transaction
+from soc.adapters.sqlite.database import JOURNAL, Looking, Sort, connect, guarded, transaction
 from soc.clock import Clock, iso
 from soc.errors import NotAllowed, Phrase
 from soc.model.fact import ANY_VERSION, Fact, NewFact, Stored, chained, digest
@@ -48,9 +48,9 @@ class SqliteJournal:
         self.path = folder / FILE
         self._clock = clock
         self._read_only = read_only
-        self._there = self.path.exists()
-        if self._there:
-            self._db = connect(self.path, SORT, read_only=read_only)
+        self._looking: Looking | None = None
+        self._there = False
+        self._look()
 
     def _make(self) -> None:
         """Make the file when the first fact comes: who only looks leaves nothing behind."""
@@ -63,8 +63,13 @@ class SqliteJournal:
     def _look(self) -> bool:
         """Whether there is a journal, also when another process made it meanwhile."""
         if not self._there and self.path.exists():
-            self._db = connect(self.path, SORT, read_only=self._read_only)
+            if self._read_only:
+                self._looking = Looking(self.path, SORT)
+            else:
+                self._db = connect(self.path, SORT, read_only=False)
             self._there = True
+        if self._looking is not None:
+            self._db = self._looking.connection()
         return self._there
 
     def append(self, stream: str, expected: int, facts: Sequence[NewFact], *, actor: str, scope: str = "real") -> list[Stored]:
@@ -222,3 +227,5 @@ class SqliteJournal:
     def close(self) -> None:
         if self._there:
             self._db.close()
+        if self._looking is not None:
+            self._looking.close()

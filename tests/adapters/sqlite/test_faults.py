@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from soc.adapters.sqlite import SqliteStore, open_store
+from soc.adapters.sqlite.journal import SqliteJournal
 from soc.clock import FrozenClock
 from soc.config import StoreSettings
 from soc.errors import Locked, NotAllowed, SocError, StoreCorrupt, StoreFull, StoreNewer, StoreRefused, StoreUnavailable
-from soc.model.query import All
+from soc.model.fact import NewFact
+from soc.model.query import All, Text
 from soc.ports import EventQuery
 from tests.contracts.samples import T0, batch, event
 
@@ -287,3 +289,86 @@ def test_a_folder_that_others_may_enter_gives_them_nothing_to_read(tmp_path: Pat
             assert [path for path in files if path.stat().st_mode & 0o077] == []
     finally:
         os.umask(before)
+
+
+# --- who may only look, while others write -------------------------------------------------------------------------------
+
+_WRITER = """
+import sys
+from pathlib import Path
+from soc.adapters.sqlite.journal import SqliteJournal
+from soc.clock import FrozenClock
+from soc.model.fact import ANY_VERSION, NewFact
+from tests.adapters.sqlite.test_faults import opened
+from tests.contracts.samples import T0, batch, event
+folder = Path(sys.argv[1])
+store = None
+for line in sys.stdin:
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    what, number = line.split()
+    if what == "write":
+        store = store or opened(folder)
+        store.commit(batch(event(int(number), message="late")))
+        journal = SqliteJournal(folder, clock=FrozenClock(T0))
+        journal.append("shared", ANY_VERSION, [NewFact("NoteAdded", {"n": int(number)})], actor="an")
+        journal.close()
+    else:
+        store.close()
+        store = None
+    print("done", flush=True)
+"""
+
+
+def test_who_may_only_look_sees_what_others_write_into_a_store_that_was_at_rest(public: Path) -> None:
+    """Opened without logs, as there were none: later events are found once they are committed, while their writer is there and after he ended."""
+    folder = public / "store"
+    filled(folder)
+    journal = SqliteJournal(folder, clock=FrozenClock(T0))
+    journal.append("shared", 0, [NewFact("NoteAdded", {"n": 0})], actor="an")
+    journal.close()
+    locked_away(folder)
+    assert not [*folder.rglob("*-wal"), *folder.rglob("*-shm")]
+    writer = subprocess.Popen(
+        [sys.executable, "-c", _WRITER, str(folder)], cwd=Path(__file__).parents[3], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+    def tell(line: str) -> None:
+        assert writer.stdin is not None
+        assert writer.stdout is not None
+        writer.stdin.write(line + "\n")
+        writer.stdin.flush()
+        assert writer.stdout.readline() == "done\n"
+
+    def look() -> list[object]:
+        store = opened(folder, pipeline=False, read_only=True)
+        journal = SqliteJournal(folder, clock=FrozenClock(T0), read_only=True)
+
+        def seen() -> tuple[int, int, int, int, int]:
+            ledger = store.ledger()
+            late = store.count(EventQuery(Text(("late",))))
+            return store.count(EVERYTHING), late, store.positions()["fw/0"], ledger[0].stored, len(journal.read("shared"))
+
+        found: list[object] = [seen()]
+        begun = store.stream(EVERYTHING)
+        next(begun)
+        tell("write 300")
+        found.append(seen())
+        tell("write 301")
+        found.append(seen())
+        found.append(len([next(begun), *begun]))
+        tell("rest 0")
+        found.append(seen())
+        tell("write 302")
+        tell("rest 0")
+        found.append(seen())
+        other = opened(folder, pipeline=False, read_only=True)
+        found.append(other.count(EVERYTHING))
+        return found
+
+    try:
+        text = as_other(look)
+    finally:
+        writer.communicate(timeout=120)
+    first, second, third, fourth = (300, 0, 300, 300, 1), (301, 1, 301, 301, 2), (302, 2, 302, 302, 3), (303, 3, 303, 303, 4)
+    assert text == repr([first, second, third, 299, third, fourth, 303])
