@@ -7,10 +7,8 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,27 +18,28 @@ from soc.application.app import Actor, App
 from soc.application.run import run
 from soc.bootstrap import open_app
 from soc.config import Settings, StoreSettings
-from soc.errors import StoreUnavailable
+from soc.errors import Unreachable
 from soc.ingest.worker import Totals
 from soc.model.record import RawRecord
 from soc.ports import Store
-from tests.e2e.driver import NOW_US, RunningClock
+from tests.e2e.driver import NOW_US, Brake, RunningClock
 from tests.e2e.state import assert_balanced, everything
-from tests.servers.kafka_server import Broker
-from tests.servers.process import tail, wait_until
+from tests.servers.kafka_server import Broker, producer
+from tests.servers.process import WITHIN_S, tail
+from tests.servers.process import wait_until as wait_for
 
 ROOT = Path(__file__).parents[2]
-_STEP_S = 0.2
 
 
 def settings_of(
     folder: Path, url: str, servers: str, prefix: str, topics: dict[str, str], *, batch: int = 200, store: dict[str, Any] | None = None, **kafka: Any
 ) -> Settings:
-    """Ingest `topics` (by source) into the Elasticsearch at `url`, with `prefix` as consumer group and prefix of indices."""
+    """Ingest `topics` (by source) into the Elasticsearch at `url`, with `prefix` as consumer group and prefix of indices; patient with busy servers."""
+    patience = {"request_timeout_s": 120, "stall_budget_s": WITHIN_S, "look_up_budget_s": WITHIN_S}
     return Settings.model_validate(
         {
-            "store": {"kind": "elasticsearch", "hosts": [url], "prefix": prefix, **(store or {})},
-            "kafka": {"bootstrap_servers": [servers], "group": prefix, "session_timeout_s": 6, **kafka},
+            "store": {"kind": "elasticsearch", "hosts": [url], "prefix": prefix, **patience, **(store or {})},
+            "kafka": {"bootstrap_servers": [servers], "group": prefix, "session_timeout_s": 6, "bootstrap_timeout_s": 120, **kafka},
             "data_dir": str(folder),
             "roles": ["ingest"],
             "pipeline": {"batch_size": batch, "batch_wait_s": 0.5},
@@ -56,15 +55,25 @@ def records_of(path: Path, *, host: Callable[[bytes], str] = lambda _line: "") -
     return [RawRecord(path.stem, name, seq, seq + 1, line, NOW_US + seq * 1000, name, seq, host=host(line)) for seq, line in enumerate(lines)]
 
 
+def wait_until(check: Callable[[], bool], *, within_s: float = WITHIN_S, what: str = "the condition", every_s: float = 0.2) -> None:
+    """`tests.servers.process.wait_until` for a question to servers; while one does not answer, as after a start or when it is busy, the answer is no."""
+
+    def answered() -> bool:
+        try:
+            return check()
+        except Unreachable:
+            return False
+
+    wait_for(answered, within_s=within_s, what=what, every_s=every_s)
+
+
 class Feed:
     """Writes records to topics (by source) under their own positions; acknowledged on return."""
 
     def __init__(self, broker: Broker, topics: Mapping[str, str], partition: Callable[[RawRecord], int] = lambda _record: 0) -> None:
-        from kafka import KafkaProducer
-
         self._topics = topics
         self._partition = partition
-        self._producer = KafkaProducer(bootstrap_servers=broker.bootstrap, acks="all", linger_ms=5)
+        self._producer = producer(broker.bootstrap)
 
     def write(self, records: Iterable[RawRecord]) -> None:
         """Write records, each to the topic of its source."""
@@ -79,23 +88,7 @@ class Feed:
             for record in records
         ]
         for future in futures:
-            future.get(timeout=30)
-
-    def write_until(self, records: Iterator[RawRecord], done: Callable[[], bool], *, at_once: int = 10, within_s: float = 60.0) -> None:
-        """Write a few records at a time until `done`: so many every 0.2 s, also when a step takes longer.
-
-        A feed that falls behind on a busy machine gains no more on time, and correlators wait no longer for its partitions.
-        """
-        fed = time.monotonic()
-
-        def step() -> bool:
-            nonlocal fed
-            steps = max(1, int((time.monotonic() - fed) / _STEP_S))
-            fed += steps * _STEP_S
-            self.write(islice(records, steps * at_once))
-            return done()
-
-        wait_until(step, within_s=within_s, what="what the records are fed for", every_s=_STEP_S)
+            future.get(timeout=2 * WITHIN_S)
 
     def __enter__(self) -> Self:
         return self
@@ -129,23 +122,15 @@ def received(store: Store) -> int:
     return sum(item.received - item.dropped.get("replay", 0) for item in store.ledger())
 
 
-def _received_now(store: Store) -> int:
-    """`received`; 0 while an index that was just made is not yet allocated."""
-    try:
-        return received(store)
-    except StoreUnavailable:
-        return 0
-
-
-def ingest(settings: Settings, expected: int, *, deadline_s: float = 90.0) -> dict[str, Any]:
+def ingest(settings: Settings, expected: int) -> dict[str, Any]:
     """Run a worker in this process until `expected` records are in the ledger; everything that the store holds then."""
     with opened(settings, pipeline=True) as app:
-        run_until(app, lambda: _received_now(app.store) >= expected, deadline_s=deadline_s)
+        run_until(app, lambda: received(app.store) >= expected)
         assert_balanced(app.store)
         return everything(app.store)
 
 
-def run_until(app: App, done: Callable[[], bool], *, deadline_s: float = 90.0, meanwhile: Callable[[], None] = lambda: None) -> Totals:
+def run_until(app: App, done: Callable[[], bool], *, meanwhile: Callable[[], None] = lambda: None) -> Totals:
     """Run the roles of the application in a thread until `done`; `meanwhile` is called when it has begun. What the run says it did."""
     stop = threading.Event()
     failures: list[BaseException] = []
@@ -161,10 +146,10 @@ def run_until(app: App, done: Callable[[], bool], *, deadline_s: float = 90.0, m
     thread.start()
     try:
         meanwhile()
-        wait_until(lambda: bool(failures) or done(), within_s=deadline_s, what="the records are in the store", every_s=0.2)
+        wait_until(lambda: bool(failures) or done(), what="the records are in the store")
     finally:
         stop.set()
-        thread.join(60)
+        thread.join(WITHIN_S)
     assert not failures, failures
     assert not thread.is_alive()
     return totals[0]
@@ -178,6 +163,12 @@ class Workers:
         self._folder = folder
         self._started: list[Worker] = []
 
+    def brake(self, records: int) -> Brake:
+        """A brake for workers (`start(settings, "--run", brake.word)`): each of them reads so many records at full speed."""
+        brake = Brake(self._folder / "brake")
+        brake.allow(records)
+        return brake
+
     def start(self, settings: Settings, *how: str, crash: str = "") -> Worker:
         """Begin `tests.e2e.driver` with these settings."""
         number = len(self._started)
@@ -187,9 +178,9 @@ class Workers:
         self._started.append(worker)
         return worker
 
-    def once(self, settings: Settings, *, crash: str = "", within_s: float = 60.0) -> int:
+    def once(self, settings: Settings, *, crash: str = "") -> int:
         """Run a worker until it ends; its exit code (−9 = killed)."""
-        return self.start(settings, "--once", crash=crash).wait(within_s)
+        return self.start(settings, "--once", crash=crash).wait()
 
     def __enter__(self) -> Self:
         return self
@@ -210,21 +201,22 @@ class Worker:
             )
 
     def said(self, beginning: str) -> list[str]:
-        """The lines of its output that begin so."""
-        return [line for line in self.log.read_text(encoding="utf-8", errors="replace").splitlines() if line.startswith(beginning)]
+        """The lines of its output that begin so; one that is still being written is none."""
+        whole, _, _ = self.log.read_text(encoding="utf-8", errors="replace").rpartition("\n")
+        return [line for line in whole.splitlines() if line.startswith(beginning)]
 
     def received(self) -> int:
         """How many records it has committed."""
         batches = self.said("batch ")
         return int(batches[-1].split()[1]) if batches else 0
 
-    def await_received(self, least: int, *, within_s: float = 60.0) -> None:
+    def await_received(self, least: int) -> None:
         """Return when it has committed so many records."""
-        wait_until(lambda: self.received() >= least or self._ended(), within_s=within_s, what=f"{least} records by a worker ({self.log})")
+        wait_for(lambda: self.received() >= least or self._ended(), what=f"{least} records by a worker ({self.log})")
 
-    def addresses(self, *, within_s: float = 60.0) -> list[str]:
+    def addresses(self) -> list[str]:
         """What it listens to, once it does."""
-        wait_until(lambda: bool(self.said("ready ")) or self._ended(), within_s=within_s, what="the worker is ready")
+        wait_for(lambda: bool(self.said("ready ")) or self._ended(), what="the worker is ready")
         return [str(address) for address in json.loads(self.said("ready ")[0].removeprefix("ready "))]
 
     def _ended(self) -> bool:
@@ -232,18 +224,19 @@ class Worker:
             raise AssertionError(f"the worker ended with {self.process.returncode}:\n{tail(self.log)}")
         return False
 
-    def wait(self, within_s: float = 60.0) -> int:
+    def wait(self) -> int:
         """Its exit code; anything but 0 and a kill is a failure."""
         try:
-            code = self.process.wait(within_s)
+            code = self.process.wait(WITHIN_S)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"the worker did not end within {within_s:g} s:\n{tail(self.log)}") from None
+            raise AssertionError(f"the worker did not end within {WITHIN_S:g} s:\n{tail(self.log)}") from None
         assert code in {0, -9}, tail(self.log)
         return code
 
     def stop(self) -> None:
-        """End it gracefully."""
+        """End it gracefully, once it knows how to."""
+        self.addresses()
         self.process.terminate()
         assert self.wait() == 0
 
@@ -251,7 +244,7 @@ class Worker:
         """End it without a chance to tidy up."""
         if self.process.poll() is None:
             self.process.kill()
-            self.process.wait(30)
+            self.process.wait(WITHIN_S)
 
 
 def forget(settings: Settings) -> None:

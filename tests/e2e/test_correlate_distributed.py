@@ -1,4 +1,8 @@
-"""Correlation by several workers over Kafka and Elasticsearch: killed, joined, behind, and still the alerts of one embedded run."""
+"""Correlation by several workers over Kafka and Elasticsearch: killed, joined, behind, and still the alerts of one embedded run.
+
+All records wait in the topic from the first; a brake lets who ingests read them slowly until what a test is about has happened. Records that came
+one by one would not do: at each stall of the machine the log would seem to be read to its end, and time would have passed.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +28,10 @@ from soc.config import Settings
 from soc.model.record import RawRecord
 from soc.ports import AlertQuery
 from tests.application.test_correlate import DETECTION, OTHER
-from tests.e2e.distributed import Feed, Worker, Workers, fill, forget, opened, received, run_until, settings_of
+from tests.e2e.distributed import Worker, Workers, fill, forget, opened, received, run_until, settings_of, wait_until
 from tests.e2e.driver import NOW_US, RunningClock
 from tests.e2e.state import assert_balanced, assert_same, comparable, everything
 from tests.servers.kafka_server import Broker
-from tests.servers.process import wait_until
 
 Name = Callable[[str], str]
 pytestmark = pytest.mark.xdist_group("correlate-distributed")
@@ -132,6 +135,10 @@ def _alerts(app: App) -> dict[str, Any]:
     return {part: state[part] for part in ("alerts", "groups")}
 
 
+_BEGUN = 400
+"""Of 900 shuffled records so many reach beyond the first 20 seconds and the lateness in each partition."""
+
+
 def _shuffled(records: Sequence[RawRecord], seed: int = 3) -> list[RawRecord]:
     """In another order; none comes more than 50 seconds after one that is younger."""
     chance = random.Random(seed)
@@ -187,8 +194,8 @@ class Stage:
 
     def await_judged(self, app: App, supply: Supply) -> None:
         """Return when there is nothing more to do."""
-        wait_until(lambda: received(app.store) >= len(supply.records), within_s=120, what="everything is stored", every_s=0.5)
-        wait_until(lambda: self.judged(app), within_s=120, what="everything is judged", every_s=0.5)
+        wait_until(lambda: received(app.store) >= len(supply.records), what="everything is stored", every_s=0.5)
+        wait_until(lambda: self.judged(app), what="everything is judged", every_s=0.5)
 
 
 @pytest.fixture
@@ -199,12 +206,14 @@ def stage(tmp_path: Path, elastic_url: str, kafka_broker: Broker, unique_name: N
 
 def test_two_and_two_workers_tell_what_one_tells(tmp_path: Path, stage: Stage, supply: Supply) -> None:
     """Two that ingest and two that correlate, records shuffled within the lateness, one partition without any: the same alerts."""
-    with Workers(tmp_path / "workers") as workers, opened(stage.of("looker", "ingest")) as app, Feed(stage.broker, stage.topics, _partition) as feed:
-        both = [workers.start(stage.of(name, "ingest"), "--run") for name in ("a", "b")]
+    fill(stage.broker, stage.topics, _shuffled(supply.records), partition=_partition)
+    with Workers(tmp_path / "workers") as workers, opened(stage.of("looker", "ingest")) as app:
+        brake = workers.brake(40)
+        both = [workers.start(stage.of(name, "ingest"), "--run", brake.word) for name in ("a", "b")]
         others = [workers.start(stage.of(name, "correlate"), "--run") for name in ("c", "d")]
-        records = iter(_shuffled(supply.records))
-        feed.write_until(records, lambda: all(worker.received() >= 30 for worker in both))
-        feed.write(records)
+        for worker in both:
+            worker.await_received(30)
+        brake.release()
         stage.await_judged(app, supply)
         for worker in (*both, *others):
             worker.stop()
@@ -214,20 +223,20 @@ def test_two_and_two_workers_tell_what_one_tells(tmp_path: Path, stage: Stage, s
 
 def test_a_correlator_killed_in_mid_window_adds_and_loses_nothing(tmp_path: Path, stage: Stage, supply: Supply) -> None:
     """One is killed while windows are open, a second takes over, a third joins, the second is stopped: the same alerts."""
-    with Workers(tmp_path / "workers") as workers, opened(stage.of("looker", "ingest")) as app, Feed(stage.broker, stage.topics, _partition) as feed:
-        workers.start(stage.of("a", "ingest"), "--run")
+    fill(stage.broker, stage.topics, _shuffled(supply.records), partition=_partition)
+    with Workers(tmp_path / "workers") as workers, opened(stage.of("looker", "ingest")) as app:
+        brake = workers.brake(_BEGUN)
+        workers.start(stage.of("a", "ingest"), "--run", brake.word)
         first = workers.start(stage.of("c", "correlate"), "--run")
-        records = iter(_shuffled(supply.records))
-        feed.write_until(records, lambda: stage.begun(app, 20))
+        wait_until(lambda: stage.begun(app, 20), what="correlation has begun")
         first.kill()
         second = workers.start(stage.of("d", "correlate"), "--run")
-        feed.write_until(records, lambda: _taken(second) >= 4, at_once=3)
+        wait_until(lambda: _taken(second) >= 4, what="the second has taken over")
         third = workers.start(stage.of("e", "correlate"), "--run")
-        feed.write_until(records, lambda: _taken(third) >= 1, at_once=3)
+        wait_until(lambda: _taken(third) >= 1, what="the third has joined")
         second.stop()
-        rest = list(records)
-        assert len(rest) > 50, "records are left for the last one"
-        feed.write(rest)
+        assert received(app.store) < len(supply.records) - 50, "records are left for the last one"
+        brake.release()
         stage.await_judged(app, supply)
         assert_same(_alerts(app), supply.expected)
     forget(stage.settings)
@@ -258,7 +267,7 @@ def test_a_correlator_killed_at_a_border_adds_and_loses_nothing(tmp_path: Path, 
     fill(stage.broker, stage.topics, _shuffled(supply.records), partition=_partition)
     with Workers(tmp_path / "workers") as workers, opened(stage.of("looker", "ingest")) as app:
         workers.start(stage.of("a", "ingest"), "--run")
-        wait_until(lambda: received(app.store) >= len(supply.records), within_s=120, what="everything is stored", every_s=0.5)
+        wait_until(lambda: received(app.store) >= len(supply.records), what="everything is stored", every_s=0.5)
         for count in (1, 2):
             assert workers.start(_small(stage.of("c", "correlate")), "--run", crash=f"{point}:{count}").wait() == -9
         workers.start(stage.of("c", "correlate"), "--run")
@@ -280,7 +289,7 @@ def test_all_roles_in_one_process(tmp_path: Path, stage: Stage, supply: Supply) 
             ends = app.wiring.signal_ends()
             return stage.judged(app) and {name: app.store.positions().get(name) for name in ends} == ends
 
-        totals = run_until(app, is_done, deadline_s=120)
+        totals = run_until(app, is_done)
         assert_same(_alerts(app), supply.expected)
         assert totals.alerts >= len(supply.expected["alerts"]), "those of correlations count too"
         (row,) = [row for row in sources.status(app) if row.source == SOURCE]
@@ -310,19 +319,20 @@ def test_a_correlator_alone_takes_changed_rules_over(tmp_path: Path, stage: Stag
     def titled(alerts: dict[str, Any], title: str) -> set[str]:
         return {key for key, alert in alerts.items() if alert["rule"]["title"] == title}
 
-    records = iter(_shuffled(supply.records))
-    with Workers(tmp_path / "workers") as workers, opened(of("c", "correlate"), pipeline=True) as app, Feed(stage.broker, stage.topics, _partition) as feed:
-        workers.start(of("a", "ingest"), "--run")
+    fill(stage.broker, stage.topics, _shuffled(supply.records), partition=_partition)
+    with Workers(tmp_path / "workers") as workers, opened(of("c", "correlate"), pipeline=True) as app:
+        brake = workers.brake(_BEGUN)
+        workers.start(of("a", "ingest"), "--run", brake.word)
 
         def meanwhile() -> None:
-            feed.write_until(records, lambda: stage.begun(app, 20), at_once=4)
+            wait_until(lambda: stage.begun(app, 20), what="correlation has begun")
             before = app.rules.hash
             assert not titled(everything(app.store)["alerts"], "Many intrusions from one address")
             file.write_text(RULES, encoding="utf-8")
-            feed.write_until(records, lambda: app.rules.hash != before, at_once=4)
-            feed.write(records)
+            wait_until(lambda: app.rules.hash != before, what="the changed rules are in force")
+            brake.release()
 
-        run_until(app, lambda: stage.judged(app) and received(app.store) >= len(supply.records), deadline_s=120, meanwhile=meanwhile)
+        run_until(app, lambda: stage.judged(app) and received(app.store) >= len(supply.records), meanwhile=meanwhile)
         found, wanted = _alerts(app)["alerts"], supply.expected["alerts"]
         many = [set(found[key]["events"]) for key in titled(found, "Many intrusions from one address")]
         all_along = [set(wanted[key]["events"]) for key in titled(wanted, "Many intrusions from one address")]
@@ -360,14 +370,14 @@ def test_a_redriven_line_reaches_correlators_through_the_topic(tmp_path: Path, s
         source.close()
 
         def meanwhile() -> None:
-            wait_until(lambda: app.store.dead_letters()[0] == 1, within_s=60, what="the long line is a dead letter", every_s=0.2)
+            wait_until(lambda: app.store.dead_letters()[0] == 1, what="the long line is a dead letter")
             with opened(stage.of("desk", "ingest")) as desk:
                 assert told(desk) == []
                 (done,) = redrive(desk, None, raw_override=texts[2].encode())
                 assert done.event
                 assert judge(desk) is None
 
-        run_until(app, lambda: bool(told(app)), deadline_s=120, meanwhile=meanwhile)
+        run_until(app, lambda: bool(told(app)), meanwhile=meanwhile)
         (alert,) = told(app)
         assert len(alert.events) == 4
     forget(stage.settings)

@@ -1,4 +1,7 @@
-"""Two workers on two partitions: joining, killed, stopped, and still the store of one worker that nobody disturbed."""
+"""Two workers on two partitions: joining, killed, stopped, and still the store of one worker that nobody disturbed.
+
+All records wait in the topics from the first; a brake lets workers read them slowly until what a test is about has happened.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,9 @@ import pytest
 from soc.config import Settings
 from soc.model.record import RawRecord
 from tests.e2e import traffic
-from tests.e2e.distributed import Feed, Workers, fill, forget, ingest, opened, received, records_of, settings_of, state_of
+from tests.e2e.distributed import Workers, fill, forget, ingest, opened, received, records_of, settings_of, state_of, wait_until
 from tests.e2e.state import assert_same, comparable
 from tests.servers.kafka_server import Broker
-from tests.servers.process import wait_until
 
 Name = Callable[[str], str]
 pytestmark = pytest.mark.xdist_group("rebalance")
@@ -96,27 +98,27 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, kafka_broker: Broker, 
 def test_joins_kills_and_stops_change_nothing(
     tmp_path: Path, undisturbed: dict[str, Any], supply: Supply, kafka_broker: Broker, elastic_url: str, unique_name: Name
 ) -> None:
-    """A second worker joins while records come, the first is killed, a third joins, the second stops: the same store, balanced."""
+    """A second worker joins while the first reads, the first is killed, a third joins, the second stops: the same store, balanced."""
     prefix = unique_name("workers")
     topics = _topics(kafka_broker, prefix)
+    fill(kafka_broker, topics, supply.in_order(), partition=_partition)
 
     def of(name: str) -> Settings:
         return settings_of(tmp_path, elastic_url, kafka_broker.bootstrap, prefix, topics, batch=50, instance_id=f"{prefix}-{name}")
 
-    records = iter(supply.in_order())
-    with Workers(tmp_path / "workers") as workers, opened(of("looker")) as app, Feed(kafka_broker, topics, _partition) as feed:
-        first = workers.start(of("a"), "--run")
-        feed.write_until(records, lambda: first.received() >= 100)
-        second = workers.start(of("b"), "--run")
-        feed.write_until(records, lambda: second.received() >= 30)
+    with Workers(tmp_path / "workers") as workers, opened(of("looker")) as app:
+        brake = workers.brake(120)
+        first = workers.start(of("a"), "--run", brake.word)
+        first.await_received(100)
+        second = workers.start(of("b"), "--run", brake.word)
+        second.await_received(30)
         first.kill()
-        third = workers.start(of("c"), "--run")
-        feed.write_until(records, lambda: third.received() >= 30)
+        third = workers.start(of("c"), "--run", brake.word)
+        third.await_received(30)
         second.stop()
-        rest = list(records)
-        assert len(rest) > 100, "records are left for the last worker"
-        feed.write(rest)
-        wait_until(lambda: received(app.store) >= supply.total, within_s=90, what="everything is stored", every_s=0.3)
+        assert received(app.store) < supply.total - 100, "records are left for the last worker"
+        brake.release()
+        wait_until(lambda: received(app.store) >= supply.total, what="everything is stored")
         third.stop()
     assert_same(comparable(state_of(of("looker")), beside=COUNTED), comparable(undisturbed, beside=COUNTED))
     forget(of("looker"))
@@ -126,16 +128,18 @@ def test_two_workers_at_once(tmp_path: Path, undisturbed: dict[str, Any], supply
     """Two workers that share the partitions both work, and end with the store of one."""
     prefix = unique_name("workers")
     topics = _topics(kafka_broker, prefix)
+    fill(kafka_broker, topics, supply.in_order(), partition=_partition)
 
     def of(name: str) -> Settings:
         return settings_of(tmp_path, elastic_url, kafka_broker.bootstrap, prefix, topics, batch=20, instance_id=f"{prefix}-{name}")
 
-    records = iter(supply.in_order())
-    with Workers(tmp_path / "workers") as workers, opened(of("looker")) as app, Feed(kafka_broker, topics, _partition) as feed:
-        both = [workers.start(of(name), "--run") for name in ("a", "b")]
-        feed.write_until(records, lambda: all(worker.received() >= 30 for worker in both))
-        feed.write(records)
-        wait_until(lambda: received(app.store) >= supply.total, within_s=90, what="everything is stored", every_s=0.3)
+    with Workers(tmp_path / "workers") as workers, opened(of("looker")) as app:
+        brake = workers.brake(40)
+        both = [workers.start(of(name), "--run", brake.word) for name in ("a", "b")]
+        for worker in both:
+            worker.await_received(30)
+        brake.release()
+        wait_until(lambda: received(app.store) >= supply.total, what="everything is stored")
         for worker in both:
             worker.stop()
     assert_same(comparable(state_of(of("looker")), beside=COUNTED), comparable(undisturbed, beside=COUNTED))
@@ -154,12 +158,14 @@ def test_a_resent_line_counts_once_whichever_worker_sees_it_first(
 
     again = [msgspec.structs.replace(record, origin="collector:other/firewall", host=f"again {record.host}") for record in supply.firewall]
     doubled = sorted([*supply.in_order(), *again], key=lambda record: record.received_us)
-    records = iter(doubled)
-    with Workers(tmp_path / "workers") as workers, opened(of("looker")) as app, Feed(kafka_broker, topics, _partition_of_copies) as feed:
-        both = [workers.start(of(name), "--run") for name in ("a", "b")]
-        feed.write_until(records, lambda: all(worker.received() >= 30 for worker in both))
-        feed.write(records)
-        wait_until(lambda: received(app.store) >= len(doubled), within_s=90, what="everything is stored", every_s=0.3)
+    fill(kafka_broker, topics, doubled, partition=_partition_of_copies)
+    with Workers(tmp_path / "workers") as workers, opened(of("looker")) as app:
+        brake = workers.brake(40)
+        both = [workers.start(of(name), "--run", brake.word) for name in ("a", "b")]
+        for worker in both:
+            worker.await_received(30)
+        brake.release()
+        wait_until(lambda: received(app.store) >= len(doubled), what="everything is stored")
         for worker in both:
             worker.stop()
     state = state_of(of("looker"))

@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from soc.config import Settings
 from soc.model.record import RawRecord
 from tests.e2e import traffic
-from tests.e2e.distributed import Workers, fill, forget, ingest, opened, received, records_of, run_until, settings_of, state_of
+from tests.e2e.distributed import Feed, Workers, fill, forget, ingest, opened, received, records_of, run_until, settings_of, state_of, wait_until
 from tests.e2e.state import assert_same, comparable
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.fixtures import OwnElastic, OwnKafka
 from tests.servers.kafka_server import Broker
-from tests.servers.process import wait_until
 
 Name = Callable[[str], str]
+REQUEST_S = 3.0
+"""The time-out of a request where connections stall: far above what a busy node takes, as every request must get through in the end."""
+TIMES = 6
+"""How often connections are broken."""
 pytestmark = pytest.mark.xdist_group("servers-fail")
 
 
 class Undisturbed(NamedTuple):
-    """Records, the topics that hold them, and what an undisturbed run makes of them."""
+    """Records, their sources, and what an undisturbed run makes of them."""
 
     records: list[RawRecord]
-    topics: dict[str, str]
+    sources: tuple[str, ...]
     state: dict[str, Any]
+
+    @property
+    def halves(self) -> tuple[list[RawRecord], list[RawRecord]]:
+        """What there is before a server fails, and what comes while it is away: so it always fails in mid-stream."""
+        half = len(self.records) // 2
+        return self.records[:half], self.records[half:]
 
 
 @pytest.fixture(scope="module")
@@ -42,23 +50,27 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, kafka_broker: Broker, 
     fill(kafka_broker, topics, records)
     state = ingest(settings_of(folder, elastic_url, kafka_broker.bootstrap, prefix, topics), len(records))
     assert state["alerts"]
-    return Undisturbed(records, topics, state)
+    return Undisturbed(records, tuple(topics), state)
+
+
+def _topics(broker: Broker, prefix: str, undisturbed: Undisturbed) -> dict[str, str]:
+    return {name: broker.create_topic(f"{prefix}.{name}") for name in undisturbed.sources}
 
 
 def test_broker_killed_in_mid_stream(tmp_path: Path, undisturbed: Undisturbed, own_kafka: OwnKafka, elastic_url: str, unique_name: Name) -> None:
     """A broker that is killed while records are read, and comes back with more: the worker lives through it."""
     broker = own_kafka()
     prefix = unique_name("fail")
-    topics = {name: broker.create_topic(f"{prefix}.{name}") for name in undisturbed.topics}
-    half = len(undisturbed.records) // 2
-    fill(broker, topics, undisturbed.records[:half])
+    topics = _topics(broker, prefix, undisturbed)
+    before, after = undisturbed.halves
+    fill(broker, topics, before)
     settings = settings_of(tmp_path, elastic_url, broker.bootstrap, prefix, topics, batch=25, instance_id=prefix)
     with Workers(tmp_path / "workers") as workers, opened(settings) as app:
         worker = workers.start(settings, "--run")
         worker.await_received(50)
         broker.restart()
-        fill(broker, topics, undisturbed.records[half:])
-        wait_until(lambda: received(app.store) >= len(undisturbed.records), within_s=90, what="everything is stored", every_s=0.3)
+        fill(broker, topics, after)
+        wait_until(lambda: received(app.store) >= len(undisturbed.records), what="everything is stored")
         worker.stop()
     assert_same(comparable(state_of(settings)), comparable(undisturbed.state))
     forget(settings)
@@ -68,17 +80,19 @@ def test_node_killed_in_mid_stream(tmp_path: Path, undisturbed: Undisturbed, kaf
     """An Elasticsearch node that is killed while batches are written, and comes back: the worker waits and goes on."""
     node = own_elastic()
     prefix = unique_name("fail")
-    settings = settings_of(tmp_path, node.url, kafka_broker.bootstrap, prefix, undisturbed.topics, batch=10, instance_id=prefix)
+    topics = _topics(kafka_broker, prefix, undisturbed)
+    settings = settings_of(tmp_path, node.url, kafka_broker.bootstrap, prefix, topics, batch=10, instance_id=prefix)
+    before, after = undisturbed.halves
+    fill(kafka_broker, topics, before)
     with Workers(tmp_path / "workers") as workers:
         worker = workers.start(settings, "--run")
         worker.await_received(50)
         node.kill()
-        before = worker.received()
-        assert before < len(undisturbed.records), "it was killed in mid-stream"
+        fill(kafka_broker, topics, after)
         node.start()
-        worker.await_received(len(undisturbed.records), within_s=120)
+        worker.await_received(len(undisturbed.records))
         worker.stop()
-    assert_same(state_of(settings), undisturbed.state)
+    assert_same(comparable(state_of(settings)), comparable(undisturbed.state))
 
 
 @pytest.mark.parametrize("fault", ["cut", "stall_up", "stall_down", "refuse"])
@@ -87,35 +101,27 @@ def test_connections_to_the_store_broken_in_mid_bulk(
 ) -> None:
     """Connections cut, stalled before a request or before its answer, and refused, again and again: nothing lost, nothing twice."""
     prefix = unique_name("fail")
+    topics = _topics(kafka_broker, prefix, undisturbed)
     port = int(elastic_url.rpartition(":")[2])
     with FaultProxy(port) as proxy:
-        settings = settings_of(
-            tmp_path, f"http://127.0.0.1:{proxy.port}", kafka_broker.bootstrap, prefix, undisturbed.topics, batch=40, store={"request_timeout_s": 1.0}
-        )
-        with opened(settings, pipeline=True) as app:
-            looked = _through(settings, elastic_url)
-            with opened(looked) as direct:
-                passes = count()
+        url = f"http://127.0.0.1:{proxy.port}"
+        settings = settings_of(tmp_path, url, kafka_broker.bootstrap, prefix, topics, batch=40, store={"request_timeout_s": REQUEST_S})
+        looked = settings_of(tmp_path, elastic_url, kafka_broker.bootstrap, prefix, topics)
+        with opened(settings, pipeline=True) as app, opened(looked) as direct, Feed(kafka_broker, topics) as feed:
+            part = -(-len(undisturbed.records) // TIMES)
 
-                def disturb() -> None:
-                    for _ in range(6):
-                        _await_traffic(proxy, next(passes))
-                        _break(proxy, fault)
+            def disturb() -> None:
+                for number in range(TIMES):
+                    before = proxy.bytes_up
+                    feed.write(undisturbed.records[number * part : (number + 1) * part])
+                    # In the middle of a large request: at different places each time.
+                    wait_until(lambda least=before + 2_000 + 17_000 * number: proxy.bytes_up >= least, what="requests pass", every_s=0.0005)  # type: ignore[misc]
+                    _break(proxy, fault)
 
-                run_until(app, lambda: received(direct.store) >= len(undisturbed.records), meanwhile=disturb)
+            run_until(app, lambda: received(direct.store) >= len(undisturbed.records), meanwhile=disturb)
         found = state_of(looked)
-    assert_same(found, undisturbed.state)
+    assert_same(comparable(found), comparable(undisturbed.state))
     forget(looked)
-
-
-def _through(settings: Settings, url: str) -> Settings:
-    return settings.model_copy(update={"store": settings.store.model_copy(update={"hosts": [url]})})
-
-
-def _await_traffic(proxy: FaultProxy, number: int) -> None:
-    """Return in the middle of a large request: at different places each time."""
-    before = proxy.bytes_up
-    wait_until(lambda: proxy.bytes_up >= before + 2_000 + 17_000 * number, within_s=30, what="requests pass", every_s=0.0005)
 
 
 def _break(proxy: FaultProxy, fault: str) -> None:
@@ -127,14 +133,7 @@ def _break(proxy: FaultProxy, fault: str) -> None:
     if fault == "refuse":
         proxy.cut()
     # Longer than the time-out of a request: the worker gives it up and sends it again.
-    wait_until(_after(1.3), within_s=10, what="the time-out")
+    time.sleep(1.3 * REQUEST_S if fault.startswith("stall") else 1.0)
     assert proxy.bytes_up >= before
     proxy.cut()
     proxy.mode = "pass"
-
-
-def _after(seconds: float) -> Callable[[], bool]:
-    import time
-
-    end = time.monotonic() + seconds
-    return lambda: time.monotonic() >= end

@@ -11,10 +11,9 @@ import pytest
 from soc.config import Settings
 from soc.model.record import RawRecord
 from tests.e2e import traffic
-from tests.e2e.distributed import Workers, fill, forget, ingest, opened, received, records_of, settings_of, state_of
+from tests.e2e.distributed import Workers, fill, forget, ingest, opened, received, records_of, settings_of, state_of, wait_until
 from tests.e2e.state import assert_same, comparable
 from tests.servers.kafka_server import Broker
-from tests.servers.process import wait_until
 
 Name = Callable[[str], str]
 
@@ -36,7 +35,7 @@ def test_records_of_the_new_topic_are_new_events(running: bool, tmp_path: Path, 
     fill(kafka_broker, {"firewall": topic}, first)
     with Workers(tmp_path / "workers") as workers, opened(settings) as app:
         worker = workers.start(settings, "--run" if running else "--once")
-        wait_until(lambda: received(app.store) >= len(first), within_s=60, what="the old topic is stored", every_s=0.2)
+        wait_until(lambda: received(app.store) >= len(first), what="the old topic is stored")
         if not running:
             assert worker.wait() == 0
         before = state_of(settings)
@@ -45,7 +44,7 @@ def test_records_of_the_new_topic_are_new_events(running: bool, tmp_path: Path, 
         fill(kafka_broker, {"firewall": topic}, second)
         if not running:
             worker = workers.start(settings, "--run")
-        wait_until(lambda: received(app.store) >= len(records), within_s=90, what="the new topic is stored", every_s=0.2)
+        wait_until(lambda: received(app.store) >= len(records), what="the new topic is stored")
         worker.stop()
     after = state_of(settings)
     assert after["events"].items() >= before["events"].items()
