@@ -6,13 +6,16 @@ import json
 import os
 import queue
 import re
+import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
-from tests.servers.process import wait_until
+from tests.servers.process import WITHIN_S, wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,7 +39,7 @@ class Home:
     def soc(self, *words: str) -> subprocess.CompletedProcess[str]:
         """A command that ends by itself."""
         return subprocess.run(
-            [sys.executable, "-m", "soc", *words, *self.words], cwd=self.folder, env=self.env, capture_output=True, text=True, check=False, timeout=50
+            [sys.executable, "-m", "soc", *words, *self.words], cwd=self.folder, env=self.env, capture_output=True, text=True, check=False, timeout=WITHIN_S
         )
 
     def items(self, *words: str) -> list[dict[str, Any]]:
@@ -44,7 +47,7 @@ class Home:
         done = self.soc(*words, "--json")
         return list(json.loads(done.stdout)["items"]) if done.stdout else []
 
-    def await_items(self, *words: str, least: int = 1, within_s: float = 40.0) -> list[dict[str, Any]]:
+    def await_items(self, *words: str, least: int = 1) -> list[dict[str, Any]]:
         """The same once there are so many."""
         found: list[dict[str, Any]] = []
 
@@ -52,7 +55,7 @@ class Home:
             found[:] = self.items(*words)
             return len(found) >= least
 
-        wait_until(look, within_s=within_s, what=f"{least} items of soc {' '.join(words)}")
+        wait_until(look, what=f"{least} items of soc {' '.join(words)}")
         return found
 
     def run(self, *words: str) -> Run:
@@ -70,27 +73,26 @@ class Home:
 
 
 class Run:
-    """A running `soc run`, whose stderr is read line by line."""
+    """A running `soc run`, whose stderr is read line by line, and whose stdout is read away: nobody holds it up."""
 
     def __init__(self, words: list[str], folder: Path, env: dict[str, str]) -> None:
         self.process = subprocess.Popen(words, cwd=folder, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.said: list[str] = []
-        self._lines: queue.Queue[str] = queue.Queue()
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        pipes: list[tuple[IO[str] | None, Callable[[str | None], None]]] = [(self.process.stderr, self._lines.put), (self.process.stdout, lambda _line: None)]
+        self._threads = [threading.Thread(target=_read, args=pipe, daemon=True) for pipe in pipes]
+        for thread in self._threads:
+            thread.start()
 
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self._lines.put(line.rstrip("\n"))
-
-    def wait_for(self, pattern: str, seconds: float = 30) -> re.Match[str]:
+    def wait_for(self, pattern: str) -> re.Match[str]:
         """The match of the first line that fits."""
         while True:
             try:
-                line = self._lines.get(timeout=seconds)
+                line = self._lines.get(timeout=WITHIN_S)
             except queue.Empty:
-                raise AssertionError(f"{pattern!r} was not said; said was {self.said[-20:]}") from None
+                line = None
+            if line is None:
+                raise AssertionError(f"{pattern!r} was not said; said was {self.said[-20:]}")
             self.said.append(line)
             if found := re.search(pattern, line):
                 return found
@@ -102,14 +104,37 @@ class Run:
     def end(self, number: int) -> int:
         """Send a signal and wait for the end; the exit code."""
         self.process.send_signal(number)
-        return self.process.wait(40)
+        return self.process.wait(WITHIN_S)
 
     def close(self) -> None:
         """Leave nothing behind."""
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(10)
-        self._thread.join(10)
+        self.process.wait(WITHIN_S)
+        for thread in self._threads:
+            thread.join(WITHIN_S)
         for stream in (self.process.stdout, self.process.stderr):
             if stream is not None:
                 stream.close()
+
+
+def _read(pipe: IO[str] | None, take: Callable[[str | None], None]) -> None:
+    assert pipe is not None
+    for line in pipe:
+        take(line.rstrip("\n"))
+    take(None)  # the end: nothing more will be said
+
+
+def send(port: int, lines: bytes) -> None:
+    """Send lines by TCP; on return they have been taken in, durably."""
+    with connected(port) as sender:
+        sender.sendall(lines)
+
+
+@contextmanager
+def connected(port: int) -> Iterator[socket.socket]:
+    """A TCP connection to `soc run`; once it is left, all that was sent has been taken in: the other side ends only then."""
+    with socket.create_connection(("127.0.0.1", port), WITHIN_S) as sender:
+        yield sender
+        sender.shutdown(socket.SHUT_WR)
+        assert sender.recv(1) == b""

@@ -7,26 +7,27 @@ import signal
 import socket
 from pathlib import Path
 
-from soc.clock import SystemClock
+from soc.clock import SystemClock, from_iso
 from tests.application.test_correlate import DETECTION, MANY, QUIET, SECOND, START, line
 from tests.e2e.program import Home
 
-CONFIG = """
+LATENESS_S = 0.5
+CONFIG = f"""
 [sources.fw]
 type = "syslog"
 udp = "127.0.0.1:0"
 [pipeline]
-lateness_s = 0.5
+lateness_s = {LATENESS_S}
 heartbeat_s = 0.5
 batch_wait_s = 0.1
 [rules]
 shipped = false
-directories = ["{rules}"]
+directories = ["{{rules}}"]
 """
 
 
 def test_what_comes_in_and_what_stops_coming_is_alerted(tmp_path: Path) -> None:
-    """Three intrusions make an alert once the lateness has passed; then the sensor falls silent, which heartbeats let time tell."""
+    """Three intrusions make an alert, not before the lateness has passed; then the sensor falls silent, which heartbeats let time tell."""
     rules = tmp_path / "rules"
     rules.mkdir()
     for name, text in (("seen", DETECTION), ("many", MANY), ("quiet", QUIET.replace("30s", "3s"))):
@@ -41,7 +42,8 @@ def test_what_comes_in_and_what_stops_coming_is_alerted(tmp_path: Path) -> None:
         found = home.await_items("alerts", "list", "--each", least=2)
         assert {item["rule"]["title"] for item in found} == {"Many intrusions from one address", "The sensor fell silent"}
         many = next(item for item in found if item["rule"]["title"].startswith("Many"))
-        assert (many["events"], many["late"]) == (3, False)
+        assert many["events"] == 3
+        assert from_iso(many["detected_at"]) >= START + round((now + LATENESS_S) * SECOND), "late or not: a busy machine brings the lines after their time"
         assert run.end(signal.SIGTERM) == 0
         explained = json.loads(home.soc("alerts", "why", many["id"], "--json").stdout)
         assert len(explained["documents"]) == 3

@@ -15,6 +15,7 @@ from soc.bootstrap import open_app
 from soc.config import Settings
 from tests.e2e import traffic
 from tests.e2e.state import assert_balanced, everything
+from tests.servers.process import WITHIN_S
 
 ROOT = Path(__file__).parents[2]
 POINTS = (
@@ -43,7 +44,7 @@ def _drive(settings: Path, files: list[Path], crash: str = "") -> int:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=WITHIN_S,
         check=False,
     )
     assert done.returncode in {0, -9}, done.stderr

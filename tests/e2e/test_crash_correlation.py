@@ -16,6 +16,7 @@ from soc.bootstrap import open_app
 from soc.config import Settings, StoreSettings
 from tests.application.test_correlate import CHAIN, DENIED, DETECTION, LOG, MANY, QUIET
 from tests.e2e.state import assert_balanced, assert_same, everything
+from tests.servers.process import WITHIN_S
 
 ROOT = Path(__file__).parents[2]
 POINTS = (
@@ -71,7 +72,7 @@ def _drive(settings: Path, files: list[Path], crash: str = "") -> int:
         env={**os.environ, "SOC_TEST_CRASH": crash},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=WITHIN_S,
         check=False,
     )
     assert done.returncode in {0, -9}, done.stderr

@@ -8,7 +8,6 @@ import resource
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import pytest
 from soc.application.demo.traffic import firewall_lines
 from tests.e2e.traffic import BEGIN
 from tests.servers.kafka_server import Broker
+from tests.servers.process import WITHIN_S, wait_until
 
 ROOT = Path(__file__).parents[2]
 Soc = Callable[..., subprocess.CompletedProcess[str]]
@@ -42,7 +42,7 @@ def soc(tmp_path: Path) -> Soc:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (most_file_bytes, most_file_bytes))
 
         return subprocess.run(
-            [sys.executable, "-m", "soc", *words], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False, preexec_fn=limit
+            [sys.executable, "-m", "soc", *words], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=WITHIN_S, check=False, preexec_fn=limit
         )
 
     return run
@@ -61,6 +61,11 @@ def _ledger(soc: Soc) -> list[dict[str, object]]:
     assert answer.returncode == 0, answer.stdout + answer.stderr
     items: list[dict[str, object]] = json.loads(answer.stdout)["items"]
     return items
+
+
+def _stored(soc: Soc) -> int:
+    """How many lines are stored by now; 0 where nobody can say."""
+    return sum(row["stored"] for row in json.loads(soc("store", "ledger", "--json").stdout or '{"items": []}')["items"])
 
 
 def test_a_file_full_of_hostile_lines_is_accounted_for_to_the_last(soc: Soc, tmp_path: Path) -> None:
@@ -167,17 +172,14 @@ def test_two_pipelines_on_one_store(soc: Soc, lines: Path, tmp_path: Path) -> No
         [sys.executable, "-m", "soc", "--config", str(config), "run"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        deadline = time.monotonic() + 60
-        while not (rows := json.loads(soc("store", "ledger", "--json").stdout or '{"items": []}')["items"]) or rows[0]["stored"] != 600:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        wait_until(lambda: _stored(soc) == 600, what="the first pipeline has stored the lines")
         refused = soc("ingest", "file", str(lines), "--source", "other")
         assert refused.returncode == 5, refused.stderr
         assert str(first.pid) in refused.stderr
         assert soc("events", "search", "*").returncode == 0
     finally:
         first.terminate()
-        first.wait(30)
+        first.wait(WITHIN_S)
 
 
 def test_one_bad_rule_among_a_thousand(soc: Soc, lines: Path, tmp_path: Path) -> None:
@@ -204,7 +206,7 @@ def test_a_missing_topic_is_named_with_the_command_that_makes_it(soc: Soc, kafka
     """A topic that does not exist: exit code 3 at once, not silence for ever."""
     config = tmp_path / "soc.toml"
     config.write_text(
-        f'roles = ["ingest"]\n[kafka]\nbootstrap_servers = ["{kafka_broker.bootstrap}"]\ngroup = "missing"\n[sources.fw]\ntype = "kafka"\ntopics = ["no.such.topic"]\n',
+        f'roles = ["ingest"]\n[kafka]\nbootstrap_servers = ["{kafka_broker.bootstrap}"]\nbootstrap_timeout_s = 120\ngroup = "missing"\n[sources.fw]\ntype = "kafka"\ntopics = ["no.such.topic"]\n',
         encoding="utf-8",
     )
     config.chmod(0o600)

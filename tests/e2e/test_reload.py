@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import threading
 from pathlib import Path
 
-from tests.e2e.program import Home
+from tests.e2e.program import Home, connected
 from tests.e2e.traffic import session_now
 from tests.servers.process import wait_until
 
@@ -42,7 +41,7 @@ def test_rules_change_under_a_stream(tmp_path: Path) -> None:
 
         def send() -> None:
             nonlocal sent
-            with socket.create_connection(("127.0.0.1", port), 10) as sender:
+            with connected(port) as sender:
                 while not done.is_set():
                     sender.sendall(b"".join(session_now(sent + at) for at in range(50)))
                     sent += 50
@@ -55,21 +54,22 @@ def test_rules_change_under_a_stream(tmp_path: Path) -> None:
             for number in range(2, 302):
                 _write(rules, number, "192.0.2.1", f"R{number}")
             _write(rules, 400, "10.1.0.7", "Accepted")
-            answer = home.soc("rules", "reload", "--json")
+            answer = home.soc("rules", "reload", "--wait", "300", "--json")
             assert json.loads(answer.stdout)["answer"]["outcome"] in {"live", "same"}, answer.stdout + answer.stderr
             home.await_items("alerts", "list", "--each", "--limit", "1")
             (rules / "400.yml").write_text("title: broken\n")
-            answer = home.soc("rules", "reload", "--json")
+            answer = home.soc("rules", "reload", "--wait", "300", "--json")
             assert (answer.returncode, json.loads(answer.stdout)["answer"]["outcome"]) == (1, "kept"), answer.stdout + answer.stderr
             refused = home.await_items("alerts", "list", "--rule", "soc-rules-refused")
             assert refused[0]["key"] == {"path": str(rules / "400.yml")}
             _write(rules, 400, "10.1.0.7", "Accepted again")
             run.process.send_signal(signal.SIGHUP)
-            wait_until(lambda: home.items("rules", "history")[0]["changed"] == ["66666666-0000-4000-8000-000000000400"], within_s=40)
+            changed = ["66666666-0000-4000-8000-000000000400"]
+            wait_until(lambda: [one["changed"] for one in home.items("rules", "history")[:1]] == [changed], what="the rule that was mended is in force")
         finally:
             done.set()
             sending.join()
-        wait_until(lambda: sum(row["stored"] for row in home.items("store", "ledger")) == sent, within_s=60)
+        wait_until(lambda: sum(row["stored"] for row in home.items("store", "ledger")) == sent, what="all lines are stored")
         assert run.end(signal.SIGTERM) == 0
     ledger = home.soc("store", "ledger", "--json")
     assert ledger.returncode == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -13,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.e2e.program import Home
+from tests.e2e.program import Home, connected
 from tests.e2e.traffic import session_now
-from tests.servers.process import wait_until
+from tests.servers.process import WITHIN_S, wait_until
 
 CONFIG = """
 [sources.fw]
@@ -43,7 +42,7 @@ class Stream:
         done = threading.Event()
 
         def send() -> None:
-            with socket.create_connection(("127.0.0.1", port), 10) as sender:
+            with connected(port) as sender:
                 while not done.is_set():
                     sender.sendall(b"".join(session_now(self.sent + at) for at in range(50)))
                     self.sent += 50
@@ -77,7 +76,7 @@ def test_classes_and_agencies_are_put_right_while_lines_come_in(tmp_path: Path) 
         port = run.port("tcp")
         run.wait_for("alerts list")
         with stream.to(port):
-            wait_until(lambda: _stored(home) > 200, within_s=40)
+            wait_until(lambda: _stored(home) > 200, what="lines are stored")
             plan = json.loads(
                 home.soc("reclassify", "source.ip:10.1.0.0/16", "--level", "low", "--category", "policy", "--why", "quét nội bộ", "--dry-run", "--json").stdout
             )
@@ -93,8 +92,8 @@ def test_classes_and_agencies_are_put_right_while_lines_come_in(tmp_path: Path) 
             assert "soc enrich" not in done.stderr
             assert set(json.loads(done.stdout)["agencies"]) == {"so-a→so-b"}
             before = _total(home)
-            wait_until(lambda: _total(home) > before + 100, within_s=40)
-        wait_until(lambda: _stored(home) == stream.sent, within_s=60)
+            wait_until(lambda: _total(home) > before + 100, what="lines go on to be stored")
+        wait_until(lambda: _stored(home) == stream.sent, what="all lines are stored")
         assert run.end(signal.SIGTERM) == 0
         assert (_total(home, "agency:so-a"), _total(home, "agency:so-b")) == (0, stream.sent)
         assert _total(home, "level:low") == changed
@@ -119,22 +118,22 @@ def test_repair_and_run_are_killed_while_both_work(tmp_path: Path) -> None:
         port = run.port("tcp")
         run.wait_for("alerts list")
         with stream.to(port):
-            wait_until(lambda: _stored(home) > 500, within_s=40)
+            wait_until(lambda: _stored(home) > 500, what="lines are stored")
             with start("revise.written:3") as repair:
-                repair.communicate(timeout=60)
+                repair.communicate(timeout=WITHIN_S)
             assert repair.returncode == -signal.SIGKILL
             assert 0 < _total(home, "level:low") < stream.sent
         with start() as repair:
             os.kill(run.process.pid, signal.SIGKILL)
-            repair.communicate(timeout=60)
+            repair.communicate(timeout=WITHIN_S)
             assert repair.returncode == 0
-        run.process.wait(10)
+        run.process.wait(WITHIN_S)
         run = home.run()
         run.wait_for("alerts list")
-        wait_until(lambda: _stored(home) == stream.sent, within_s=60)
+        wait_until(lambda: _stored(home) == stream.sent, what="all lines are stored")
         with start("revise.committed:1000000") as repair:
             repair.send_signal(signal.SIGINT)
-            repair.communicate(timeout=60)
+            repair.communicate(timeout=WITHIN_S)
         assert home.soc(*words).returncode == 0
         assert run.end(signal.SIGTERM) == 0
         assert (_total(home), _total(home, "level:low")) == (stream.sent, stream.sent)
