@@ -44,7 +44,7 @@ EVERY = 1_000
 """Events between two reports of progress."""
 _AT_ONCE = 1_000
 _TOGETHER = 50_000
-"""Alerts that are attributed at once: each time their groups are made anew of all their alerts."""
+"""Alerts that are attributed by one call of the store, which takes them in slices."""
 _MOST_DAYS = 40
 _MOST_STATES = 40
 

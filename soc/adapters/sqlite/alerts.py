@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,12 +22,16 @@ _ASIDE = "~"
 
 
 class _Kept(msgspec.Struct):
-    """A group with what its next alert must be compared with: times and ids of the first, newest and worst alert."""
+    """A group with what its next alert must be compared with: times and ids of the first, newest and worst alert.
+
+    `held`: how many alerts each agency has in it ("" = none); None = an earlier version did not count them.
+    """
 
     group: AlertGroup
     first: tuple[int, str]
     newest: tuple[int, str]
     worst: tuple[int, int, str]
+    held: dict[str, int] | None = None
 
 
 class _End(msgspec.Struct, gc=False):
@@ -39,6 +44,10 @@ class _End(msgspec.Struct, gc=False):
 
 class _KeptEnd(msgspec.Struct, gc=False):
     group: _End
+
+
+class _Whose(msgspec.Struct, gc=False):
+    agency: str = ""
 
 
 class _Before(msgspec.Struct):
@@ -117,30 +126,42 @@ class Alerts:
             for key in {before_group, group}:
                 self._fold_again(key)
 
-    def by_group(self, ids: Iterable[str], at_once: int) -> list[list[str]]:
-        """The ids in parts of about `at_once`, those of one group together: a group is made anew of all its alerts, and so only once."""
-        groups: dict[str, list[str]] = {}
-        for key, identity in self._control.rows("SELECT grp, id FROM alert WHERE id IN (SELECT value FROM json_each(?))", _listed(ids)):
-            groups.setdefault(key, []).append(identity)
-        parts: list[list[str]] = []
-        for _, some in sorted(groups.items()):
-            if not parts or len(parts[-1]) >= at_once:
-                parts.append([])
-            parts[-1] += some
-        return parts
+    def in_groups(self, ids: Iterable[str]) -> list[str]:
+        """Those of the ids that there are, those of one group together."""
+        found = self._control.rows("SELECT grp, id FROM alert WHERE id IN (SELECT value FROM json_each(?))", _listed(ids))
+        return [identity for _, identity in sorted(found)]
 
     def attribute(self, agencies: Mapping[str, str]) -> None:
-        """Say whose alerts are, inside the caller's transaction; groups are folded anew."""
+        """Say whose alerts are, inside the caller's transaction; their groups show the agencies of all their alerts, as they stand then.
+
+        Cost: of a group only what the ids say of it, unless an earlier version made it and nothing was attributed in it since.
+        """
         db = self._control.db
-        changed: set[str] = set()
+        turns: dict[str, Counter[str]] = {}
         for identity, agency in sorted(agencies.items()):
             found = db.execute("SELECT grp, body FROM alert WHERE id = ?", (identity,)).fetchone()
             if found is None or (alert := _alert(found[1])).agency == agency:
                 continue
             db.execute("UPDATE alert SET body = ? WHERE id = ?", (_body(msgspec.structs.replace(alert, agency=agency)), identity))
-            changed.add(found[0])
-        for key in sorted(changed):
-            self._fold_again(key)
+            turn = turns.setdefault(found[0], Counter())
+            turn[alert.agency] -= 1
+            turn[agency] += 1
+        for key, turn in sorted(turns.items()):
+            self._turn(key, turn)
+
+    def _turn(self, key: str, turn: Mapping[str, int]) -> None:
+        """Let a group show the agencies of its alerts, of which some went from one to another."""
+        db = self._control.db
+        rule, scope, last_us, body = db.execute("SELECT rule, scope, last_us, body FROM grp WHERE id = ?", (key,)).fetchone()
+        kept = msgspec.msgpack.decode(body, type=_Kept)
+        if kept.held is None:
+            whose = msgspec.msgpack.Decoder(_Whose).decode
+            bodies = db.execute("SELECT body FROM alert WHERE grp = ?", (key,))
+            kept.held = dict(Counter(whose(zstandard.decompress(one)).agency for (one,) in bodies))
+        else:
+            kept.held = {agency: held for agency in {**kept.held, **turn} if (held := kept.held.get(agency, 0) + turn.get(agency, 0))}
+        kept.group.agencies = sorted(agency for agency in kept.held if agency)
+        db.execute("INSERT OR REPLACE INTO grp VALUES (?, ?, ?, ?, ?)", (key, rule, scope, last_us, msgspec.msgpack.encode(kept)))
 
     def _fold_again(self, key: str) -> None:
         """Make a group anew of the alerts that are in it."""
@@ -298,8 +319,10 @@ def _fold(kept: _Kept | None, alert: Alert, ts_us: int, new: int) -> _Kept:
             [alert.agency] if alert.agency else [],
             shadow=alert.shadow,
         )
-        return _Kept(group, at, at, worst)
+        return _Kept(group, at, at, worst, {alert.agency: 1})
     group = kept.group
+    if kept.held is not None:
+        kept.held[alert.agency] = kept.held.get(alert.agency, 0) + 1
     group.count += new
     if at < kept.first:
         kept.first, group.first_at = at, alert.ts

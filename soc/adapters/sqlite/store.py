@@ -46,9 +46,6 @@ from soc.model.signal import Signal
 from soc.model.text import event_tokens
 from soc.ports import AlertQuery, Bucket, Committed, CrashPoint, Effects, EventPage, EventQuery, Gap, GroupEnd, LedgerItem, no_crash
 
-_ATTRIBUTED_AT_ONCE = 500
-"""Alerts of whole groups per transaction."""
-
 
 def open_store(settings: StoreSettings, path: Path, *, pipeline: bool, read_only: bool = False, clock: Clock, crash: CrashPoint = no_crash) -> SqliteStore:
     """The store in the folder `path`, created when it is absent and may be written.
@@ -366,10 +363,14 @@ class SqliteStore:
     def attribute(self, agencies: Mapping[str, str]) -> None:
         self.writable()
         pace = Pace(self.path, self.clock)
-        for some in self._alerts.by_group(agencies, _ATTRIBUTED_AT_ONCE):
+        left = self._alerts.in_groups(agencies)
+        while left:
+            some, left = left[: pace.at_once], left[pace.at_once :]
             with self._writing, guarded(self.control.path, "saying whose alerts are"), transaction(self.control.db):
                 pace.begin()
                 self._alerts.attribute({identity: agencies[identity] for identity in some})
+                self._crash("attribute.written")
+            self._crash("attribute.committed")
             pace.end(len(some))
 
     def migrate(self, reparse: Callable[[Doc], Doc] | None, *, dry_run: bool, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
+import zstandard
 
 from soc.adapters.sqlite import SqliteStore, lock, open_store
 from soc.adapters.sqlite.revise import Pace
-from soc.clock import FrozenClock
+from soc.clock import FrozenClock, from_iso
 from soc.config import StoreSettings
 from soc.errors import Locked
 from soc.model.event import Doc, values
 from soc.model.query import All, Term, Text
 from soc.model.text import MOST_TOKENS
-from soc.ports import CrashPoint, Effects, EventQuery, no_crash
+from soc.ports import AlertQuery, CrashPoint, Effects, EventQuery, no_crash
 from tests.contracts.samples import DAY, T0, alert, batch, event, letter, progress, redriven
 
 EVERYTHING = EventQuery(All(), limit=100_000)
@@ -426,3 +431,107 @@ def test_alerts_are_attributed_group_by_group_beside_the_pipeline(tmp_path: Path
     assert sum("b" in person.get_alert(identity).agencies for identity, _ in rows) == 1  # type: ignore[union-attr]
     person.close()
     store.close()
+
+
+_ATTRIBUTE = """
+import sys
+from pathlib import Path
+from tests.adapters.sqlite.conftest import be_patient
+from tests.adapters.sqlite.test_revise import killing, opened, turned
+be_patient()
+opened(Path(sys.argv[3]), pipeline=False, crash=killing(sys.argv[1], int(sys.argv[2]))).attribute(turned())
+"""
+
+
+def turned() -> dict[str, str]:
+    """All but one of 400 alerts go to other agencies."""
+    return {alert(event(n)).id: "a" if n % 5 else "c" for n in range(400) if n != 4}
+
+
+def shown(store: SqliteStore) -> dict[str, tuple[int, list[str]]]:
+    """By group its count and the agencies that it shows."""
+    return {group.id: (group.count, list(group.agencies)) for group in store.alert_groups(AlertQuery(limit=1_000))[1]}
+
+
+def made_anew(store: SqliteStore) -> dict[str, bytes]:
+    """What each group would be kept as if it were made of all its alerts now."""
+    control = store.control.db
+    control.execute("BEGIN IMMEDIATE")
+    try:
+        for (key,) in control.execute("SELECT id FROM grp").fetchall():
+            store._alerts._fold_again(key)
+        return groups_of(control)
+    finally:
+        control.execute("ROLLBACK")
+
+
+def groups_of(control: sqlite3.Connection) -> dict[str, bytes]:
+    """What each group is kept as, whatever the order in which its agencies were counted."""
+    found = {}
+    for key, body in control.execute("SELECT id, body FROM grp"):
+        kept = msgspec.msgpack.decode(body)
+        kept["held"] = sorted(kept["held"].items())
+        found[key] = msgspec.msgpack.encode(kept)
+    return found
+
+
+@pytest.mark.parametrize(("point", "skip"), [("attribute.written", 0), ("attribute.committed", 0), ("attribute.written", 1), ("attribute.committed", 1)])
+def test_attributing_a_large_group_is_killed_anywhere_and_done_again(tmp_path: Path, point: str, skip: int) -> None:
+    """It goes slice by slice; at every moment the group shows the agencies of its alerts as they stand, and the same call does the rest."""
+    events = [event(n) for n in range(400)]
+    with closing(opened(tmp_path)) as store:
+        store.commit(batch(*events, alerts=[alert(one, agency="b") for one in events]))
+    done = subprocess.run([sys.executable, "-c", _ATTRIBUTE, point, str(skip), str(tmp_path)], cwd=ROOT, capture_output=True, timeout=600, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    with closing(opened(tmp_path)) as store:
+        before = {one.id: one.agency for one in store.alerts(AlertQuery(limit=1_000))[1]}
+        count = sum(agency != "b" for agency in before.values())
+        assert count < 400 - 1
+        assert (count > 0) == ((point, skip) != ("attribute.written", 0))
+        [(total, agencies)] = shown(store).values()
+        assert (total, agencies) == (400, sorted(set(before.values())))
+        passes: list[str] = []
+        store._crash = passes.append
+        store.attribute(turned())
+        assert passes.count("attribute.committed") > 1
+        [after] = shown(store).values()
+        assert after == (400, ["a", "b", "c"])
+        store.attribute({alert(events[4]).id: "a"})
+        assert list(shown(store).values()) == [(400, ["a", "c"])]
+        assert groups_of(store.control.db) == made_anew(store)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_groups_stay_what_all_their_alerts_make_of_them(tmp_path: Path, seed: int) -> None:
+    """Whatever order alerts come, grow, are withdrawn and are attributed in; also of groups whose agencies an earlier version did not count."""
+    chance = random.Random(seed)
+    agencies = ["", "a", "b", "c"]
+    with closing(opened(tmp_path)) as store:
+        made = []
+        for number in range(40):
+            one = event(number)
+            made.append(alert(one, key=f"10.0.0.{chance.randrange(3)}", agency=chance.choice(agencies)))
+            store.commit(batch(one, alerts=made[-1:]))
+            what = chance.randrange(6)
+            if what == 0:
+                store.attribute({one.id: chance.choice(agencies) for one in chance.sample(made, min(len(made), 7))})
+            elif what == 1:
+                grown = msgspec.structs.replace(chance.choice(made), revision=number + 1, agency=chance.choice(agencies))
+                store.commit(Effects(progress=[], alerts=[grown]))
+            elif what == 2 and number > 10:
+                first, last = sorted(from_iso(one.ts) for one in chance.sample(made, 2))
+                store.retract({"id": f"r{number}", "rule": made[0].rule.id, "from_us": first, "until_us": last})
+            elif what == 3:  # as an earlier version kept it
+                control = store.control.db
+                for key, body in control.execute("SELECT id, body FROM grp").fetchall():
+                    kept = msgspec.msgpack.decode(body)
+                    kept.pop("held", None)
+                    control.execute("UPDATE grp SET body = ? WHERE id = ?", (msgspec.msgpack.encode(kept), key))
+            expected: dict[str, set[str]] = {}
+            for key, body in store.control.rows("SELECT grp, body FROM alert"):
+                expected.setdefault(key, set()).add(msgspec.msgpack.decode(zstandard.decompress(body))["agency"])
+            for key, body in store.control.rows("SELECT id, body FROM grp"):
+                assert msgspec.msgpack.decode(body)["group"]["agencies"] == sorted(expected[key] - {""})
+        store.attribute({one.id: "z" for one in made})
+        assert groups_of(store.control.db) == made_anew(store)
+        assert {agency for _, of in shown(store).values() for agency in of} == {"z"}
