@@ -21,6 +21,7 @@ from soc.model.text import getter, searched_fields, texts_tokens
 
 LONGEST = 2_000
 """Characters of a message that may have a form: readers cut values of longer ones."""
+# Reference: the texts of `form_texts`: `$` and the name of one of its kinds is a place.
 _PLACE = re.compile(r"\$([a-z]+)")
 
 Reader = Callable[[str], Doc]
