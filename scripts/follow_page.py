@@ -69,7 +69,7 @@ def follow(page: Path, folder: Path, env: dict[str, str] | None = None) -> Itera
     own = {"HOME": str(home), "LANG": "C.UTF-8", "LANGUAGE": "en", "PATH": f"{ROOT / 'bin'}:{os.environ['PATH']}", "COLUMNS": "160"}
     begin = time.time()
     done = subprocess.run(
-        ["bash"], input=script, cwd=folder, env=kept | own | (env or {}), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=900
+        ["bash"], input=script, cwd=folder, env=kept | own | (env or {}), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=3600
     )
     parts = done.stdout.split(_MARK)
     for number, step in enumerate(wanted):

@@ -7,10 +7,11 @@ data, as after a restart) and `done`. Kafka is a real broker (`tests.servers`).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -19,8 +20,12 @@ from soc.adapters.kafka.source import KafkaRecordSource
 from soc.adapters.spool import Spool
 from soc.clock import SystemClock
 from soc.config import FileSource, KafkaSettings, KafkaSource
+from soc.errors import Unreachable
 from soc.model.record import RawRecord
 from soc.ports import RecordSource
+from tests.servers.process import WITHIN_S
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -50,7 +55,7 @@ def _spool(tmp_path: Path, _request: pytest.FixtureRequest) -> Rig:
 def _kafka(_tmp_path: Path, request: pytest.FixtureRequest) -> Rig:
     broker, topic = request.getfixturevalue("kafka_broker"), request.getfixturevalue("unique_name")("contract")
     broker.create_topic(topic)
-    settings = KafkaSettings(bootstrap_servers=[broker.bootstrap], group=topic, session_timeout_s=6)
+    settings = KafkaSettings(bootstrap_servers=[broker.bootstrap], group=topic, session_timeout_s=45, bootstrap_timeout_s=120)
     sources = {"src": KafkaSource(type="kafka", topics=[topic])}
     return Rig(lambda lines: broker.send(topic, lines), lambda: KafkaRecordSource(settings, sources, clock=SystemClock()))
 
@@ -71,12 +76,29 @@ def some(first: int, last: int) -> list[bytes]:
     return [b"line %06d with enough text to make a head of a kilobyte soon" % number for number in range(first, last)]
 
 
+def patiently(call: Callable[[], T]) -> T:
+    """What a call gives once the source can be reached: a server on a busy machine may not answer in time."""
+    deadline = time.monotonic() + WITHIN_S
+    while True:
+        try:
+            return call()
+        except Unreachable:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.2)
+
+
+def begin(source: RecordSource, positions: Mapping[str, int]) -> None:
+    """Open it at positions."""
+    patiently(lambda: source.open(positions))
+
+
 def take(source: RecordSource, count: int, most: int = 64) -> list[RawRecord]:
     """At least `count` records, within a deadline."""
     out: list[RawRecord] = []
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + WITHIN_S
     while len(out) < count and time.monotonic() < deadline:
-        out += source.poll(most, 0.2)
+        out += patiently(lambda: source.poll(most, 0.2))
     return out
 
 
@@ -84,11 +106,11 @@ def test_records_come_in_order_and_their_positions_chain(rig: Rig) -> None:
     """Within a partition nothing is skipped or reordered; `most` is kept; positions grow; the origin is the position."""
     rig.put(some(0, 300))
     source = rig.make()
-    source.open({})
-    assert len(source.poll(7, 5)) <= 7
+    begin(source, {})
+    assert len(patiently(lambda: source.poll(7, 5))) <= 7
     source.close()
     source = rig.make()
-    source.open({})
+    begin(source, {})
     records = take(source, 300)
     assert [record.raw for record in records] == some(0, 300)
     assert len({record.partition for record in records}) == 1
@@ -102,12 +124,12 @@ def test_reading_goes_on_at_any_position_that_was_handed_over(rig: Rig) -> None:
     """After a restart the record at the kept position comes first, with the same position and origin."""
     rig.put(some(0, 200))
     source = rig.make()
-    source.open({})
+    begin(source, {})
     whole = take(source, 200)
     source.close()
     for at in (0, 1, 99, 199):
         source = rig.make()
-        source.open({whole[at].partition: whole[at].next})
+        begin(source, {whole[at].partition: whole[at].next})
         rest = take(source, 199 - at)
         key = [(record.seq, record.next, record.origin, record.raw) for record in whole[at + 1 :]]
         assert [(record.seq, record.next, record.origin, record.raw) for record in rest] == key
@@ -118,20 +140,20 @@ def test_what_arrives_later_is_handed_over_and_lag_falls_to_nothing(rig: Rig) ->
     """New records follow the old ones; commit forgets nothing that was not committed; an empty poll returns in time."""
     rig.put(some(0, 100))
     source = rig.make()
-    source.open({})
+    begin(source, {})
     first = take(source, 100)
-    source.commit({first[49].partition: first[49].next})
+    patiently(lambda: source.commit({first[49].partition: first[49].next}))
     rig.put(some(100, 150))
     later = take(source, 50)
     assert [record.raw for record in later] == some(100, 150)
     assert sum(source.lag().values()) == 0
-    assert source.poll(10, 0) == []
+    assert patiently(lambda: source.poll(10, 0)) == []
     assert not source.exhausted()
     assert source.lost() == set()
     source.close()
     source.close()
     source = rig.make()
-    source.open({first[49].partition: first[49].next})
+    begin(source, {first[49].partition: first[49].next})
     assert [record.raw for record in take(source, 100)] == some(50, 150)
     source.close()
 
@@ -140,10 +162,10 @@ def test_a_source_can_be_opened_again_at_other_positions(rig: Rig) -> None:
     """After a conflict reading begins again where the store says, on the same object."""
     rig.put(some(0, 100))
     source = rig.make()
-    source.open({})
+    begin(source, {})
     records = take(source, 100)
     source.close()
-    source.open({records[9].partition: records[9].next})
+    begin(source, {records[9].partition: records[9].next})
     assert [record.raw for record in take(source, 90)] == some(10, 100)
     source.close()
 
@@ -153,7 +175,7 @@ def test_hostile_bytes_come_through_unchanged(rig: Rig) -> None:
     hostile = [b"\x00\xff\xfe", "tiếng Việt".encode(), b"\x1b[2Jcleared?", b"x" * 70_000, *some(0, 30)]
     rig.put(hostile)
     source = rig.make()
-    source.open({})
+    begin(source, {})
     assert [record.raw for record in take(source, len(hostile))] == hostile
     source.close()
 
@@ -162,7 +184,7 @@ def test_a_commit_of_a_partition_that_is_not_ours_is_left_out(rig: Rig) -> None:
     """What another worker has taken over meanwhile is neither committed nor an error."""
     rig.put(some(0, 30))
     source = rig.make()
-    source.open({"some:other/partition": 5})
+    begin(source, {"some:other/partition": 5})
     take(source, 30)
-    source.commit({"some:other/partition": 7})
+    patiently(lambda: source.commit({"some:other/partition": 7}))
     source.close()

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from soc.adapters.elastic.store import erase
 from tests.adapters.smtp.server import running
 from tests.e2e import corpus
 from tests.e2e.walks import follow, mail_settings, missing
+from tests.servers.fixtures import patient_store
 
 PAGE = Path(__file__).with_name("chain.md")
 POLICY = """
@@ -44,15 +46,19 @@ def _env(tmp_path: Path, store: str, elastic_url: Callable[[], str], prefix: str
     }
     if store == "elasticsearch":
         env |= {"SOC_STORE__KIND": "elasticsearch", "SOC_STORE__HOSTS": f'["{elastic_url()}"]', "SOC_STORE__PREFIX": prefix}
+        env |= {"SOC_STORE__STALL_BUDGET_S": "240", "SOC_STORE__LOOK_UP_BUDGET_S": "240"}
     return env
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("store", ["embedded", "elasticsearch"])
 def test_from_a_line_to_a_dossier(store: str, tmp_path: Path, request: pytest.FixtureRequest, unique_name: Callable[[str], str]) -> None:
     """Every command leaves what the page says; two are called, three letters go out, and each mail goes once."""
-    env = _env(tmp_path, store, lambda: str(request.getfixturevalue("elastic_url")), unique_name("chain").replace("-", "_"))
+    prefix = unique_name("chain")
+    env = _env(tmp_path, store, lambda: str(request.getfixturevalue("elastic_url")), prefix)
+    if store == "elasticsearch":
+        request.addfinalizer(lambda: erase(patient_store(str(request.getfixturevalue("elastic_url")), prefix)))
     with running() as server:
         for done in follow(PAGE, tmp_path / "walk", env | mail_settings(server)):
             assert done.code == done.step.code, (done.step.command, done.out)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import pytest
 
 from soc.application.app import Actor
 from soc.bootstrap import open_app
-from soc.config import Settings, StoreSettings
+from soc.config import Settings
 from tests.application.test_correlate import CHAIN, DENIED, DETECTION, LOG, MANY, QUIET
 from tests.e2e.state import assert_balanced, assert_same, everything
+from tests.servers.fixtures import patient_store
 from tests.servers.process import WITHIN_S
 
 ROOT = Path(__file__).parents[2]
@@ -128,14 +130,13 @@ def test_killed_at_every_step_in_turn(tmp_path: Path, embedded: Undisturbed) -> 
 
 
 @pytest.mark.real
-@pytest.mark.timeout(600)
-def test_kill_9_on_elasticsearch(tmp_path: Path, embedded: Undisturbed, elastic_url: str) -> None:
+@pytest.mark.timeout(1800)
+def test_kill_9_on_elasticsearch(tmp_path: Path, embedded: Undisturbed, elastic_url: str, unique_name: Callable[[str], str]) -> None:
     """The same on the other store: killed at every step in turn, it ends with the alerts of the embedded one."""
     from soc.adapters.elastic.store import erase
 
-    prefix = f"crashcorr_{abs(hash(str(tmp_path))):x}"
-    store = {"kind": "elasticsearch", "hosts": [elastic_url], "prefix": prefix}
-    settings = _settings(tmp_path, embedded.rules, store)
+    store = patient_store(elastic_url, unique_name("crashcorr"))
+    settings = _settings(tmp_path, embedded.rules, store.model_dump(mode="json", exclude_unset=True))
     try:
         for point in POINTS:
             _drive(settings, embedded.files, f"{point}:1")
@@ -143,4 +144,4 @@ def test_kill_9_on_elasticsearch(tmp_path: Path, embedded: Undisturbed, elastic_
         found = _state(settings)
         assert_same({part: found[part] for part in ("alerts", "groups")}, {part: embedded.state[part] for part in ("alerts", "groups")})
     finally:
-        erase(StoreSettings.model_validate(store))
+        erase(store)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,7 +40,7 @@ def _settings(folder: Path, url: str, broker: Broker, prefix: str, topics: dict[
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory, kafka_broker: Broker, elastic_url: str) -> Filled:
+def filled(tmp_path_factory: pytest.TempPathFactory, kafka_broker: Broker, elastic_url: str) -> Iterator[Filled]:
     """One topic per source, filled once."""
     folder = tmp_path_factory.mktemp("undisturbed")
     prefix = f"crash_{folder.parent.name.replace('-', '_')}_{folder.name}".lower().replace("-", "_")
@@ -57,7 +57,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory, kafka_broker: Broker, elast
     assert state["alerts"]
     assert state["threats"]
     assert state["letters"] == {}
-    return Filled(topics, state)
+    yield Filled(topics, state)
+    forget(settings)
 
 
 @pytest.mark.parametrize("point", POINTS)

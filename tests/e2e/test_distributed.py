@@ -17,7 +17,7 @@ from soc.config import Settings
 from soc.model.query.parse import parse
 from soc.ports import EventQuery
 from tests.e2e import corpus, traffic
-from tests.e2e.distributed import received, run_until, settings_of
+from tests.e2e.distributed import forget, received, run_until, settings_of
 from tests.e2e.driver import NOW_US, RunningClock
 from tests.e2e.state import assert_balanced, assert_same, comparable, everything, without_correlations
 from tests.servers.kafka_server import Broker
@@ -64,6 +64,7 @@ def _through_both(files: dict[str, Path], tmp_path: Path, elastic_url: str, brok
             assert_balanced(app.store)
             assert_same(comparable(found), without_correlations(comparable(expected)))
             _compare_queries(embedded, app)
+    forget(settings)
 
 
 @pytest.mark.corpus

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -34,17 +34,19 @@ class Undisturbed(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, kafka_broker: Broker, elastic_url: str) -> Undisturbed:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, kafka_broker: Broker, elastic_url: str) -> Iterator[Undisturbed]:
     """Firewall lines, some of them sent twice, in one partition."""
     folder = tmp_path_factory.mktemp("undisturbed")
     prefix = f"order_{folder.parent.name}_{folder.name}".replace("-", "_").lower()
     records = records_of(traffic.write(folder / "in")[0])
     topic = kafka_broker.create_topic(f"{prefix}.firewall")
     fill(kafka_broker, {"firewall": topic}, records)
-    state = ingest(settings_of(folder, elastic_url, kafka_broker.bootstrap, prefix, {"firewall": topic}), len(records))
+    settings = settings_of(folder, elastic_url, kafka_broker.bootstrap, prefix, {"firewall": topic})
+    state = ingest(settings, len(records))
     assert state["alerts"]
     assert any(doc.get("soc.counted") is False for doc in state["events"].values())
-    return Undisturbed(records, topic, prefix, state)
+    yield Undisturbed(records, topic, prefix, state)
+    forget(settings)
 
 
 @pytest.mark.parametrize("seed", [1, 2])

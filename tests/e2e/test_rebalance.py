@@ -87,7 +87,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, kafka_broker: Broker, 
     topics = _topics(kafka_broker, prefix)
     fill(kafka_broker, topics, supply.in_order(), partition=_partition)
     assert all(end for topic in topics.values() for end in kafka_broker.end_offsets(topic, 2)), "a partition is empty"
-    state = ingest(settings_of(folder, elastic_url, kafka_broker.bootstrap, prefix, topics, batch=100), supply.total)
+    settings = settings_of(folder, elastic_url, kafka_broker.bootstrap, prefix, topics, batch=100)
+    state = ingest(settings, supply.total)
+    forget(settings)
     assert state["alerts"]
     derived = [doc for doc in state["events"].values() if doc.get("soc.derived")]
     assert {doc["soc.partition"][-1] for doc in derived} == {"0", "1"}, "messages of both mail hosts"

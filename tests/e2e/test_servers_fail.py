@@ -48,7 +48,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, kafka_broker: Broker, 
     records = [record for file in files for record in records_of(file)]
     topics = {file.stem: kafka_broker.create_topic(f"{prefix}.{file.stem}") for file in files}
     fill(kafka_broker, topics, records)
-    state = ingest(settings_of(folder, elastic_url, kafka_broker.bootstrap, prefix, topics), len(records))
+    settings = settings_of(folder, elastic_url, kafka_broker.bootstrap, prefix, topics)
+    state = ingest(settings, len(records))
+    forget(settings)
     assert state["alerts"]
     return Undisturbed(records, tuple(topics), state)
 

@@ -188,6 +188,7 @@ class KafkaServer(Server, Broker):
             "broker.session.timeout.ms": "3000",
             "broker.heartbeat.interval.ms": "500",
             "log.segment.delete.delay.ms": "500",
+            "log.retention.ms": "-1",  # records are dated by clocks that stand still, however long ago that is
             **more,
         }
         self._config = self.folder / "server.properties"
