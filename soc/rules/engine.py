@@ -191,20 +191,18 @@ class Engine:
                     def fields_of(field: str, source: LogSource = written.logsource) -> tuple[str, ...]:
                         return (tuple(ecs_fields(field, source, self._names)) if self._routed else ()) or (field,)
 
-                    found.setdefault(numbers[member], []).append(
-                        Extractor(correlation, place, fields_of, _no_place if _placed(correlation.group_by) else place_of)
-                    )
+                    found.setdefault(numbers[member], []).append(Extractor(correlation, place, fields_of, None if _placed(correlation.group_by) else place_of))
         return found
 
     def signals(self, matches: Sequence[int], event: Event) -> list[Signal]:
         """What correlations are to be told of an event that these rules matched."""
-        extractors = self._extractors
+        extractors, doc = self._extractors, event.doc
         return [
             signal
             for number in matches
             if number in extractors
             for extractor in extractors[number]
-            for signal in extractor.signals(event.doc, event.ts_us, event.id, event.scope)
+            for signal in extractor.signals(doc, event.ts_us, event.id, event.scope)
         ]
 
     def _explained(self, rule: Rule, doc: Doc) -> dict[str, Any]:
@@ -279,10 +277,6 @@ def _together(fields: Sequence[str]) -> Callable[[Callable[[str], Any]], tuple[A
         f"lambda g: ({''.join(f'g({name}),' for name in names)})", {"__builtins__": {}, **names}
     )
     return values
-
-
-def _no_place(_doc: Mapping[str, Any]) -> str:
-    return ""
 
 
 def _placed(fields: Iterable[str]) -> bool:

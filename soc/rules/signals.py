@@ -64,23 +64,26 @@ class Extractor:
         if not self._group:
             return [Signal(ts, (scope,), event_id, self._bit, rule.id, values, (), self._shape)]
         columns = [_texts(doc, fields) for fields in self._group]
-        if all(len(column) == 1 for column in columns):  # nearly always
-            pairs = [column[0] for column in columns]
-            if self._place_of is not None and any(is_private(text) for _, text in pairs) and (place := self._place_of(doc)):
-                pairs.append(key_text(place))
-            return [Signal(ts, (scope, *[key for key, _ in pairs]), event_id, self._bit, rule.id, values, tuple([text for _, text in pairs]), self._shape)]
+        if set(map(len, columns)) == {1}:  # nearly always
+            keys, shown = zip(*[column[0] for column in columns], strict=True)
+            if self._place_of is not None and any(map(is_private, shown)) and (place := self._place_of(doc)):
+                key, text = key_text(place)
+                keys, shown = (*keys, key), (*shown, text)
+            return [Signal(ts, (scope, *keys), event_id, self._bit, rule.id, values, shown, self._shape)]
         if self._place_of is not None and any(is_private(text) for column in columns for _, text in column) and (place := self._place_of(doc)):
             columns.append([key_text(place)])
         found: dict[tuple[str, ...], tuple[str, ...]] = {}
         for combination in islice(product(*columns), MOST_KEYS):
             found.setdefault((scope, *(key for key, _ in combination)), tuple(text for _, text in combination))
-        return [Signal(ts, key, event_id, self._bit, rule.id, values, shown, self._shape) for key, shown in found.items()]
+        return [Signal(ts, names, event_id, self._bit, rule.id, values, texts, self._shape) for names, texts in found.items()]
 
     def _values(self, doc: Mapping[str, Any]) -> tuple[str | int, ...] | None:
         if not self._fields:
             return ()
         if self._numeric:
             return tuple(found for value in _scalars(doc, self._fields[0]) if (found := exact(value)) is not None) or None
+        if len(self._fields) == 1:
+            return tuple(dict.fromkeys([key for key, _ in _texts(doc, self._fields[0])])) or None
         columns = [[key for key, _ in _texts(doc, fields)] for fields in self._fields]
         return tuple(dict.fromkeys("\x1f".join(parts) for parts in islice(product(*columns), MOST_KEYS))) or None
 
