@@ -354,10 +354,9 @@ def with_own_tokens(tokens: str, doc: Mapping[str, Any]) -> str:
 def _are_numerals(values: Sequence[Any]) -> bool:
     """Whether all values are numbers or IPv4 addresses, which are their own tokens. Raises: TypeError for what is no text."""
     text = " ".join(values)
-    plain = text.replace(" ", "").replace(".", "")
     return (
-        plain.isdecimal()
-        and plain.isascii()
+        text.isascii()
+        and text.encode().translate(None, b" .").isdigit()
         and text.count(" ") == len(values) - 1
         and "  " not in text
         and " ." not in text

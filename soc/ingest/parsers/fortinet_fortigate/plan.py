@@ -156,6 +156,7 @@ class Plan:
         "_ports",
         "_present",
         "_searched",
+        "_searched_addresses",
         "_searched_numbers",
         "_serial",
         "_sums",
@@ -212,8 +213,10 @@ class Plan:
         self._classes: dict[Sequence[str], tuple[Doc, str]] = {}
         """By the telling values what the event is, and the tokens of that."""
         urls = [target for target, _ in self._loose if target.kind != "ui"]  # the text that an address in `ui` stands in is kept as well
-        self._searched = list(dict.fromkeys(at[target.key] for target in (*of_kind[""], *of_kind["ip"], *urls) if target.field not in UNSEARCHED))
-        self._searched_numbers = [place for place, target in enumerate(numbers) if target.field not in UNSEARCHED]
+        self._searched_addresses = list(dict.fromkeys(at[target.key] for target in of_kind["ip"] if target.field not in UNSEARCHED))
+        searched = dict.fromkeys(at[target.key] for target in (*of_kind[""], *urls) if target.field not in UNSEARCHED)
+        self._searched = [place for place in searched if place not in self._searched_addresses]
+        self._searched_numbers = [(place, at[target.key]) for place, target in enumerate(numbers) if target.field not in UNSEARCHED]
         self._columns = Columns()
         self.times = _times([at.get(name, -1) for name in ("date", "time", "tz", "eventtime")])
         self._time_places = [at.get(name, -1) for name in ("date", "time", "tz", "eventtime")]
@@ -304,7 +307,8 @@ class Plan:
         made.append(self._classify_all(docs, columns))
         if self._other_products(docs, columns) or not tokens or self._named:  # texts of mail logs are kept or not by what stands in them
             return docs, [""] * len(docs)
-        made += [list(map(str, numbers[place])) for place in self._searched_numbers]
+        made += [columns[place] for place in self._searched_addresses]  # addresses and numbers are their own tokens
+        made += [_written(columns[place], numbers[number]) for number, place in self._searched_numbers]
         return docs, self._columns.tokens(texts, made)
 
     def _classify_all(self, docs: list[Doc], columns: Sequence[Sequence[str]]) -> list[str]:
@@ -354,6 +358,11 @@ def _integers(digits: Sequence[str], largest: int) -> list[int]:
     if max(found) > largest:
         raise ValueError("too large")
     return found
+
+
+def _written(digits: Sequence[str], numbers: Sequence[int]) -> Sequence[str]:
+    """Numbers as texts: as they stood, unless some stood with zeros before it."""
+    return list(map(str, numbers)) if " 0" in f" {' '.join(digits)}" else digits
 
 
 def _checked(addresses: Sequence[str]) -> Sequence[str]:

@@ -457,3 +457,17 @@ def test_a_date_at_the_end_of_all_calendars_is_none_or_a_time(date: str, clock: 
     assert parsed.doc["source.ip"] == "10.20.1.15"
     assert bool(parsed.ts_us) == ("@timestamp" in parsed.doc)
     assert parsed == plainly(text)
+
+
+@pytest.mark.parametrize("port", ["0", "0443", "00000", "443"])
+def test_the_words_of_numbers_are_those_of_what_they_became(port: str) -> None:
+    """A number that stood with zeros before it is found without them, as its field has it; addresses are their own words."""
+    parser = FortiGate()
+    lines = [TRAFFIC, TRAFFIC.replace("srcport=51544", f"srcport={port}"), TRAFFIC.replace("10.20.1.15", "10.20.1.16"), TRAFFIC]
+    for _ in range(SEEN_OFTEN):
+        found = parser.parse_many([frame(text) for text in lines], CONTEXT)
+    words = [one.tokens.split(" ") for one in found if one is not None and checked(one).doc]
+    assert len(words) == len(lines)
+    assert str(int(port)) in words[1]
+    assert port in words[1] or port != str(int(port))
+    assert [("10.20.1.15" in some, "10.20.1.16" in some) for some in words] == [(True, False), (True, False), (False, True), (True, False)]
