@@ -94,6 +94,7 @@ class Pipeline:
         self.classifier = classifier
         self._registry = registry
         self._many = {parser.name: parser.parse_many for parser in registry.parsers() if isinstance(parser, BatchParser)}
+        self._assemblers = {parser.name: assembler for parser in registry.parsers() if (assembler := registry.assembler(parser.name)) is not None}
         self._sources = sources
         self._kept_state = kept_state
         self._owners = owners
@@ -150,7 +151,7 @@ class Pipeline:
     def _chunk(self, batch: _Batch, records: Sequence[RawRecord]) -> None:
         """Take in some records: few enough that what was made of them is still in the processor's cache when the next step wants it."""
         before = batch.mark()
-        assembler_of = self._registry.assembler
+        assembler_of = self._assemblers.get
         ids = event_ids([(record.origin, record.origin_seq, record.sub) for record in records])
         for record, ready, identity in zip(records, self._read(batch, records), ids, strict=True):
             batch.count(record)
@@ -238,11 +239,12 @@ class Pipeline:
         if parsed is None:
             parsed = read_line(parser, ready.line, Context(record.received_us, batch.source.timezone, 0, record.host))
         event = self._complete(batch, record, identity, parser, parsed)
-        event.doc["event.original"] = ready.text
+        doc = parsed.doc
+        doc["event.original"] = ready.text
         if ready.broken:
-            event.doc["soc.raw"] = b64encode(record.raw).decode()
+            doc["soc.raw"] = b64encode(record.raw).decode()
         if record.truncated_bytes:
-            event.doc["soc.truncated_bytes"] = record.truncated_bytes
+            doc["soc.truncated_bytes"] = record.truncated_bytes
         batch.add(event, self.classifier, record)
 
     def _add(self, batch: _Batch, record: RawRecord, event: Event) -> None:
@@ -293,8 +295,21 @@ class Pipeline:
             if parser.fields_hold_line:
                 doc[TEXT_FROM] = "fields"
         return Event(
-            *(identity, ts_us, same.kind, source.name, record.partition, record.seq, hashed, "none", "", source.scope, doc, tokens, parsed.natural_key),
-            *(True, b"", b"", False, record.origin, record.origin_seq),
+            identity,
+            ts_us,
+            same.kind,
+            source.name,
+            record.partition,
+            record.seq,
+            hashed,
+            "none",
+            "",
+            source.scope,
+            doc,
+            tokens,
+            parsed.natural_key,
+            origin=record.origin,
+            origin_seq=record.origin_seq,
         )
 
     # occurrences of several lines ------------------------------------------------------------------------------
@@ -390,16 +405,18 @@ class Pipeline:
         if batch.excepted:
             effects.state.update(self._excepted.take_changes())
         if effects.alerts:
-            self._break_storms(effects)
+            self._break_storms(batch)
         for partition in batch.progress:
             for name, assembly in self._assemblies.get(partition, {}).items():
                 for key, state in assembly.take_changes().items():
                     effects.state[f"{partition}\x1f{name}\x1f{key}"] = state
 
-    def _break_storms(self, effects: Effects) -> None:
+    def _break_storms(self, batch: _Batch) -> None:
         """Put what a rule raises beyond its limit into one group, with one message."""
-        partitions = {event.id: event.partition for event in effects.events}
-        counted = [self._breaker.count(partitions.get(next(iter(alert.events), ""), ""), alert) for alert in effects.alerts]
+        effects = batch.effects
+        [first, *more] = batch.progress
+        partitions = {event.id: event.partition for event in effects.events} if more else {}
+        counted = [self._breaker.count(partitions.get(next(iter(alert.events), ""), "" if more else first), alert) for alert in effects.alerts]
         effects.alerts += [message for message in counted if message is not None]
         effects.state.update(self._breaker.take_changes())
 
@@ -559,17 +576,18 @@ class _Batch:
         """Work out what the store needs of the events since `mark`: their documents are complete."""
         events = self.effects.events[mark[0] :]
         claimants = {event.id for event, _ in self.claimants[mark[2] :]}
+        docs = [event.doc for event in events]
         bare: list[Event] = []
-        for event in events:
+        for event, doc in zip(events, docs, strict=True):
             if event.tokens:
-                event.tokens = with_own_tokens(event.tokens, event.doc)
+                event.tokens = with_own_tokens(event.tokens, doc)
             else:
                 bare.append(event)
         for event, tokens in zip(bare, events_tokens([event.doc for event in bare]), strict=True):
             event.tokens = tokens
         if self.encode is not None:
-            for event in events:
-                event.body = self.encode(event.doc)
+            for event, doc in zip(events, docs, strict=True):
+                event.body = self.encode(doc)
                 if event.id not in claimants:  # `_settle` may still say something of those
                     event.let_go()
 

@@ -14,6 +14,8 @@ _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _LENGTH = 20
 _DIGEST = 13
+_HASH = blake2b(digest_size=8)
+"""Copied for each hash, which is quicker than setting one up."""
 _TOGETHER = 256
 """Ids whose characters are found by the same few operations on one large number."""
 
@@ -113,4 +115,6 @@ def group_id(rule_id: str, key: str, scope: str, generation: int = 0) -> str:
 
 def raw_hash(raw: bytes) -> str:
     """The hash that tells whether two records of one id hold the same bytes (16 hex characters)."""
-    return blake2b(raw, digest_size=8).hexdigest()
+    state = _HASH.copy()
+    state.update(raw)
+    return state.hexdigest()

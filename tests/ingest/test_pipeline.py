@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from soc.model.record import RawRecord
 from soc.model.signal import Signal
 from soc.model.text import event_tokens
 from soc.ports import Effects, Verdict
+from tests.contracts.samples import alert
 from tests.ingest.supplies import record
 
 RECEIVED = from_datetime(datetime(2026, 11, 21, 1, 30, tzinfo=UTC))
@@ -359,3 +361,36 @@ def test_a_batch_that_could_not_be_read_is_one_dead_letter_and_each_of_its_recor
     [letter], [progress] = effects.dead_letters, effects.progress
     assert (letter.seq, letter.reason, letter.error, letter.raw) == (3, "oversized", fault, b"packed")
     assert (progress.first, progress.next, progress.received, progress.dropped) == (3, 8, 5, {"unread-batch": 4})
+
+
+class Raising(Levels):
+    """Each of those lines raises an alert."""
+
+    def classify(self, doc: Doc) -> Verdict:
+        verdict = super().classify(doc)
+        return msgspec.structs.replace(verdict, matches=(0,)) if verdict.level != "none" else verdict
+
+    def alert(self, index: int, event: Event, detected_at: str) -> Alert:
+        return alert(event, rule=self.rule_id(index))
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 6])
+def test_alerts_beyond_the_limit_are_counted_by_the_partition_of_their_events(cut: int) -> None:
+    """However the log was cut, and whether a batch is of one partition or of several."""
+    records = [record(seq, FORTI.format(seq), received_us=RECEIVED, partition=partition) for seq, partition in enumerate(("p0", "p0", "p1", "p0", "p1", "p0"))]
+    pipeline = Pipeline(
+        registry=installed(),
+        classifier=Raising(),
+        sources={"fw": SourceInfo("fw")},
+        kept_state=lambda _partition: {},
+        owners=dict,
+        storm_per_hour=2,
+    )
+    raised: list[Alert] = []
+    state: dict[str, bytes | None] = {}
+    for begin in range(0, len(records), cut):
+        effects = pipeline.process(records[begin : begin + cut])
+        raised += [one for one in effects.alerts if one.rule.kind == "sigma"]
+        state |= effects.state
+    assert [one.storm for one in raised] == [False, False, False, True, False, True]
+    assert sorted(key.partition("\x1f")[0] for key in state) == ["p0", "p1"]
