@@ -353,6 +353,8 @@ class _Duties:
 
     def _behind(self, source: str) -> bool:
         """A backlog is being read: what was silent then is not silent now."""
+        if self.worker is not None and self.worker.waits(source):  # the last of it, while the store keeps a batch waiting
+            return True
         for reader in self.worker.readers if self.worker is not None else ():
             lag_of = getattr(reader.source, "lag_of", None)  # a consumer of several sources knows the lag of each
             if lag_of is not None or reader.source.name == source:

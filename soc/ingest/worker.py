@@ -172,6 +172,12 @@ class Worker:
                 reader.join(timeout=30)
         return self.totals
 
+    def waits(self, source: str) -> bool:
+        """Whether records of a source were read and are not yet looked at."""
+        with self._queue.mutex:
+            batches = list(self._queue.queue)
+        return any(record.source == source and not record.heartbeat for batch in batches for record in batch.records)
+
     def _loop(self, committer: ThreadPoolExecutor) -> None:
         next_tick = self._clock.monotonic() + self._tick_s
         while not self._stop.is_set():

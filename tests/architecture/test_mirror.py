@@ -76,7 +76,6 @@ ELSEWHERE = {
     "soc/application/handbook.py": "tests/reports/test_handbook.py",
     "soc/application/replay.py": "tests/application/test_pipelines.py",
     "soc/application/rules.py": "tests/cli",
-    "soc/application/run.py": "tests/cli/test_run.py",
     "soc/application/settings.py": "tests/cli/test_commands.py",
     "soc/application/store.py": "tests/application/test_pipelines.py",
     "soc/bootstrap.py": "tests/application/test_pipelines.py",

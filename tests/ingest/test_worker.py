@@ -12,7 +12,7 @@ from soc.adapters.metrics import NoMetrics
 from soc.clock import FrozenClock, SystemClock
 from soc.errors import AccessDenied, Conflict, SourceUnavailable, StoreUnavailable
 from soc.ingest.pipeline import Pipeline, SourceInfo
-from soc.ingest.reader import ONCE_TRIES
+from soc.ingest.reader import ONCE_TRIES, Batch
 from soc.ingest.registry import installed
 from soc.ingest.worker import Worker
 from soc.model.alert import Alert
@@ -21,6 +21,7 @@ from soc.model.query import All
 from soc.model.signal import Signal
 from soc.ports import Committed, Effects, EventQuery, Gap, Verdict
 from tests.ingest.supplies import ListSource, Step, record, unavailable
+from tests.servers.process import wait_until
 
 LINE = 'date=2026-11-21 time=08:00:{:02d} devname="FG" devid="FG1" eventtime={} tz="+0700" logid="0000000013" type="traffic" subtype="forward" level="notice" srcip=10.0.0.{} dstip=192.0.2.1 action="accept" sessionid={}'
 
@@ -269,6 +270,27 @@ def test_a_conflict_loses_nothing_of_what_time_brought_about() -> None:
     worker.run()
     assert store.store.gaps() == [gap]
     assert _stored(store) == 35
+
+
+def test_what_was_read_and_waits_to_be_looked_at_is_known() -> None:
+    """A source is not read to its end as long as its last batches wait behind a slow commit; signs of life of a collector are not waited for."""
+    store, source = Watched(), ListSource("fw", _records(35))
+    worker = _worker(store, source)
+    waiting: list[tuple[bool, bool]] = []
+
+    def tick() -> list[Effects]:
+        if not waiting:  # the first batch is being stored: the reader has the next ones at hand
+            wait_until(worker._queue.full, what="batches wait")
+        waiting.append((worker.waits("fw"), worker.waits("mail")))
+        return []
+
+    worker._on_tick, worker._tick_s = tick, 0.0
+    worker.run()
+    assert waiting[0] == (True, False)
+    assert not worker.waits("fw")
+    assert _stored(store) == 35
+    worker._queue.put(Batch(worker.readers[0], 0, [record(45, b"", heartbeat=True)]))
+    assert not worker.waits("fw")
 
 
 def test_an_exercise_moves_no_figure_of_real_work() -> None:
