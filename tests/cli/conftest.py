@@ -12,7 +12,7 @@ import click
 import pytest
 
 from soc import cli, i18n
-from soc.cli import _group
+from soc.cli import _group, _progress
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,10 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 
 @pytest.fixture
-def soc(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run one command line; its exit code, stdout and stderr."""
+def soc(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run one command line; its exit code, stdout and stderr, without the lines that tell every ten seconds how far it is."""
     load_commands()
+    monkeypatch.setattr(_progress, "TELL_S", 86_400.0)
 
     def run(*words: str) -> Done:
         os.environ["LANGUAGE"] = "en"  # as each command finds it; `use` leaves its own there
