@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from soc.ports import Gap, LedgerItem, Progress
 FILE = "control.db"
 _AFTER = "\U0010ffff"
 """Beyond every character that continues a prefix."""
+_TS = attrgetter("ts")
 _BODIES_AT_ONCE = 50
 """Of signals; each holds at most some thousands."""
 _KEPT_RULES = """
@@ -244,7 +246,8 @@ class Control:
         found: dict[str, list[Signal]] = {}
         for signal in signals:
             found.setdefault(signal.correlation, []).append(signal)
-        rows = [(_number(rule), max(signal.ts for signal in block), zstandard.compress(pack(block), 1)) for rule, own in found.items() for block in blocks(own)]
+        compress = zstandard.ZstdCompressor(level=1).compress  # made once a batch, a third of the time
+        rows = [(_number(rule), max(map(_TS, block)), compress(pack(block))) for rule, own in found.items() for block in blocks(own)]
         insert_many(self.db, "INSERT INTO signal (rule, until_us, body)", rows)
 
     def signals(self, since_us: int, of: Mapping[str, int] | None = None) -> Iterator[Signal]:
