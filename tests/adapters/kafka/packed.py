@@ -84,6 +84,7 @@ def send_packed(bootstrap: str, topic: str, codec: int, packed: bytes, count: in
             linger_ms=60_000,
             batch_size=len(packed) * 4 + 65_536 * count,
             max_request_size=1 << 28,
+            bootstrap_timeout_ms=round(WITHIN_S * 1000),
             max_block_ms=round(WITHIN_S * 1000),
             request_timeout_ms=round(WITHIN_S * 1000),
             delivery_timeout_ms=800_000,

@@ -369,6 +369,6 @@ def test_who_may_only_look_sees_what_others_write_into_a_store_that_was_at_rest(
     try:
         text = as_other(look)
     finally:
-        writer.communicate(timeout=120)
+        writer.communicate(timeout=600)
     first, second, third, fourth = (300, 0, 300, 300, 1), (301, 1, 301, 301, 2), (302, 2, 302, 302, 3), (303, 3, 303, 303, 4)
     assert text == repr([first, second, third, 299, third, fourth, 303])
