@@ -14,7 +14,7 @@ from soc.model.role import ANY
 from soc.ports import AlertQuery
 
 PAGE = 1000
-HEALTH = ("soc-source-silent", "soc-alert-storm", "soc-ledger-difference")
+HEALTH = ("soc-source-silent", "soc-alert-storm", "soc-ledger-difference", "soc-signals-lost")
 """The rules of what the platform says of itself."""
 T = TypeVar("T", Alert, AlertGroup)
 

@@ -19,9 +19,12 @@ from typing import Protocol, cast
 import msgspec
 
 from soc.application.correlate import CorrelationStage, Pace
-from soc.clock import Clock, FrozenClock
+from soc.clock import Clock, FrozenClock, iso
 from soc.errors import SourceUnavailable, StoreUnavailable
+from soc.model.alert import Alert, RuleRef
 from soc.model.event import Doc
+from soc.model.health import health_alert
+from soc.model.ids import digest_id
 from soc.model.record import SCOPE_REAL, RawRecord
 from soc.model.signal import Signal, is_asked_for
 from soc.model.signal_record import SignalRecord, decode
@@ -45,6 +48,10 @@ DOCUMENTS_S = 5.0
 """Events of a straggler may still be on their way into the store; an alert waits so long for them."""
 _SEPARATOR = "\x1f"
 _PLACE = "place"
+RENEWED_RULE = RuleRef(
+    "soc-signals-lost", "Signals of correlations were lost", "high", digest_id("soc-signals-lost", "1"), (), "health", "Mất tín hiệu của quy tắc tương quan"
+)
+"""The topic was deleted: windows that were open begin anew, and what nobody had judged yet will not be."""
 
 
 class ReadBack(Protocol):
@@ -347,6 +354,7 @@ class TopicFold:
                 crash=self._crash,
             )
             merge(effects, share.start())
+            effects.alerts += self._lost(partition, share)
             log.info("correlating", partition=partition, position=run[0].seq, watermark=share.watermark, rules=len(share._fold.rules))  # noqa: SLF001
         found = [(record.seq, decoded) for record in run if not record.fault and (decoded := decode(record.raw)) is not None]
         late = share.late
@@ -360,6 +368,49 @@ class TopicFold:
         effects.progress.append(progress)
         self._measure(share, sum(len(record.signals) for _, record in found), share.late - late)
         return effects
+
+    def _lost(self, partition: str, share: Share) -> list[Alert]:
+        """That the topic is another one than the one that was judged before, told once by each partition of it.
+
+        Cost: for a partition that was never judged, one look for each position of another topic with its number.
+        """
+        cluster, _, number = partition.rsplit("/", 2)
+        if share.place.at_us:
+            return []
+        judged = 0
+        for name in self._store.positions():
+            if name != partition and name.startswith(f"{cluster}/") and name.endswith(f"/{number}"):
+                state = self._store.state(name)
+                if _PLACE in state:
+                    judged = max(judged, int(state.get("watermark", b"0")))
+        if not judged:
+            return []
+        log.error(
+            "the topic of signals was deleted: windows of correlations begin anew",
+            partition=partition,
+            judged_until=iso(judged),
+            hint="soc rules backtest shows what a rule would have told since then",
+        )
+        explanation = {
+            "node": "signals",
+            "field": partition,
+            "test": "judged_until",
+            "pattern": iso(judged),
+            "matched_value": "",
+            "matched": True,
+            "children": [],
+        }
+        return [
+            health_alert(
+                RENEWED_RULE,
+                occurrence=digest_id(partition),
+                key={"source": SOURCE},
+                explanation=explanation,
+                at=iso(self._clock.now_us()),
+                since=iso(judged),
+                source=SOURCE,
+            )
+        ]
 
     def _measure(self, share: Share, signals: int, late: int) -> None:
         number = share.name.rpartition("/")[2]

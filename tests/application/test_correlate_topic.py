@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from soc.adapters.kafka.signals import partition_of
 from soc.adapters.memory import MemoryStore
 from soc.application.correlate import CorrelationStage, Pace
-from soc.application.correlate_topic import Landmarks, TopicFold
+from soc.application.correlate_topic import RENEWED_RULE, Landmarks, TopicFold
 from soc.clock import FrozenClock
 from soc.model.record import RawRecord
 from soc.model.signal import Signal
@@ -379,3 +379,28 @@ def test_a_batch_that_could_not_be_read_counts_with_all_its_records(engine: Engi
     effects = fold(engine, MemoryStore(clock=FrozenClock(START)), log).process([batch])
     (progress,) = effects.progress
     assert (progress.received, progress.dropped, progress.next) == (4, {"unreadable": 4}, 4)
+
+
+def test_a_topic_in_the_place_of_one_that_was_judged_is_told(engine: Engine) -> None:
+    """By each of its partitions, once, also after a restart; the first topic there is, and one of another cluster, is nothing to tell of."""
+    signals = traffic(engine, 5)
+    store = MemoryStore(clock=FrozenClock(START))
+    logs = {}
+    for topic in ("first", "second"):
+        logs[topic] = written(engine, signals, 2, 5)
+        logs[topic].names = [f"kafka:c/{topic}/{number}" for number in range(2)]
+        logs[topic].records = dict(zip(logs[topic].names, logs[topic].records.values(), strict=True))
+
+    def told(log: Log) -> list[str]:
+        for _ in range(2):
+            one = fold(engine, store, log)
+            for name in log.names:
+                store.commit(one.process(log.poll(name, 0, 10_000)))
+        return sorted(alert.explanation["field"] for alert in store.alerts(AlertQuery(scope=None, limit=100_000))[1] if alert.rule == RENEWED_RULE)
+
+    assert told(logs["first"]) == []
+    assert told(logs["second"]) == logs["second"].names
+    elsewhere = Log(engine, 1)
+    elsewhere.names = ["kafka:d/third/0"]
+    elsewhere.records = {"kafka:d/third/0": logs["first"].records["kafka:c/first/0"]}
+    assert told(elsewhere) == logs["second"].names

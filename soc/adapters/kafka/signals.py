@@ -3,6 +3,7 @@
 Each call of `append` writes one record (or a few) to every partition of the topic: the signals of the groups that live
 there, and the marks of the source partitions. A record's marks hold for all signals before it: records that cannot be one
 are written in two steps, marks last, so that a watermark never runs ahead of its signals, whatever is sent again.
+A topic that was deleted is made anew, and told all that was known of time; one that somebody made anew is noticed.
 Record times are those of writing: with event times the broker would delete a backlog of old events at once. Where
 reading has to begin again after a rebalance is kept beside the position (`soc.application.correlate_topic`).
 """
@@ -14,13 +15,13 @@ from hashlib import blake2b
 from typing import Any
 
 from soc.adapters.kafka.batches import Guard, Refused, guard
-from soc.adapters.kafka.catalog import Catalog
+from soc.adapters.kafka.catalog import Catalog, Topic
 from soc.adapters.kafka.settings import REQUEST_TIMEOUT_MS, connection_options, quiet_client_log, translate
 from soc.adapters.kafka.sink import ACKNOWLEDGE_S, KafkaSink
 from soc.adapters.kafka.source import KafkaRecordSource
 from soc.clock import Clock
 from soc.config import KafkaSettings, KafkaSource
-from soc.errors import ConfigError, Phrase, SourceUnavailable
+from soc.errors import ConfigError, Phrase, SocError, SourceUnavailable
 from soc.model.record import RawRecord
 from soc.model.signal import Signal
 from soc.model.signal_record import encode
@@ -35,6 +36,8 @@ MOST_BYTES = 786_432
 """Of one record, below what brokers take by default with its head."""
 READ_BACK_S = 30.0
 """Brokers that give nothing of what they have for so long are unavailable."""
+LOOK_EVERY_S = 2.0
+"""How often a writer asks whether the topic is still the one it was: brokers take records for another one of the same name without a word."""
 TOPIC_SETTINGS = {"cleanup.policy": "delete", "message.timestamp.type": "CreateTime", "retention.ms": "1209600000"}
 """Two weeks: what correlations look back, several times over (see `KafkaReadBack`)."""
 
@@ -58,6 +61,9 @@ class KafkaSignalLog:
         self._clock = clock
         self._metrics = metrics
         self._begun: dict[str, int] = {}
+        self._marked: dict[str, int] = {}
+        self._told = ""
+        """The id of the topic that knows both."""
         self._sink = _Sink(settings, settings.signals_topic, clock=clock, metrics=metrics, acknowledge_s=acknowledge_s)
 
     def append(self, signals: Sequence[Signal], marks: Mapping[str, int]) -> None:
@@ -67,9 +73,23 @@ class KafkaSignalLog:
         """
         if not signals and not marks:
             return
+        while True:
+            topic = self._sink.topic()
+            if self._told != topic.id:
+                self._begun.clear()
+                if self._told:
+                    log.warning("the topic of signals is another one; it is told anew how far all is", topic=self._sink.name, former=self._told, now=topic.id)
+            self._write(signals, {**self._marked, **marks} if self._told != topic.id else marks, topic.partitions)
+            if self._sink.known == topic:
+                break  # else it became another one meanwhile, and may not have got everything
+        self._told = topic.id
+        self._marked.update({partition: max(mark, self._marked.get(partition, 0)) for partition, mark in marks.items()})
+        if self._metrics is not None and signals:
+            self._metrics.count("soc_signals_appended_total", len(signals))
+
+    def _write(self, signals: Sequence[Signal], marks: Mapping[str, int], count: int) -> None:
         begun: dict[str, int] = {}
         placed: dict[int, list[Signal]] = {}
-        count = self._sink.partitions()
         for signal in signals:
             placed.setdefault(partition_of(self._key_of(signal), count), []).append(signal)
             scope = signal.key[0]
@@ -88,8 +108,6 @@ class KafkaSignalLog:
             self._sink.write(first)
         self._sink.write(last)
         self._begun |= begun
-        if self._metrics is not None and signals:
-            self._metrics.count("soc_signals_appended_total", len(signals))
 
     def close(self) -> None:
         """Disconnect; idempotent."""
@@ -134,14 +152,35 @@ class _Sink(KafkaSink):
 
     def __init__(self, settings: KafkaSettings, topic: str, *, clock: Clock, metrics: Metrics | None, acknowledge_s: float) -> None:
         super().__init__(settings, topic, clock=clock, metrics=metrics, acknowledge_s=acknowledge_s)
-        self._count_of = 0
+        self.name = topic
+        self.known = Topic("", 0)
+        """The topic as it was when it was last asked for: with each producer, and now and then."""
+        self._catalog: Catalog | None = None
+        self._looked_at = 0.0
 
-    def partitions(self) -> int:
-        """How many partitions the topic has; asked whenever a producer is made."""
+    def topic(self) -> Topic:
+        """The topic as it is, a producer for it at hand; made when it is missing.
+
+        Raises: ConfigError when it is missing and may not be made; SourceUnavailable, AccessDenied.
+        """
         self._open()
-        return self._count_of
+        if self._clock.monotonic() - self._looked_at >= LOOK_EVERY_S:
+            before = self.known
+            self._require_topic()
+            if self.known != before:
+                self.close()  # what it knows of the topic is wrong
+                self._open()
+        return self.known
+
+    def close(self) -> None:
+        super().close()
+        if self._catalog is not None:
+            catalog, self._catalog = self._catalog, None
+            catalog.close()
 
     def _put(self, producer: Any, record: RawRecord) -> Any:
+        if record.seq >= self.known.partitions:  # a topic made anew with fewer of them; the client would raise no error of Kafka's
+            raise SourceUnavailable(Phrase("topic {topic} has other partitions than before", topic=self._topic), retry_after_s=0.2)
         return producer.send(self._topic, record.raw, partition=record.seq, timestamp_ms=max(0, record.received_us // 1000))
 
     def _cut(self, record: RawRecord, error: Exception) -> RawRecord:
@@ -151,7 +190,13 @@ class _Sink(KafkaSink):
         ) from error
 
     def _require_topic(self) -> None:
-        self._count_of = require_topic(self._settings)
+        catalog, self._catalog = self._catalog or Catalog(self._settings), None
+        try:
+            self.known = _required(catalog, self._settings)
+        except SocError:
+            catalog.close()
+            raise
+        self._catalog, self._looked_at = catalog, self._clock.monotonic()
 
 
 def require_topic(settings: KafkaSettings) -> int:
@@ -161,14 +206,18 @@ def require_topic(settings: KafkaSettings) -> int:
     """
     catalog = Catalog(settings)
     try:
-        topic = settings.signals_topic
-        found = catalog.topics([topic])
-        if topic not in found:
-            catalog.create(topic, settings.signals_partitions, TOPIC_SETTINGS)
-            found = catalog.require([topic], running=True)
-        return found[topic].partitions
+        return _required(catalog, settings).partitions
     finally:
         catalog.close()
+
+
+def _required(catalog: Catalog, settings: KafkaSettings) -> Topic:
+    topic = settings.signals_topic
+    found = catalog.topics([topic])
+    if topic not in found:
+        catalog.create(topic, settings.signals_partitions, TOPIC_SETTINGS)
+        found = catalog.require([topic], running=True)
+    return found[topic]
 
 
 class KafkaReadBack:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from kafka import TopicPartition
 
-from soc.adapters.kafka.signals import MOST_SIGNALS, KafkaReadBack, KafkaSignalLog, KafkaSignalSource, log_ends, partition_of, require_topic
+from soc.adapters.kafka.signals import LOOK_EVERY_S, MOST_SIGNALS, KafkaReadBack, KafkaSignalLog, KafkaSignalSource, log_ends, partition_of, require_topic
 from soc.clock import FrozenClock, SystemClock
 from soc.config import KafkaSettings
 from soc.errors import SourceUnavailable
@@ -204,3 +204,23 @@ def test_a_partition_that_says_nothing_is_idle_once_its_records_are_durable(
     wait_until(lambda: looked() and full not in source.idle(), what="the partition is busy again")
     commit(source, more)
     wait_until(lambda: looked() and full in source.idle(), what="and idle again")
+
+
+@pytest.mark.parametrize("partitions", [0, 1, 5])
+def test_a_topic_made_anew_under_a_writer_is_told_all_that_was_known(partitions: int, kafka_broker: Broker, settings: KafkaSettings) -> None:
+    """By the writer itself, or by somebody with other partitions: signals stand where the new number puts them, marks and beginnings everywhere."""
+    log = KafkaSignalLog(settings, _key, clock=SystemClock())
+    signals = [signal(number, f"user{number % 7}") for number in range(50)]
+    _append(log, signals, {"kafka:c/t/0": 17, "kafka:c/t/1": 0})
+    kafka_broker.delete_topic(settings.signals_topic)
+    if partitions:
+        kafka_broker.create_topic(settings.signals_topic, partitions)
+    count = partitions or settings.signals_partitions
+    wait_until(lambda: log._sink._clock.monotonic() - log._sink._looked_at > LOOK_EVERY_S, what="the writer looks again")
+    _append(log, signals, {"kafka:c/t/2": 18})
+    log.close()
+    found = _read(kafka_broker, settings.model_copy(update={"signals_partitions": count}))
+    for number, records in enumerate(found):
+        assert {name: mark for record in records for name, mark in record.marks.items()} == {"kafka:c/t/0": 17, "kafka:c/t/1": 0, "kafka:c/t/2": 18}
+        assert {name for record in records for name in record.begun} == {"real"}
+        assert {one.id for record in records for one in record.signals} == {one.id for one in signals if partition_of(_key(one), count) == number}
