@@ -26,9 +26,9 @@ def engine_has(image: str) -> bool:
         from docker.errors import DockerException
 
         try:
-            client = docker.from_env(timeout=10)
+            client = docker.from_env(timeout=60)
             client.ping()
-        except DockerException:
+        except (DockerException, OSError):  # what the client lets through when the engine does not answer in time
             return False
         try:
             client.images.get(image)
@@ -36,7 +36,7 @@ def engine_has(image: str) -> bool:
             try:
                 client.api.timeout = 300
                 client.images.pull(image)
-            except DockerException:
+            except (DockerException, OSError):
                 return False
         finally:
             client.close()
