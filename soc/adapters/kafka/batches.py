@@ -22,6 +22,8 @@ MOST_HEADERS = 64
 LONG_RECORD = 1 << 20
 """Of records beyond this length headers are counted before they are read."""
 MOST_HEADERS_LONG = 4_096
+BOMBS = 4
+"""Batches beyond the limit that one poll looks at: each takes a tenth of a second, and an answer may hold a thousand."""
 _KEPT = "; kept is the batch as it stands in the topic"
 
 
@@ -147,7 +149,7 @@ class _Batch:
                 else:
                     yield record
         except TooLargeError:
-            yield self._refused(f"oversized: {self._what()} unpacks to more than {self._limit.most} bytes (kafka.max_batch_bytes)")
+            yield self._oversized()
         except (UnpackError, CorruptRecordError) as error:
             if expected > last:  # of bytes behind the last record nobody is told
                 return
@@ -176,7 +178,7 @@ class _Batch:
             try:
                 self._limit.spend(len(unpack(batch.compression_type, _old_payload(bytes(self._whole), batch.magic), self._limit.most)))
             except TooLargeError:
-                yield self._refused(f"oversized: {self._what()} unpacks to more than {self._limit.most} bytes (kafka.max_batch_bytes)")
+                yield self._oversized()
                 return
             except UnpackError as error:
                 yield self._refused(f"{self._what()} cannot be read: {error}")
@@ -187,6 +189,10 @@ class _Batch:
     def _whole(self) -> Any:
         """The batch as it came: the client does not hand it out, and overwrites it only when it unpacks by itself."""
         return self._batch._buffer  # noqa: SLF001
+
+    def _oversized(self) -> Any:
+        self._limit.spend(self._limit.most // BOMBS)
+        return self._refused(f"oversized: {self._what()} unpacks to more than {self._limit.most} bytes (kafka.max_batch_bytes)")
 
     def _what(self) -> str:
         packed = NAMES.get(self._batch.compression_type)

@@ -16,7 +16,7 @@ from kafka.record import MemoryRecords
 from kafka.record.legacy_records import LegacyRecordBatchBuilder
 
 from soc.adapters.kafka import batches
-from soc.adapters.kafka.batches import MOST_HEADERS, Refused, guard
+from soc.adapters.kafka.batches import BOMBS, MOST_HEADERS, Refused, guard
 from soc.adapters.kafka.packing import GZIP, LZ4, SNAPPY, ZSTD
 from soc.adapters.kafka.sample import KafkaSample
 from soc.adapters.kafka.signals import KafkaReadBack, require_topic
@@ -97,6 +97,14 @@ def test_many_packed_batches_do_not_fill_one_poll() -> None:
         assert taken.reading.next_fetch_offset == at
         taken = Taken(b"".join(batch(packed, 1, codec=ZSTD, base=number) for number in range(at, 40)), at=at)
     assert polls >= 20
+
+
+def test_many_bombs_do_not_hold_a_poll_up() -> None:
+    """Of a whole answer of them one poll looks at a few, and the next ones go on behind them."""
+    packed = pack(ZSTD, records([bytes(2 * MIB)]))
+    taken = Taken(b"".join(batch(packed, 1, codec=ZSTD, base=number) for number in range(40)))
+    assert _told(taken.poll()) == [(number, number, 1) for number in range(BOMBS)]
+    assert taken.reading.next_fetch_offset == BOMBS
 
 
 @pytest.mark.parametrize(
@@ -226,6 +234,23 @@ def test_a_bomb_from_a_real_broker_is_told_and_passed(
     commit(source, found[:2])
     source.close()
     assert [item.raw for item in read(opened([topic], settings=limited), 1)] == [b"behind"]
+
+
+def test_an_answer_full_of_bombs_is_read_to_its_end(
+    kafka_broker: Broker, limited: KafkaSettings, opened: Opens, unique_name: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one poll leaves, the next one fetches again: nothing is missing, nothing comes twice, in order."""
+    topic = kafka_broker.create_topic(unique_name("bombs"))
+    bomb, large = (pack(ZSTD, records([value])) for value in (bytes(2 * MIB), b"a" * 900_000))
+    for number in range(7):
+        send_packed(kafka_broker.bootstrap, topic, ZSTD, bomb, 1, monkeypatch=monkeypatch)
+        send_packed(kafka_broker.bootstrap, topic, ZSTD, large, 1, monkeypatch=monkeypatch)
+        kafka_broker.send(topic, [b"line %d" % number])
+    found = read(opened([topic], settings=limited), 21)
+    assert [item.seq for item in found] == list(range(21))
+    assert [bool(item.fault) for item in found] == [True, False, False] * 7
+    assert [item.raw for item in found[2::3]] == [b"line %d" % number for number in range(7)]
+    assert {item.raw for item in found[1::3]} == {b"a" * 900_000}
 
 
 @EACH
