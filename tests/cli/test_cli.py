@@ -57,9 +57,9 @@ def seconds(*words: str) -> float:
 def test_help_is_quick() -> None:
     """Under 0.3 s of processor time, or, where the processor is slower or shared, under what imports of Python take in proportion; the best of some runs."""
     best, yardstick = 9.0, 9.0
-    for _ in range(25):
+    for tried in range(25):
         best, yardstick = min(best, seconds("-m", "soc", "--help")), min(yardstick, seconds("-c", YARDSTICK))
-        if best < 0.3:
+        if best < 0.3 or (tried >= 4 and best < 3.5 * yardstick):
             break
     assert best < max(0.3, 3.5 * yardstick)
 
