@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
@@ -39,14 +40,30 @@ def decline(reason: str) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give the run a folder that its workers share; do not take the Kafka client's own faults for ours."""
-    # kafka-python reads its schemas by a function that Python 3.11 and 3.12 call deprecated, leaves its wake-up socket
-    # pair to the garbage collector when a constructor fails, and its sockets whose connection was refused.
+    # kafka-python reads its schemas by a function that Python 3.11 and 3.12 call deprecated, and leaves its wake-up socket
+    # pair to the garbage collector when a constructor fails.
     config.addinivalue_line("filterwarnings", "ignore:(read_text|open_text) is deprecated:DeprecationWarning")
     config.addinivalue_line("filterwarnings", "ignore:unclosed <socket.socket fd=\\d+, family=1,:ResourceWarning")
-    config.addinivalue_line("filterwarnings", r"ignore:unclosed <socket.socket .* laddr=\('0.0.0.0', \d+\)>:ResourceWarning")
+    _close_what_does_not_connect()
     if not hasattr(config, "workerinput"):
         os.environ[_FOLDER] = tempfile.mkdtemp(prefix="soc-test-run-")
         os.environ[_PID] = str(os.getpid())
+
+
+def _close_what_does_not_connect() -> None:
+    """Close the sockets that kafka-python leaves to the garbage collector: those refused, or given up while they connect."""
+    from kafka.net.inet import KafkaNetSocket
+
+    connect = KafkaNetSocket.sock_connect
+
+    async def _connect(self: Any, net: Any, sock: socket.socket, *more: Any, **options: Any) -> Any:
+        try:
+            return await connect(self, net, sock, *more, **options)
+        except BaseException:
+            sock.close()
+            raise
+
+    KafkaNetSocket.sock_connect = _connect
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
