@@ -320,6 +320,11 @@ class _Wiring:
 
         return log_ends(self._settings.kafka)
 
+    def signals_kept_us(self) -> int | None:
+        from soc.adapters.kafka.signals import log_keeps
+
+        return log_keeps(self._settings.kafka)
+
     def kafka_forward(self, source: RecordSource, topic: str, *, crash: CrashPoint = no_crash) -> Forwarder:
         from soc.adapters.kafka.sink import KafkaForwarder
 

@@ -155,6 +155,9 @@ class Wiring(Protocol):
     def signal_ends(self) -> dict[str, int]:
         """Where each partition of the topic of signals ends, by the name that positions have; {} when there is none yet."""
 
+    def signals_kept_us(self) -> int | None:
+        """For how long the topic of signals keeps its records; None for ever, or when that is not known."""
+
 
 @dataclass
 class App:

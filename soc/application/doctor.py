@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 import shlex
 import shutil
@@ -27,11 +28,13 @@ from soc.errors import Phrase, SocError, StoreUnavailable
 from soc.incidents.replies import UNCLEAR
 from soc.organization.model import Agency
 from soc.organization.registry import Registry
+from soc.rules.rebuild import look_back
 
 LEAST_FREE_BYTES = 1 << 30
 """About a day of a small province; below it a run may stop with a full disk soon."""
 MOST_BEHIND = 10_000
 """Records; correlators that keep up are a few behind."""
+_DAY_US = 86_400_000_000
 _OWN = ("127.0.0.1", "localhost", "::1")
 EARLIEST_US = 1_767_225_600_000_000
 """2026-01-01: a clock before this release's year is wrong."""
@@ -195,6 +198,33 @@ def check_signals(app: App) -> Iterator[Check]:
         yield Check("signals", "warn", text, "start processes with the role correlate; more of them, while there are more partitions than processes")
     else:
         yield Check("signals", "ok", text)
+    if lag:
+        yield from _kept(app, topic)
+
+
+def _kept(app: App, topic: str) -> Iterator[Check]:
+    try:
+        kept, needed = app.wiring.signals_kept_us(), look_back(app.rules.engine.collection.correlations)
+    except SocError as error:
+        yield Check("signals", "fail", error.message, error.hint)
+        return
+    if kept is not None and kept < needed:
+        yield Check(
+            "signals",
+            "warn",
+            Phrase(
+                "topic {topic} keeps signals for {kept:.1f} days, and the rules in force look back {needed:.1f}: after a restart long windows would lack some",
+                topic=topic,
+                kept=kept / _DAY_US,
+                needed=needed / _DAY_US,
+            ),
+            Phrase(
+                "kafka-configs.sh --bootstrap-server {server} --alter --topic {topic} --add-config retention.ms={ms}",
+                server=app.settings.kafka.bootstrap_servers[0],
+                topic=topic,
+                ms=math.ceil(needed / _DAY_US) * 86_400_000,
+            ),
+        )
 
 
 def check_access(app: App) -> Iterator[Check]:

@@ -27,6 +27,12 @@ _BEGIN = attrgetter("at")
 _ALWAYS = ("", ())
 
 
+def look_back(rules: Sequence[Correlation]) -> int:
+    """How long a log of signals must keep them, microseconds, so that these rules can be rebuilt from it as they were."""
+    correlator = LiveCorrelator(rules)
+    return max((-correlator.since(rule_id, 0) for rule_id in correlator.rules), default=0)
+
+
 class LiveCorrelator(Correlator):
     """A correlator that can be rebuilt from its log.
 

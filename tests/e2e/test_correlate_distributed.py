@@ -304,6 +304,16 @@ def test_all_roles_in_one_process(tmp_path: Path, stage: Stage, supply: Supply) 
     forget(stage.settings)
 
 
+def test_a_topic_that_forgets_too_early_is_told(stage: Stage) -> None:
+    """Rules that look back five minutes over a topic that keeps one: a warning with the command that mends it."""
+    topic = stage.broker.create_topic(stage.settings.kafka.signals_topic, 4, {"retention.ms": "60000"})
+    with opened(stage.of("one", "correlate"), pipeline=True) as app:
+        _, kept = check_signals(app)
+        assert kept.state == "warn"
+        assert f"--topic {topic} --add-config retention.ms=86400000" in kept.fix
+    forget(stage.settings)
+
+
 def test_a_correlator_alone_takes_changed_rules_over(tmp_path: Path, stage: Stage, supply: Supply) -> None:
     """A rule that never fired is changed while everything runs: it fires, and only where it would have fired all along."""
     folder = tmp_path / "rules"

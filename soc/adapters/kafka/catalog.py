@@ -114,6 +114,23 @@ class Catalog:
         except KafkaError as error:
             raise translate(error, self._settings, Phrase("creating topic {name}", name=name)) from error
 
+    def setting(self, topic: str, name: str) -> str | None:
+        """A setting of a topic as it is in force; None for who has not the right to know (DESCRIBE_CONFIGS).
+
+        Raises: SourceUnavailable.
+        """
+        from kafka.admin import ConfigResource, ConfigResourceType
+        from kafka.errors import AuthorizationError, KafkaError
+
+        try:
+            found = self._admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs={name: None})], config_filter="all")
+            (settings,) = (of_one for of_kind in found.values() for of_one in of_kind.values())
+            return str(settings[name]["value"])
+        except AuthorizationError:
+            return None
+        except KafkaError as error:
+            raise translate(error, self._settings, Phrase("asking Kafka for topic {name}", name=topic)) from error
+
     def membership(self, group: str, member_id: str) -> Literal["member", "rebalancing", "stranger"]:
         """What the group says of this member: it counts it in (perhaps without partitions), waits for others, or does not know it.
 

@@ -38,8 +38,8 @@ READ_BACK_S = 30.0
 """Brokers that give nothing of what they have for so long are unavailable."""
 LOOK_EVERY_S = 2.0
 """How often a writer asks whether the topic is still the one it was: brokers take records for another one of the same name without a word."""
-TOPIC_SETTINGS = {"cleanup.policy": "delete", "message.timestamp.type": "CreateTime", "retention.ms": "1209600000"}
-"""Two weeks: what correlations look back, several times over (see `KafkaReadBack`)."""
+TOPIC_SETTINGS = {"cleanup.policy": "delete", "message.timestamp.type": "CreateTime", "retention.ms": str(180 * 86_400_000)}
+"""180 days: what the shipped correlations look back (`soc.rules.rebuild.look_back`), and a month for processes that stood still."""
 
 
 class KafkaSignalLog:
@@ -281,6 +281,20 @@ class KafkaReadBack:
         if self._consumer is not None:
             consumer, self._consumer = self._consumer, None
             consumer.close(autocommit=False, timeout_ms=1_000)
+
+
+def log_keeps(settings: KafkaSettings) -> int | None:
+    """For how many microseconds the topic of signals keeps its records; None for ever, without such a topic, or for who may not know.
+
+    Raises: SourceUnavailable, AccessDenied, ConfigError.
+    """
+    quiet_client_log()
+    catalog = Catalog(settings)
+    try:
+        kept = catalog.setting(settings.signals_topic, "retention.ms") if settings.signals_topic in catalog.topics([settings.signals_topic]) else None
+    finally:
+        catalog.close()
+    return int(kept) * 1_000 if kept is not None and int(kept) >= 0 else None
 
 
 def log_ends(settings: KafkaSettings) -> dict[str, int]:

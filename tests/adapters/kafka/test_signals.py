@@ -5,12 +5,24 @@ from collections.abc import Callable
 import pytest
 from kafka import TopicPartition
 
-from soc.adapters.kafka.signals import LOOK_EVERY_S, MOST_SIGNALS, KafkaReadBack, KafkaSignalLog, KafkaSignalSource, log_ends, partition_of, require_topic
+from soc.adapters.kafka.signals import (
+    LOOK_EVERY_S,
+    MOST_SIGNALS,
+    KafkaReadBack,
+    KafkaSignalLog,
+    KafkaSignalSource,
+    log_ends,
+    log_keeps,
+    partition_of,
+    require_topic,
+)
 from soc.clock import FrozenClock, SystemClock
 from soc.config import KafkaSettings
 from soc.errors import SourceUnavailable
 from soc.model.signal import Signal
 from soc.model.signal_record import SignalRecord, decode, encode
+from soc.rules.catalog import shipped
+from soc.rules.rebuild import look_back
 from tests.adapters.kafka.conftest import Counts, Opens, commit, patiently, polled, read
 from tests.conftest import NOW_US
 from tests.servers.kafka_server import Broker, KafkaServer
@@ -224,3 +236,20 @@ def test_a_topic_made_anew_under_a_writer_is_told_all_that_was_known(partitions:
         assert {name: mark for record in records for name, mark in record.marks.items()} == {"kafka:c/t/0": 17, "kafka:c/t/1": 0, "kafka:c/t/2": 18}
         assert {name for record in records for name in record.begun} == {"real"}
         assert {one.id for record in records for one in record.signals} == {one.id for one in signals if partition_of(_key(one), count) == number}
+
+
+def test_the_topic_keeps_what_the_shipped_correlations_look_back_to(kafka_broker: Broker, settings: KafkaSettings) -> None:
+    """The longest of them decides; what the brokers say is in force counts, and a topic that is not there says nothing."""
+    rules = shipped().correlations
+    needed = look_back(rules)
+    assert needed >= 5 * max(rule.span_us for rule in rules)
+    assert look_back(()) == 0
+    assert log_keeps(settings) is None
+    require_topic(settings)
+    kept = log_keeps(settings)
+    assert kept is not None
+    assert needed < kept
+    for ms, us in (("60000", 60_000_000), ("-1", None)):
+        other = settings.model_copy(update={"signals_topic": f"{settings.signals_topic}_{ms.strip('-')}"})
+        kafka_broker.create_topic(other.signals_topic, 1, {"retention.ms": ms})
+        assert log_keeps(other) == us
