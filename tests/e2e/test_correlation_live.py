@@ -27,7 +27,7 @@ directories = ["{{rules}}"]
 
 
 def test_what_comes_in_and_what_stops_coming_is_alerted(tmp_path: Path) -> None:
-    """Three intrusions make an alert, not before the lateness has passed; then the sensor falls silent, which heartbeats let time tell."""
+    """Three intrusions make an alert, which says that they were late only if they were; then the sensor falls silent, which heartbeats let time tell."""
     rules = tmp_path / "rules"
     rules.mkdir()
     for name, text in (("seen", DETECTION), ("many", MANY), ("quiet", QUIET.replace("30s", "3s"))):
@@ -38,12 +38,14 @@ def test_what_comes_in_and_what_stops_coming_is_alerted(tmp_path: Path) -> None:
             now = (SystemClock().now_us() - START) / SECOND
             port = run.port("udp")
             for number in range(3):
-                sender.sendto(line(now - 2 + number, "198.51.100.7").encode(), ("127.0.0.1", port))
+                sender.sendto(line(now + number / 1000, "198.51.100.7").encode(), ("127.0.0.1", port))
         found = home.await_items("alerts", "list", "--each", least=2)
         assert {item["rule"]["title"] for item in found} == {"Many intrusions from one address", "The sensor fell silent"}
         many = next(item for item in found if item["rule"]["title"].startswith("Many"))
         assert many["events"] == 3
-        assert from_iso(many["detected_at"]) >= START + round((now + LATENESS_S) * SECOND), "late or not: a busy machine brings the lines after their time"
         assert run.end(signal.SIGTERM) == 0
         explained = json.loads(home.soc("alerts", "why", many["id"], "--json").stdout)
-        assert len(explained["documents"]) == 3
+        documents = explained["documents"]
+        assert len(documents) == 3
+        after = max(from_iso(one["soc"]["received_at"]) - from_iso(one["@timestamp"]) for one in documents)
+        assert after >= LATENESS_S * SECOND or not many["late"], "a busy machine may bring them late, and then it is said"
