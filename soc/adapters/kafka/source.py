@@ -79,6 +79,7 @@ class KafkaRecordSource:
         self._silent_s = 0.0
         self._broken = ""
         self._waited = False
+        self._behind: dict[Any, int] = {}
 
     def follow_positions(self, fresh: Callable[[], Mapping[str, int]]) -> None:
         """Ask `fresh` for the store's positions whenever partitions are taken over: other workers move them on."""
@@ -263,7 +264,7 @@ class KafkaRecordSource:
         except ConfigError:
             consumer.close(autocommit=False, timeout_ms=1_000)
             raise
-        self._consumer, self._broken, self._silent_s, self._waited = consumer, "", 0.0, False
+        self._consumer, self._broken, self._silent_s, self._waited, self._behind = consumer, "", 0.0, False, {}
 
     def _await_metadata(self, consumer: Any) -> None:
         # A first assignment made before the topics are known stays empty (3 of 48; with this wait 0 of 48).
@@ -313,7 +314,12 @@ class KafkaRecordSource:
             return "no assignment"
         standing = self._standing(assigned)
         ends = self._ask(self._consumer.end_offsets, standing, REQUEST_TIMEOUT_MS)
-        behind = [which for which in standing if which not in self._stuck and ends[which] > self._position(which)]
+        behind = {which: at for which in standing if which not in self._stuck and ends[which] > (at := self._position(which))}
+        # Of records that were written just now the next poll gives some: what is behind at the same place after it stays so.
+        before, self._behind = self._behind, behind
+        if behind and not behind.items() & before.items():
+            self._silent_s = self._settings.silent_after_s
+            return ""
         return "lag without records" if behind else ""
 
     def _look_for_idle(self) -> None:
