@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
+from soc.application.app import App
 from soc.config import Settings
 from soc.model.record import RawRecord
 from tests.e2e import traffic
@@ -126,6 +127,18 @@ def test_joins_kills_and_stops_change_nothing(
     forget(of("looker"))
 
 
+def _work_at_once(workers: Workers, of: Callable[[str], Settings], app: App, total: int) -> None:
+    """Let two workers share the partitions out, both while records are left, until so many are stored."""
+    brake = workers.brake(40)
+    both = [workers.start(of(name), "--run", brake.word) for name in ("a", "b")]
+    for worker in both:
+        worker.await_received(30)
+    brake.release()
+    wait_until(lambda: received(app.store) >= total, what="everything is stored")
+    for worker in both:
+        worker.stop()
+
+
 def test_two_workers_at_once(tmp_path: Path, undisturbed: dict[str, Any], supply: Supply, kafka_broker: Broker, elastic_url: str, unique_name: Name) -> None:
     """Two workers that share the partitions both work, and end with the store of one."""
     prefix = unique_name("workers")
@@ -136,14 +149,7 @@ def test_two_workers_at_once(tmp_path: Path, undisturbed: dict[str, Any], supply
         return settings_of(tmp_path, elastic_url, kafka_broker.bootstrap, prefix, topics, batch=20, instance_id=f"{prefix}-{name}")
 
     with Workers(tmp_path / "workers") as workers, opened(of("looker")) as app:
-        brake = workers.brake(40)
-        both = [workers.start(of(name), "--run", brake.word) for name in ("a", "b")]
-        for worker in both:
-            worker.await_received(30)
-        brake.release()
-        wait_until(lambda: received(app.store) >= supply.total, what="everything is stored")
-        for worker in both:
-            worker.stop()
+        _work_at_once(workers, of, app, supply.total)
     assert_same(comparable(state_of(of("looker")), beside=COUNTED), comparable(undisturbed, beside=COUNTED))
     forget(of("looker"))
 
@@ -162,14 +168,7 @@ def test_a_resent_line_counts_once_whichever_worker_sees_it_first(
     doubled = sorted([*supply.in_order(), *again], key=lambda record: record.received_us)
     fill(kafka_broker, topics, doubled, partition=_partition_of_copies)
     with Workers(tmp_path / "workers") as workers, opened(of("looker")) as app:
-        brake = workers.brake(40)
-        both = [workers.start(of(name), "--run", brake.word) for name in ("a", "b")]
-        for worker in both:
-            worker.await_received(30)
-        brake.release()
-        wait_until(lambda: received(app.store) >= len(doubled), what="everything is stored")
-        for worker in both:
-            worker.stop()
+        _work_at_once(workers, of, app, len(doubled))
     state = state_of(of("looker"))
     assert _threats(state) == _threats(undisturbed)
     assert len(_threats(state)) >= 3
